@@ -1,0 +1,1 @@
+"""Courier: a real-time event bus that never loses an event silently."""

@@ -1,0 +1,161 @@
+"""Channel: the actor. Its task alone touches its log and its subscribers."""
+
+from collections.abc import Callable
+from typing import assert_never
+
+import trio
+
+from courier.actors.frames import Page, text_frame
+from courier.actors.inbox import Inbox
+from courier.actors.limits import Limits
+from courier.actors.log import Log
+from courier.actors.messages import Appended, Deliver, Join, Leave, Message, Trim
+from courier.actors.subscriber import Subscriber
+from courier.metrics import Metrics
+from courier.schemas.channels import ChannelName
+from courier.schemas.position import Position
+
+TURN_BYTES = 256 * 1024
+"""What one turn may append before it is fanned out: what every subscriber's one write is joined from."""
+
+SENDS_A_TURN = 500
+"""How many subscribers are written to before other tasks get their turn."""
+
+Clock = Callable[[], int]
+"""The wall clock, in Unix milliseconds."""
+
+
+class Channel:
+    """A channel is a log; a subscriber is a cursor.
+
+    `run` takes turns: handle all that the inbox holds, then show what is new to everyone who is up to
+    date, then drop what is too old. When it raises, `successor` goes on where it stopped: the log and the
+    cursors say who has what.
+    """
+
+    __slots__ = (
+        "_before_ms",
+        "_clock",
+        "_free_bytes",
+        "_limits",
+        "_metrics",
+        "failed",
+        "inbox",
+        "log",
+        "name",
+        "subscribers",
+    )
+
+    def __init__(
+        self,
+        name: ChannelName,
+        inbox: Inbox,
+        log: Log,
+        *,
+        limits: Limits,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.name = name
+        self.inbox = inbox
+        self.log = log
+        self.subscribers: dict[Subscriber, None] = {}
+        self.failed: Message | None = None
+        """The message in hand: after a crash, the one that could not be handled."""
+        self._limits = limits
+        self._clock = clock
+        self._metrics = metrics
+        self._before_ms = 0
+        self._free_bytes = 0
+
+    def successor(self) -> "Channel":
+        """A fresh actor for the same channel, with its log, its subscribers and its inbox."""
+        heir = Channel(
+            self.name, self.inbox, self.log, limits=self._limits, clock=self._clock, metrics=self._metrics
+        )
+        heir.subscribers = {subscriber: None for subscriber in self.subscribers if not subscriber.left}
+        return heir
+
+    @property
+    def idle(self) -> bool:
+        """There is nothing here that would be missed."""
+        return not self.subscribers and not len(self.log) and self.inbox.idle
+
+    async def run(self) -> None:
+        """Take turns until the inbox is closed and empty."""
+        while True:
+            await self.fan_out()
+            self.trim()
+            try:
+                message: Message | None = await self.inbox.take()
+            except trio.EndOfChannel:
+                return
+            full = self.log.bytes + TURN_BYTES
+            while message is not None:
+                self.failed = message
+                self.apply(message)
+                self.failed = None
+                message = self.inbox.take_nowait() if self.log.bytes < full else None
+
+    def apply(self, message: Message) -> None:
+        """Handle one message, in one step: nothing else happens in between."""
+        match message:
+            case Deliver():
+                self.inbox.release(len(message.events))
+                message.reply.give(self._append(message))
+            case Join(subscriber, since, reply):
+                if not subscriber.left:
+                    self.subscribers[subscriber] = None
+                    subscriber.start(self.log, self.log.since(since), since)
+                reply.give(None)
+            case Leave(subscriber):
+                self.subscribers.pop(subscriber, None)
+            case Trim(before_ms, free_bytes):
+                self._before_ms = max(self._before_ms, before_ms)
+                self._free_bytes = max(self._free_bytes, free_bytes)
+            case _:
+                assert_never(message)
+
+    def _append(self, message: Deliver) -> list[Appended]:
+        log, now_ms, reached = self.log, self._clock(), len(self.subscribers)
+        epoch, offset = log.next_position
+        channel = self.name.name.encode()
+        frames = [
+            text_frame(b'{"id":"%b-%d","channel":"%b",%b' % (epoch.encode(), number, channel, event[1:]))
+            for number, event in enumerate(message.events, offset)
+        ]
+        entries = [log.append(frame, now_ms) for frame in frames]
+        self._metrics.published(len(entries))
+        return [Appended(Position(epoch, entry.offset), entry.arrived_ms, reached) for entry in entries]
+
+    async def fan_out(self) -> None:
+        """Offer what is new to every subscriber that is up to date, by one write each of the same bytes.
+
+        It may be cancelled, or raise, between any two of them: the cursors say who has what.
+        """
+        log = self.log
+        pages: dict[int, Page] = {}
+        sends = 0
+        for subscriber in tuple(self.subscribers):
+            cursor = subscriber.cursor
+            if cursor == log.head or not subscriber.ready:
+                continue
+            page = pages.get(cursor)
+            if page is None:
+                page = pages[cursor] = log.page(cursor)
+            subscriber.offer(page)
+            sends += 1
+            if sends % SENDS_A_TURN == 0:
+                await trio.lowlevel.checkpoint()
+
+    def trim(self) -> None:
+        """Drop what the log need not keep any more. Whoever is up to date has seen it.
+
+        Over the node's byte budget, a channel that appends pays with its own oldest, up to half of what
+        it holds; the rest comes from the largest log, by the supervisor's hand.
+        """
+        log, limits = self.log, self._limits
+        free_bytes = max(self._free_bytes, min(log.budget.excess_bytes, log.bytes // 2))
+        if len(log) > limits.history_events or self._before_ms or free_bytes:
+            log.trim(keep=limits.history_events, before_ms=self._before_ms, free_bytes=free_bytes)
+            self._before_ms = self._free_bytes = 0

@@ -1,0 +1,211 @@
+"""Hub: the front door of a node's channels: publish, join, drain."""
+
+import math
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import trio
+
+from courier.actors.channel import Clock
+from courier.actors.errors import Draining, NodeFull
+from courier.actors.inbox import Inbox
+from courier.actors.limits import Limits
+from courier.actors.messages import Appended, Deliver, Join, Leave, Reply
+from courier.actors.subscriber import Subscriber
+from courier.actors.supervisor import Supervisor, open_supervisor
+from courier.backplane import Backplane
+from courier.metrics import Metrics
+from courier.schemas.channels import ChannelName
+from courier.schemas.closing import CloseReason
+from courier.schemas.position import Since
+
+CLOSES_A_SECOND = 500
+"""How fast a drain closes subscribers, at the least: so that they do not all come back at once."""
+
+DRAIN_TICK_SECONDS = 0.02
+
+LAST_WORD_SECONDS = 1.0
+"""At the end of a drain: how long who is still there has for the rest of its frame and the close."""
+
+
+def wall_clock() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class DrainReport(NamedTuple):
+    """How a drain went."""
+
+    closed: int
+    """Subscribers that had everything and were told so."""
+    flushed: int
+    """Subscribers that lagged to the end: their last frame is whole, and they were told."""
+    aborted: int
+    """Subscribers that took no byte any more."""
+    undelivered: int
+    """Events, summed over subscribers, that flushed and aborted ones must come back for."""
+
+
+class Slot:
+    """Room for one message in a channel's inbox: what `Hub.reserve` gives and `deliver` uses up."""
+
+    __slots__ = ("_events", "_hub", "_inbox")
+
+    def __init__(self, hub: "Hub", inbox: Inbox, events: int) -> None:
+        self._hub = hub
+        self._inbox = inbox
+        self._events = events
+
+    async def deliver(self, events: Sequence[bytes]) -> list[Appended]:
+        """Have the events, as many as there is room for, appended to the channel's log; all or none.
+
+        Returns when they are in the log. Raises `ChannelFailed` when they are not and will not be.
+        Cancelled while it waits, it leaves open which.
+        """
+        try:
+            reply = Reply[list[Appended]]()
+            self._inbox.put(Deliver(events, reply))
+            return await reply.wait()
+        finally:
+            self._hub._published()
+
+
+class Hub:
+    """What the web publishes to and joins. Made by `open_hub`."""
+
+    def __init__(self, supervisor: Supervisor, limits: Limits, metrics: Metrics) -> None:
+        self.draining = False
+        self.supervisor = supervisor
+        self._limits = limits
+        self._metrics = metrics
+        self._subscribers: dict[str, Subscriber] = {}
+        self._per_owner: Counter[str] = Counter()
+        self._publishing = 0
+        self._changed = trio.Event()
+
+    @property
+    def connections(self) -> int:
+        """Subscribers that have joined, or are joining, and have not left."""
+        return len(self._subscribers)
+
+    @property
+    def full(self) -> bool:
+        """There is no room for one more subscriber."""
+        return len(self._subscribers) >= self._limits.connections
+
+    async def reserve(self, channel: ChannelName, events: int = 1) -> Slot:
+        """Wait for room in the channel's inbox. Whoever gets a slot must use it at once.
+
+        Raises `Draining`, `TooManyChannels`, or `ChannelFailed` when the channel is given up meanwhile.
+        """
+        if self.draining:
+            raise Draining
+        inbox = self.supervisor.inbox(channel)
+        self._publishing += 1
+        try:
+            try:
+                inbox.reserve_nowait(events)
+            except trio.WouldBlock:
+                await inbox.reserve(events)
+        except BaseException:
+            self._published()
+            raise
+        return Slot(self, inbox, events)
+
+    async def join(self, channel: ChannelName, owner: str, since: Since | None = None) -> Subscriber:
+        """Subscribe: from the return on, and whenever its wire is opened, it misses nothing.
+
+        `owner` is the user whose connections are counted. The caller closes the subscriber. Raises
+        `Draining`, `NodeFull`, `TooManyChannels` or `ChannelFailed`.
+        """
+        if self.draining:
+            raise Draining
+        if self.full or 0 < self._limits.connections_per_user <= self._per_owner[owner]:
+            raise NodeFull
+        inbox = self.supervisor.inbox(channel)
+        subscriber = Subscriber(
+            secrets.token_hex(8),
+            channel.name,
+            owner,
+            spawn=self.supervisor.spawn,
+            leave=lambda subscriber: self._left(subscriber, inbox),
+            metrics=self._metrics,
+        )
+        self._subscribers[subscriber.id] = subscriber
+        self._per_owner[owner] += 1
+        try:
+            reply = Reply[None]()
+            inbox.put(Join(subscriber, since, reply))
+            await reply.wait()
+        except BaseException:
+            subscriber.close()
+            raise
+        return subscriber
+
+    async def drain(self, by: float) -> DrainReport:
+        """Refuse what is new, then close every subscriber as soon as it has everything.
+
+        At `by` (`trio.current_time`) those who still lag are told to come back, and those who take no byte
+        are left to be aborted. Returns when all have left, or a little after `by`.
+        """
+        self.draining = True
+        with trio.move_on_at(by):
+            await self._until(lambda: self._publishing == 0)
+        leaving = list(self._subscribers.values())
+        seconds = max(by - trio.current_time(), DRAIN_TICK_SECONDS)
+        a_tick = math.ceil(max(CLOSES_A_SECOND, 2 * len(leaving) / seconds) * DRAIN_TICK_SECONDS)
+        with trio.move_on_at(by):
+            for start in range(0, len(leaving), a_tick):
+                for subscriber in leaving[start : start + a_tick]:
+                    subscriber.finish(CloseReason.SHUTTING_DOWN, by + LAST_WORD_SECONDS)
+                await trio.sleep(DRAIN_TICK_SECONDS)
+            await self._until(lambda: not self._subscribers)
+        for subscriber in tuple(self._subscribers.values()):
+            subscriber.end(CloseReason.SHUTTING_DOWN, by + LAST_WORD_SECONDS)
+        with trio.move_on_at(by + 2 * LAST_WORD_SECONDS):
+            await self._until(lambda: not self._subscribers)
+        return _report(leaving)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed = trio.Event()
+            await self._changed.wait()
+
+    def _left(self, subscriber: Subscriber, inbox: Inbox) -> None:
+        del self._subscribers[subscriber.id]
+        self._per_owner[subscriber.owner] -= 1
+        if not self._per_owner[subscriber.owner]:
+            del self._per_owner[subscriber.owner]
+        if not inbox.closed:
+            inbox.put(Leave(subscriber))
+        self._changed.set()
+
+    def _published(self) -> None:
+        self._publishing -= 1
+        self._changed.set()
+
+
+def _report(leaving: Sequence[Subscriber]) -> DrainReport:
+    aborted = sum(subscriber.aborted or not subscriber.left for subscriber in leaving)
+    lagging = sum(subscriber.lag > 0 for subscriber in leaving if subscriber.left and not subscriber.aborted)
+    return DrainReport(
+        closed=len(leaving) - aborted - lagging,
+        flushed=lagging,
+        aborted=aborted,
+        undelivered=sum(subscriber.lag for subscriber in leaving),
+    )
+
+
+@asynccontextmanager
+async def open_hub(
+    backplane: Backplane, limits: Limits, *, clock: Clock = wall_clock, metrics: Metrics | None = None
+) -> AsyncIterator[Hub]:
+    """A hub and its supervisor for the length of a block. Leaving the block ends all channels at once:
+    `drain` first."""
+    metrics = metrics or Metrics()
+    async with open_supervisor(backplane, limits=limits, clock=clock, metrics=metrics) as supervisor:
+        yield Hub(supervisor, limits, metrics)

@@ -1,0 +1,23 @@
+"""Limits: how large the things of a node may grow."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every buffer of the actors, and what happens when it is full."""
+
+    history_events: int = 10_000
+    """Entries a channel's log keeps; then the oldest go."""
+    history_seconds: float = 3600
+    """How long an entry is kept."""
+    history_bytes: int = 256 * 1024 * 1024
+    """Bytes that all logs keep together; then the appending channel's oldest go, and the largest log's."""
+    inbox_events: int = 1000
+    """Events that wait in one channel's inbox; then publishers wait."""
+    connections: int = 20_000
+    """Subscribers of the node; then `NodeFull`."""
+    connections_per_user: int = 100
+    """Subscribers of one user; then `NodeFull`. 0: as many as the node may have."""
+    channels: int = 100_000
+    """Channels of the node; then `TooManyChannels`. As many retired ones are remembered."""

@@ -1,0 +1,173 @@
+"""Log: a channel's ring of ready frames, oldest first. Pure: no clock, no I/O, no trio."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
+
+from courier.actors.frames import Page
+from courier.backplane import Origin
+from courier.schemas.control import GapReason
+from courier.schemas.position import Moment, Position, Since
+
+ENTRY_OVERHEAD_BYTES = 200
+"""What an entry costs beside its frame's bytes: object headers, two integers, its place in the list."""
+
+_COMPACT_AFTER = 64
+_arrival = attrgetter("arrived_ms")
+
+
+class Entry(NamedTuple):
+    """One event as the log keeps it."""
+
+    offset: int
+    arrived_ms: int
+    """Unix milliseconds; never smaller than the entry's before it."""
+    frame: bytes
+
+    @property
+    def cost(self) -> int:
+        return len(self.frame) + ENTRY_OVERHEAD_BYTES
+
+
+class Replay(NamedTuple):
+    """Where a subscriber starts, and why that is not where it asked to."""
+
+    cursor: int
+    gap: GapReason | None
+
+
+@dataclass(slots=True)
+class Budget:
+    """The bytes that all logs of a node may hold together."""
+
+    limit_bytes: int
+    used_bytes: int = 0
+
+    @property
+    def excess_bytes(self) -> int:
+        return max(0, self.used_bytes - self.limit_bytes)
+
+
+class Log:
+    """A bounded log of one channel.
+
+    Entries are counted from the log's birth and the count never starts again: `first` is the oldest one
+    held, `head` the one that will come next. A cursor is such a number. `append` never drops anything;
+    `trim` does, so that its caller can first show what is new to everyone who is up to date.
+    """
+
+    __slots__ = ("_entries", "_skip", "budget", "bytes", "epoch", "first", "floor_ms", "offset")
+
+    def __init__(self, origin: Origin, budget: Budget) -> None:
+        self.epoch, self.offset = origin.position
+        self.floor_ms = origin.floor_ms
+        self.first = 0
+        self.bytes = 0
+        self.budget = budget
+        self._entries: list[Entry] = []
+        self._skip = 0  # dropped entries that still stand at the list's start
+
+    def __len__(self) -> int:
+        return len(self._entries) - self._skip
+
+    @property
+    def head(self) -> int:
+        """The number of the entry that will come next: the cursor of whoever is up to date."""
+        return self.first + len(self._entries) - self._skip
+
+    @property
+    def position(self) -> Position:
+        """The last event appended; offset 0 when there was none yet."""
+        return Position(self.epoch, self.offset)
+
+    @property
+    def next_position(self) -> Position:
+        """What the next event will be called."""
+        return Position(self.epoch, self.offset + 1)
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the oldest entry held arrived; None when the log is empty."""
+        return self._entries[self._skip].arrived_ms if len(self) else None
+
+    @property
+    def origin(self) -> Origin:
+        """What to keep when the entries are given up: nothing of them can be replayed from it."""
+        last_ms = self._entries[-1].arrived_ms if len(self) else self.floor_ms
+        return Origin(self.position, last_ms)
+
+    def append(self, frame: bytes, arrived_ms: int) -> Entry:
+        """Append one event's frame as the next position; a clock that went back counts as standing still."""
+        last_ms = self._entries[-1].arrived_ms if len(self) else self.floor_ms
+        self.offset += 1
+        entry = Entry(self.offset, max(arrived_ms, last_ms), frame)
+        self._entries.append(entry)
+        self.bytes += entry.cost
+        self.budget.used_bytes += entry.cost
+        return entry
+
+    def position_before(self, cursor: int) -> Position:
+        """The position just before what a cursor will read next: safe to keep, and to come back with."""
+        return Position(self.epoch, self.offset - (self.head - cursor))
+
+    def page(self, cursor: int, limit_bytes: int | None = None) -> Page:
+        """The frames from `cursor` on, at least one, and as many as fit in `limit_bytes` (None: all).
+
+        `cursor` must be held: from `first` up to, not including, `head`.
+        """
+        start = self._skip + cursor - self.first
+        if limit_bytes is None:
+            return Page.of(entry.frame for entry in self._entries[start:])
+        stop, size = start, 0
+        while stop < len(self._entries):
+            size += len(self._entries[stop].frame)
+            if size > limit_bytes and stop > start:
+                break
+            stop += 1
+        return Page.of(entry.frame for entry in self._entries[start:stop])
+
+    def since(self, since: Since | None) -> Replay:
+        """Where to start for whoever has everything up to `since`; None: with what comes next.
+
+        What cannot be replayed is told as a gap, and the cursor stands at the oldest entry held: a
+        subscriber then gets everything that there still is.
+        """
+        if since is None:
+            return Replay(self.head, None)
+        if isinstance(since, Moment):
+            if since.milliseconds < self.floor_ms:
+                return Replay(self.first, GapReason.EXPIRED)
+            later = bisect_right(self._entries, since.milliseconds, lo=self._skip, key=_arrival)
+            return Replay(self.first + later - self._skip, None)
+        if since.epoch != self.epoch or since.offset > self.offset:
+            return Replay(self.first, GapReason.UNKNOWN_POSITION)
+        cursor = self.head - (self.offset - since.offset)
+        if cursor < self.first:
+            return Replay(self.first, GapReason.EXPIRED)
+        return Replay(cursor, None)
+
+    def trim(self, *, keep: int | None = None, before_ms: int = 0, free_bytes: int = 0) -> int:
+        """Drop the oldest entries: all but `keep`, all that arrived before `before_ms`, and then as many
+        as it takes to free `free_bytes` in all. Returns how many went."""
+        excess = len(self) - keep if keep is not None else 0
+        dropped = freed = 0
+        while len(self) and (
+            dropped < excess or freed < free_bytes or self._entries[self._skip].arrived_ms < before_ms
+        ):
+            oldest = self._entries[self._skip]
+            self.floor_ms = oldest.arrived_ms
+            self._entries[self._skip] = _DROPPED
+            self._skip += 1
+            freed += oldest.cost
+            dropped += 1
+        self.first += dropped
+        self.bytes -= freed
+        self.budget.used_bytes -= freed
+        if self._skip > _COMPACT_AFTER and self._skip * 2 > len(self._entries):
+            del self._entries[: self._skip]  # half of the list at a time: constant cost an entry
+            self._skip = 0
+        return dropped
+
+
+_DROPPED = Entry(0, 0, b"")

@@ -1,0 +1,88 @@
+"""What may enter a channel's inbox, and the answer that its sender waits for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
+
+import trio
+
+from courier.actors.subscriber import Subscriber
+from courier.schemas.position import Position, Since
+
+T = TypeVar("T")
+
+
+class Reply(Generic[T]):
+    """An answer that is owed: given once, to one who waits or has stopped waiting."""
+
+    __slots__ = ("_error", "_given", "_value")
+
+    def __init__(self) -> None:
+        self._given = trio.Event()
+        self._value: T
+        self._error: Exception | None = None
+
+    @property
+    def given(self) -> bool:
+        return self._given.is_set()
+
+    def give(self, value: T) -> None:
+        self._value = value
+        self._given.set()
+
+    def fail(self, error: Exception) -> None:
+        """Make the one who waits raise `error`; an answer that was given already stands."""
+        if not self.given:
+            self._error = error
+            self._given.set()
+
+    async def wait(self) -> T:
+        await self._given.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class Appended(NamedTuple):
+    """What became of one event: fixed in the step that appended it."""
+
+    position: Position
+    arrived_ms: int
+    """Unix milliseconds."""
+    clients_reached: int
+    """This node's subscribers of the channel at that moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Append these events, all or none, in this order. Each is the bytes of a JSON object."""
+
+    events: Sequence[bytes]
+    reply: Reply[list[Appended]]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Set the subscriber's cursor and add it: from here on it gets everything."""
+
+    subscriber: Subscriber
+    since: Since | None
+    reply: Reply[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The subscriber has gone."""
+
+    subscriber: Subscriber
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """Drop what arrived before `before_ms`, and the oldest entries until `free_bytes` are freed."""
+
+    before_ms: int = 0
+    free_bytes: int = 0
+
+
+Message: TypeAlias = Deliver | Join | Leave | Trim

@@ -1,0 +1,259 @@
+"""Subscriber: a cursor into a channel's log, and a wire to write to."""
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+from courier.actors.errors import WireClosed, WireError, WireStalled
+from courier.actors.frames import Page, text_frame
+from courier.actors.log import Log, Replay
+from courier.logs import get_logger
+from courier.metrics import Metrics
+from courier.schemas.closing import CloseReason
+from courier.schemas.control import Gap, GapReason
+from courier.schemas.position import Since
+
+PAGE_BYTES = 64 * 1024
+"""What the pump of a subscriber that is behind takes from the log at a time."""
+
+OVERRUN_SECONDS = 60.0
+"""Who falls off the log's tail twice within this time is too slow, and closed."""
+
+GOODBYE_SECONDS = 5.0
+"""How long the last word may take when nothing else says so."""
+
+Spawn = Callable[[Callable[[], Awaitable[None]]], None]
+
+logger = get_logger(__name__)
+
+
+class Wire(Protocol):
+    """The socket under a subscriber. It holds at most the rest of one frame that was cut."""
+
+    @property
+    def holding(self) -> bool:
+        """Whether the rest of a frame waits in it to be written."""
+
+    def write_nowait(self, page: Page) -> int:
+        """Write what the socket takes at once; returns how many frames are now the wire's: written, or,
+        for the last of them, cut and held. Raises `WireClosed`."""
+
+    async def flush(self) -> None:
+        """Wait until nothing is held and the socket takes more. Raises `WireClosed`, or `WireStalled`
+        when the peer took no byte for as long as it may."""
+
+
+class Subscriber:
+    """One subscription of one channel: made by `Hub.join`, used by one WebSocket.
+
+    `alive` is a cancel scope for the task that serves the WebSocket: it is cancelled when the subscription
+    has ended, and `reason` then says why (None: the peer has gone, and there is nobody to tell).
+    """
+
+    __slots__ = (
+        "_finishing",
+        "_gap",
+        "_leave",
+        "_log",
+        "_metrics",
+        "_overrun_at",
+        "_pumping",
+        "_spawn",
+        "_wire",
+        "aborted",
+        "alive",
+        "channel",
+        "cursor",
+        "goodbye",
+        "id",
+        "left",
+        "owner",
+        "reason",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        channel: str,
+        owner: str,
+        *,
+        spawn: Spawn,
+        leave: Callable[["Subscriber"], None],
+        metrics: Metrics,
+    ) -> None:
+        self.id = id
+        self.channel = channel
+        self.owner = owner
+        self.cursor = 0
+        self.alive = trio.CancelScope()
+        self.reason: CloseReason | None = None
+        self.goodbye = trio.CancelScope(shield=True)
+        """For the last word: its deadline is when that must have been said."""
+        self.left = False
+        self.aborted = False
+        """Whether the goodbye could not be said."""
+        self._log: Log | None = None
+        self._wire: Wire | None = None
+        self._gap: tuple[GapReason, str] | None = None
+        self._overrun_at = -math.inf
+        self._pumping = False
+        self._finishing: CloseReason | None = None
+        self._spawn = spawn
+        self._leave = leave
+        self._metrics = metrics
+
+    # What the channel does with it
+
+    def start(self, log: Log, replay: Replay, since: Since | None) -> None:
+        """Set the cursor; a gap is told before the first event."""
+        self._log = log
+        self.cursor = replay.cursor
+        if replay.gap is not None:
+            self._missed(replay.gap, str(since))
+
+    @property
+    def ready(self) -> bool:
+        """It takes frames at once: its wire is open and its pump has nothing to do."""
+        return self._wire is not None and not self._pumping and not self.alive.cancel_called
+
+    def offer(self, page: Page) -> None:
+        """Write the page, which starts at the cursor, as far as the socket takes it; the pump does the rest.
+
+        Call it only when `ready`. Never waits and never raises for what the wire does.
+        """
+        assert self._wire is not None
+        try:
+            self._move(self._wire.write_nowait(page))
+        except Exception as error:  # noqa: BLE001 - whatever a wire raises ends only its own subscriber
+            self.fail(error)
+            return
+        self._wake()
+
+    # What the WebSocket does with it
+
+    def open(self, wire: Wire) -> None:
+        """Give it its wire, once the peer has been accepted: what it has missed is written now."""
+        self._wire = wire
+        self._wake()
+
+    def close(self, *, aborted: bool = False) -> None:
+        """Leave. Never waits; the second time nothing happens."""
+        if not self.left:
+            self.left = True
+            self.aborted = aborted
+            self.alive.cancel()
+            self._leave(self)
+
+    # What ends it
+
+    @property
+    def lag(self) -> int:
+        """How many events it is behind."""
+        return 0 if self._log is None else self._log.head - self.cursor
+
+    @property
+    def current(self) -> bool:
+        """It has everything: the cursor is at the head and nothing is held back."""
+        return self.lag == 0 and self._gap is None and self._wire is not None and not self._wire.holding
+
+    def finish(self, reason: CloseReason, by: float) -> None:
+        """End it as soon as it has everything; the last word is to be said by the time `by`."""
+        self._finishing = reason
+        self.goodbye.deadline = by
+        if self.current:
+            self.end(reason, by)
+
+    def end(self, reason: CloseReason | None, by: float | None = None) -> None:
+        """End it now, with the last word said by the time `by`; the first reason stands."""
+        if not self.alive.cancel_called:
+            self.reason = reason
+            self.alive.cancel()
+            self.goodbye.deadline = trio.current_time() + GOODBYE_SECONDS
+        if by is not None:
+            self.goodbye.deadline = by
+
+    # How it moves
+
+    def _move(self, entries: int) -> None:
+        self.cursor += entries
+        self._metrics.delivered(entries)
+
+    def _wake(self) -> None:
+        """Start the pump if there is something to do for it; end what was to finish if there is not."""
+        if self.alive.cancel_called or self._pumping:
+            return
+        if not self.current:
+            self._pumping = True
+            self._spawn(self._pump)
+        elif self._finishing is not None:
+            self.end(self._finishing, self.goodbye.deadline)
+
+    async def _pump(self) -> None:
+        """Write until the cursor is at the head. It is a task only while the subscriber is behind."""
+        assert self._wire is not None
+        try:
+            while not self.current:
+                await self._wire.flush()
+                if self.alive.cancel_called:
+                    break
+                self._advance(self._wire)
+        except Exception as error:  # noqa: BLE001 - as in `offer`
+            self.fail(error)
+        finally:
+            self._pumping = False
+        self._wake()
+
+    def _advance(self, wire: Wire) -> None:
+        """One step of the pump, without a pause in it: the cursor moves with its own write."""
+        assert self._log is not None
+        if self.cursor < self._log.first and not self._overrun(self._log):
+            return
+        if self._gap is not None:
+            if not wire.write_nowait(Page.of([self._gap_frame(self._log, *self._gap)])):
+                return
+            self._gap = None
+        if self.lag:
+            self._move(wire.write_nowait(self._log.page(self.cursor, PAGE_BYTES)))
+
+    def _overrun(self, log: Log) -> bool:
+        """The cursor fell off the tail: once is told as a gap, twice within a minute is too slow."""
+        now = trio.current_time()
+        if now - self._overrun_at < OVERRUN_SECONDS:
+            self._evict("overrun")
+            return False
+        self._overrun_at = now
+        missed_from = str(log.position_before(self.cursor))
+        self.cursor = log.first
+        self._missed(GapReason.OVERRUN, missed_from)
+        return True
+
+    def _missed(self, reason: GapReason, requested: str) -> None:
+        """Owe the peer a gap, before its next event; one that is still owed says it all."""
+        if self._gap is None:
+            self._gap = (reason, requested)
+            self._metrics.gap(reason)
+
+    def _gap_frame(self, log: Log, reason: GapReason, requested: str) -> bytes:
+        resumed_from = str(log.position_before(self.cursor))
+        gap = Gap(channel=self.channel, requested=requested, resumed_from=resumed_from, reason=reason)
+        return text_frame(gap.to_json())
+
+    def _evict(self, why: str) -> None:
+        self._metrics.evicted(why)
+        logger.info("Subscriber evicted", channel=self.channel, connection_id=self.id, why=why, lag=self.lag)
+        self.end(CloseReason.TOO_SLOW)
+
+    def fail(self, error: Exception) -> None:
+        """End it because of what its wire raised: that ends only its own subscriber."""
+        match error:
+            case WireStalled():
+                self._evict("stalled")
+            case WireClosed():
+                self.end(None)
+            case _:
+                if not isinstance(error, WireError):
+                    self._metrics.error("wire")
+                    logger.error("Wire failed", channel=self.channel, connection_id=self.id, exc_info=error)
+                self.end(CloseReason.CHANNEL_FAILED)

@@ -1,0 +1,166 @@
+"""Supervisor: starts channels, retires them, and outlives their crashes."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from courier.actors.channel import Channel, Clock
+from courier.actors.errors import ChannelFailed, TooManyChannels
+from courier.actors.inbox import Inbox
+from courier.actors.limits import Limits
+from courier.actors.log import Budget, Log
+from courier.actors.messages import Deliver, Join, Message, Trim
+from courier.actors.subscriber import Spawn
+from courier.backplane import Backplane
+from courier.logs import get_logger
+from courier.metrics import Metrics
+from courier.schemas.channels import ChannelName
+from courier.schemas.closing import CloseReason
+
+CRASHES_ALLOWED = 4
+CRASH_WINDOW_SECONDS = 60.0
+"""A channel that crashes more often than that within this time is given up."""
+
+SWEEP_SECONDS = 1.0
+SWEEP_PAUSE = 500
+"""How often all channels are looked at for what is too old, and how many before other tasks get a turn."""
+
+TRIM_SHARE = 16
+"""Of the node's byte budget, the part that the largest log gives up at a time."""
+
+logger = get_logger(__name__)
+
+
+class Supervisor:
+    """Owns the channels of a node and their tasks. Made by `open_supervisor`."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        backplane: Backplane,
+        *,
+        limits: Limits,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.budget = Budget(limits.history_bytes)
+        self._nursery = nursery
+        self._backplane = backplane
+        self._limits = limits
+        self._clock = clock
+        self._metrics = metrics
+        self._inboxes: dict[str, Inbox] = {}
+        self._channels: dict[str, Channel] = {}
+
+    @property
+    def spawn(self) -> Spawn:
+        """Starts a task that lives as long as it likes within the supervisor's life."""
+        return self._nursery.start_soon
+
+    def __len__(self) -> int:
+        return len(self._inboxes)
+
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(tuple(self._channels.values()))
+
+    def inbox(self, name: ChannelName) -> Inbox:
+        """The inbox of the channel, which is started if it is not running.
+
+        Raises `TooManyChannels` when there is no room for one more.
+        """
+        inbox = self._inboxes.get(name.name)
+        if inbox is None:
+            if len(self._inboxes) >= self._limits.channels:
+                raise TooManyChannels
+            inbox = self._inboxes[name.name] = Inbox(self._limits.inbox_events)
+            self._nursery.start_soon(self._keep, name, inbox)
+        return inbox
+
+    async def _keep(self, name: ChannelName, inbox: Inbox) -> None:
+        """Run a channel until it is retired; after a crash go on with a fresh actor."""
+        origin = await self._backplane.follow(name.name)
+        channel = Channel(
+            name,
+            inbox,
+            Log(origin, self.budget),
+            limits=self._limits,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+        crashes: deque[float] = deque(maxlen=CRASHES_ALLOWED)
+        while True:
+            self._channels[name.name] = channel
+            try:
+                await channel.run()
+            except Exception as error:  # one channel's crash is never another's
+                self._metrics.error("channel")
+                logger.error("Channel crashed", channel=name.name, exc_info=error)
+                _fail(channel.failed)
+                now = trio.current_time()
+                if len(crashes) == CRASHES_ALLOWED and now - crashes[0] < CRASH_WINDOW_SECONDS:
+                    self._give_up(channel)
+                    return
+                crashes.append(now)
+                channel = channel.successor()
+            else:
+                return
+
+    def retire(self, channel: Channel) -> None:
+        """End an idle channel; where its log stopped is remembered. Its bytes are the budget's again."""
+        channel.inbox.close()
+        del self._channels[channel.name.name], self._inboxes[channel.name.name]
+        channel.log.trim(keep=0)
+        self._backplane.unfollow(channel.name.name, channel.log.origin)
+
+    def _give_up(self, channel: Channel) -> None:
+        """End a channel that cannot be kept running: everyone who waits on it is told."""
+        logger.error("Channel given up", channel=channel.name.name, crashes=CRASHES_ALLOWED + 1)
+        self.retire(channel)
+        while (message := channel.inbox.take_nowait()) is not None:
+            _fail(message)
+        for subscriber in channel.subscribers:
+            subscriber.end(CloseReason.CHANNEL_FAILED)
+
+    async def sweep(self) -> None:
+        """Look after all channels, for ever: drop what is too old or too much, retire who is idle."""
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            before_ms = self._clock() - round(self._limits.history_seconds * 1000)
+            for count, channel in enumerate(self, start=1):
+                if channel.idle:
+                    self.retire(channel)
+                elif (oldest := channel.log.oldest_ms) is not None and oldest < before_ms:
+                    channel.inbox.put(Trim(before_ms=before_ms))
+                if count % SWEEP_PAUSE == 0:
+                    await trio.lowlevel.checkpoint()
+            self.relieve()
+
+    def relieve(self) -> None:
+        """Over the byte budget, have the largest log drop its oldest."""
+        excess = self.budget.excess_bytes
+        if excess:
+            largest = max(self, key=lambda channel: channel.log.bytes)
+            largest.inbox.put(Trim(free_bytes=excess + self.budget.limit_bytes // TRIM_SHARE))
+
+
+def _fail(message: Message | None) -> None:
+    """Answer whoever waits for a message that will not be handled. What was appended was answered then."""
+    match message:
+        case Deliver() | Join():
+            message.reply.fail(ChannelFailed())
+        case _:
+            pass
+
+
+@asynccontextmanager
+async def open_supervisor(
+    backplane: Backplane, *, limits: Limits, clock: Clock, metrics: Metrics
+) -> AsyncIterator[Supervisor]:
+    """A supervisor for the length of a block; whatever still runs at its end is cancelled."""
+    async with trio.open_nursery() as nursery:
+        supervisor = Supervisor(nursery, backplane, limits=limits, clock=clock, metrics=metrics)
+        nursery.start_soon(supervisor.sweep)
+        yield supervisor
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,71 @@
+"""Node: one process of Courier: its settings, its hub, and where it is in its life."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import StrEnum
+
+import trio
+
+from courier.actors.hub import Hub, open_hub, wall_clock
+from courier.actors.limits import Limits
+from courier.backplane.memory import MemoryBackplane
+from courier.logs import get_logger
+from courier.metrics import Metrics
+from courier.settings import Settings
+
+logger = get_logger(__name__)
+
+
+class Phase(StrEnum):
+    """Where a node is in its life."""
+
+    READY = "ready"
+    LEAVING = "leaving"
+    """Still serving all, and telling the balancer to look elsewhere."""
+    DRAINING = "draining"
+    """Taking nothing new, and giving subscribers what they have not got yet."""
+
+
+class Node:
+    """A running node. Made by `open_node`."""
+
+    def __init__(self, settings: Settings, hub: Hub, metrics: Metrics) -> None:
+        self.settings = settings
+        self.hub = hub
+        self.metrics = metrics
+        self.phase = Phase.READY
+        self._started_at = trio.current_time()
+
+    @property
+    def uptime_seconds(self) -> float:
+        return trio.current_time() - self._started_at
+
+    async def drain(self) -> None:
+        """Serve on for `drain_delay_seconds`, then close every subscriber with all that it is owed, for at
+        most `drain_seconds` and a little. Afterwards the server can be stopped. Called once."""
+        self.phase = Phase.LEAVING
+        if self.settings.drain_delay_seconds:
+            logger.info("Leaving", seconds=self.settings.drain_delay_seconds)
+            await trio.sleep(self.settings.drain_delay_seconds)
+        self.phase = Phase.DRAINING
+        logger.info("Draining", connections=self.hub.connections, seconds=self.settings.drain_seconds)
+        report = await self.hub.drain(trio.current_time() + self.settings.drain_seconds)
+        logger.info("Drained", **report._asdict())
+
+
+@asynccontextmanager
+async def open_node(settings: Settings) -> AsyncIterator[Node]:
+    """A node for the length of a block: backplane, then supervisor, then hub. `drain` it before the end."""
+    limits = Limits(
+        history_events=settings.history_events,
+        history_seconds=settings.history_seconds,
+        history_bytes=settings.history_bytes,
+        inbox_events=settings.inbox_events,
+        connections=settings.max_connections,
+        connections_per_user=settings.max_connections_per_user,
+        channels=settings.max_channels,
+    )
+    metrics = Metrics()
+    backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
+    async with open_hub(backplane, limits, metrics=metrics) as hub:
+        yield Node(settings, hub, metrics)

@@ -1,0 +1,84 @@
+"""Errors: why a body holds no event, in sentences that its sender may read.
+
+None of them repeats what was sent, except the names of fields, shortened.
+"""
+
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+Location = tuple[int | str, ...]
+
+_ERRORS_SHOWN = 50
+_NAME_SHOWN = 128
+_LEVELS = 200  # what pydantic's parser allows
+
+_WHAT_CAME = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
+class JsonError(ValueError):
+    """A body that is no JSON object; its message says what was expected and what came."""
+
+
+class SchemaError(ValueError):
+    """A JSON object that is no event; `errors` says where and why, and can always be written as JSON.
+
+    Each error is `{"loc": […], "msg": …, "type": …}`, `loc` seen from the event; the first 50 are kept.
+    """
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__("Invalid event schema")
+        self.errors = errors
+
+
+class RegistryError(ValueError):
+    """Models that cannot be published together; its message names the module at fault."""
+
+
+def json_error(error: ValidationError, body: bytes) -> JsonError | None:
+    """The error of a body that is no JSON object, or None if it is one and its fields are at fault."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return JsonError(_why_no_json(body, first["ctx"]["error"]))
+    if not first["loc"] and first["type"] in ("dict_type", "model_type"):
+        return JsonError(f"Expected a JSON object, got {_WHAT_CAME[type(first['input'])]}")
+    return None
+
+
+def _why_no_json(body: bytes, found: str) -> str:
+    if not body.strip():
+        return "Expected a JSON object, got an empty body"
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"Expected JSON in UTF-8, got a byte that is not, at position {error.start}"
+    if found.startswith("recursion limit"):
+        return f"Expected JSON nested at most {_LEVELS} levels deep, got more"
+    if "surrogate" in found or "hex escape" in found:
+        return f"Expected whole characters, got half a surrogate pair (RFC 8259 section 8.2): {found}"
+    return f"Expected JSON (RFC 8259), got something else: {found}"
+
+
+def schema_error(error: ValidationError, root: Location, types: str) -> SchemaError:
+    """What is wrong with the event at `root`, told as if it lay alone; `types` lists the known ones."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return SchemaError([_as_seen_from(root, detail, types) for detail in details[:_ERRORS_SHOWN]])
+
+
+def _as_seen_from(root: Location, detail: ErrorDetails, types: str) -> dict[str, Any]:
+    loc, message = detail["loc"], detail["msg"]
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        loc, message = ("type",), f"Input should be one of {types}"
+    elif len(loc) > len(root) and loc[: len(root)] == root:
+        loc = loc[len(root) + 1 :]  # without the event's type, which pydantic puts between
+    shown = [step[:_NAME_SHOWN] if isinstance(step, str) else step for step in loc]
+    return {"loc": shown, "msg": message, "type": detail["type"]}

@@ -1,0 +1,1 @@
+"""The events of Courier, one module for each service that publishes them."""

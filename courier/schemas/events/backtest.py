@@ -1,0 +1,43 @@
+"""Events of a backtest: a strategy tried on the past."""
+
+from typing import Literal
+
+from courier.schemas.events import jobs
+from courier.schemas.events.base import Event, Fraction
+from courier.schemas.names import Id
+
+
+class _BacktestEvent(Event):
+    backtest_id: Id
+
+
+class BacktestStarted(_BacktestEvent, jobs.Started):
+    """The backtest runs, with these parameters."""
+
+    type: Literal["backtest.started"]
+
+
+class BacktestProgress(_BacktestEvent, jobs.Progress):
+    """How far the backtest has come."""
+
+    type: Literal["backtest.progress"]
+
+
+class BacktestCompleted(_BacktestEvent, jobs.Completed):
+    """The backtest is done: how long it took, and what it found."""
+
+    type: Literal["backtest.completed"]
+
+
+class BacktestFailed(_BacktestEvent, jobs.Failed):
+    """The backtest ended without a result."""
+
+    type: Literal["backtest.failed"]
+
+
+class BacktestCancelled(_BacktestEvent, jobs.JobEvent):
+    """Somebody stopped the backtest before its end."""
+
+    type: Literal["backtest.cancelled"]
+    reason: str
+    progress_at_cancellation: Fraction

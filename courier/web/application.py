@@ -1,0 +1,111 @@
+"""Application: the ASGI callable that a server runs; it opens the node when the server starts it."""
+
+from typing import Any
+
+import sniffio
+import trio
+from hypercorn.config import Config
+from quart_trio import QuartTrio
+
+from courier import logs
+from courier.node import Node, open_node
+from courier.schemas.registry import RegistryError, registry_for
+from courier.settings import Settings, SettingsError, check_bind, load_settings
+from courier.web.auth import Verifier
+from courier.web.factory import create_app
+from courier.web.ownership import open_ownership
+from courier.web.rate_limit import RateLimiter
+from courier.web.site import Site
+
+WRONG_SERVER = "Courier runs on Trio: start it with `courier serve` or `hypercorn -k trio courier.web:app`"
+
+logger = logs.get_logger(__name__)
+
+
+class Application:
+    """ASGI 3. The node lives as long as the server's lifespan; without one nothing is served."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self._quart: QuartTrio | None = None
+        self._node: Node | None = None
+        self._failed = trio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._quart is None:
+            raise RuntimeError(WRONG_SERVER)
+        else:
+            await self._quart(scope, receive, send)
+
+    # What our server asks of it: `courier.web.hypercorn.Application`
+
+    def prepare(self, config: Config) -> None:
+        """Refuse, with one sentence and exit code 1, what would not be safe or would not work."""
+        try:
+            settings = self._load()
+            check_bind(settings, config.bind)
+            registry_for(settings.event_modules)
+        except (SettingsError, RegistryError) as error:
+            raise SystemExit(f"Courier does not start: {error}") from None
+        if config.workers > 1:
+            raise SystemExit(
+                "Courier does not start: more than one worker needs a shared log, and this node keeps its own in"
+                f" memory; start it with one worker, not {config.workers}"
+            )
+        logs.configure_logging(settings.log_level, settings.log_format)
+
+    async def drain(self) -> None:
+        """Return when every subscriber has been given what it is owed and told to come back."""
+        if self._node is not None:
+            await self._node.drain()
+
+    async def failed(self) -> None:
+        """Return when the node has failed, so that serving on would be a lie."""
+        await self._failed.wait()
+
+    def raise_if_failed(self) -> None:
+        """After serving: make the process's exit code tell of a node that failed."""
+        if self._failed.is_set():
+            raise SystemExit("Courier stopped: the node failed, see the log")
+
+    def _load(self) -> Settings:
+        if self._settings is None:
+            self._settings = load_settings()
+        return self._settings
+
+    async def _lifespan(self, receive: Any, send: Any) -> None:
+        await receive()
+        started = False
+        try:
+            if sniffio.current_async_library() != "trio":
+                raise RuntimeError(WRONG_SERVER)
+            settings = self._load()
+            async with open_node(settings) as node, open_ownership(settings) as ownership:
+                self._node = node
+                self._quart = create_app(
+                    Site(
+                        node=node,
+                        registry=registry_for(settings.event_modules),
+                        verifier=Verifier(settings),
+                        limiter=RateLimiter(
+                            settings.rate_limit,
+                            settings.rate_window_seconds,
+                            settings.rate_limits,
+                            settings.max_services,
+                        ),
+                        ownership=ownership,
+                    )
+                )
+                await send({"type": "lifespan.startup.complete"})
+                started = True
+                await receive()
+        except Exception as error:
+            if not started:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            self._failed.set()
+            logger.critical("Node failed", exc_info=error)
+            raise
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,37 @@
+"""Body: a request's body, whole, or a refusal before it is read."""
+
+import trio
+from quart import Request
+
+from courier.actors.errors import Draining
+from courier.web.errors import HttpError
+from courier.web.site import Site
+
+BODY_SECONDS = 30.0
+"""How long a body may take to come."""
+
+
+async def read_body(site: Site, request: Request) -> bytes:
+    """The request's body, of at most `max_event_bytes`.
+
+    Raises `Draining`, or an `HttpError` 413 as soon as Content-Length says so or that much has come, or
+    408 when it takes too long. The rest is then for the server to drop.
+    """
+    if site.node.hub.draining:
+        raise Draining
+    limit = site.settings.max_event_bytes
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    with trio.move_on_after(BODY_SECONDS) as patience:
+        async for chunk in request.body:
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+    if patience.cancelled_caught:
+        raise HttpError(408, "Request body did not come in time", seconds=BODY_SECONDS)
+    return bytes(body)
+
+
+def _too_large(limit: int) -> HttpError:
+    return HttpError(413, "Request body is too large", limit_bytes=limit)

@@ -1,0 +1,100 @@
+"""Errors: one table that says which HTTP answer, and which close code, every error becomes."""
+
+from typing import Any, NamedTuple
+
+from courier.actors.errors import ChannelFailed, Draining, Refused, TooManyChannels
+from courier.schemas.channels import UnknownChannelError
+from courier.schemas.closing import CloseReason
+from courier.schemas.registry import JsonError, SchemaError
+from courier.web.access import AccessRefused
+from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing
+from courier.web.ownership import OwnershipUnknown
+
+RETRY_AFTER = {"Retry-After": "1"}
+
+
+class HttpError(Exception):
+    """A refusal in HTTP's words, raised where only HTTP is spoken."""
+
+    def __init__(self, status: int, error: str, headers: dict[str, str] | None = None, **facts: Any) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.headers = headers or {}
+        self.facts = facts
+
+
+class JoinRefused(Exception):
+    """A refusal in the WebSocket's words, raised where only a join is spoken of."""
+
+    def __init__(self, reason: CloseReason) -> None:
+        super().__init__(reason.reason)
+        self.reason = reason
+
+
+class InboxFull(Refused):
+    """The channel's publishers are faster than the channel, for longer than they may be made to wait."""
+
+
+class ErrorAnswer(NamedTuple):
+    """What an HTTP caller is told: goes into `{"detail": {"error": …, **facts}}`."""
+
+    status: int
+    error: str
+    facts: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+
+
+def http_answer(error: Exception) -> ErrorAnswer:
+    """The HTTP answer for an error; one that the table does not know is a fault of ours, 500."""
+    match error:
+        case HttpError():
+            return ErrorAnswer(error.status, error.error, error.facts, error.headers)
+        case Draining():
+            return ErrorAnswer(503, "Node is draining; publish to another one", headers=RETRY_AFTER)
+        case TokenMissing():
+            return ErrorAnswer(401, "Service token required", headers={"WWW-Authenticate": "Bearer"})
+        case KeysUnavailable():
+            return ErrorAnswer(503, "Verification keys are not to be had at the moment", headers=RETRY_AFTER)
+        case AuthError():
+            expired = isinstance(error, TokenExpired)
+            return ErrorAnswer(
+                401,
+                "Service token expired" if expired else "Invalid service token",
+                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+            )
+        case JsonError() | UnknownChannelError():
+            return ErrorAnswer(400, str(error))
+        case SchemaError():
+            return ErrorAnswer(400, "Invalid event schema", {"validation_errors": error.errors})
+        case InboxFull():
+            return ErrorAnswer(503, "Channel's inbox is full; try again later", headers=RETRY_AFTER)
+        case TooManyChannels():
+            return ErrorAnswer(
+                503, "Node has no room for another channel; try again later", headers=RETRY_AFTER
+            )
+        case ChannelFailed():
+            return ErrorAnswer(500, "Channel failed before the event was in its log; publish it again")
+        case _:
+            return ErrorAnswer(500, "Internal error")
+
+
+def close_reason(error: Exception) -> CloseReason:
+    """The close for an error at a join; one that the table does not know is a fault of ours."""
+    match error:
+        case JoinRefused():
+            return error.reason
+        case TokenMissing():
+            return CloseReason.TOKEN_REQUIRED
+        case TokenExpired():
+            return CloseReason.TOKEN_EXPIRED
+        case KeysUnavailable() | OwnershipUnknown() | Refused():
+            return CloseReason.TRY_AGAIN_LATER
+        case AuthError():
+            return CloseReason.INVALID_TOKEN
+        case UnknownChannelError():
+            return CloseReason.UNKNOWN_CHANNEL
+        case AccessRefused():
+            return CloseReason.UNAUTHORIZED
+        case _:
+            return CloseReason.CHANNEL_FAILED

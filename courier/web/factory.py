@@ -1,0 +1,62 @@
+"""Factory: the routes, and nothing else."""
+
+import json
+
+from quart import Response, request, websocket
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from courier.web import health
+from courier.web.body import read_body
+from courier.web.join import join
+from courier.web.publish import Answer, Caller, publish, refusal
+from courier.web.site import Site
+
+
+def create_app(site: Site) -> QuartTrio:
+    """Quart's application for one node."""
+    app = QuartTrio("courier", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = None  # `read_body` judges it
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+
+    @app.post("/publish", defaults={"channel": None})
+    @app.post("/publish/<channel>")
+    async def publish_event(channel: str | None) -> Response:
+        headers = request.headers
+        try:
+            body = await read_body(site, request)
+        except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
+            return _response(refusal(site, error, {"Connection": "close"}))
+        caller = Caller(
+            headers.get("X-Service-Name"), headers.get("Authorization"), headers.get("Content-Type")
+        )
+        return _response(await publish(site, caller, channel, body))
+
+    @app.websocket("/ws/<path:channel>")
+    async def subscribe(channel: str) -> None:
+        await join(site, websocket, channel)
+
+    @app.get("/health")
+    async def show_health() -> Response:
+        return _response(await health.health(site, request.headers.get("Authorization")))
+
+    @app.get("/health/live")
+    async def show_live() -> Response:
+        return _response(health.live())
+
+    @app.get("/health/ready")
+    async def show_ready() -> Response:
+        return _response(health.ready(site))
+
+    @app.errorhandler(HTTPException)
+    async def explain(error: HTTPException) -> Response:
+        """What Quart refuses by itself: no such path, no such method."""
+        body = json.dumps({"detail": {"error": error.description}}).encode()
+        headers = {key: value for key, value in error.get_headers() if key.lower() == "allow"}
+        return _response(Answer(error.code or 500, body, headers))
+
+    return app
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, answer.headers, content_type="application/json")

@@ -1,0 +1,379 @@
+"""What Courier changes in Hypercorn 0.18, each thing with its reason; the one file that knows its insides.
+
+`install`, called when `courier.web` is imported, puts our classes in the place of Hypercorn's, in its own
+modules: so every command that runs the app, `courier serve` or `hypercorn` itself, runs the same server.
+Each change has a test in `tests/web/test_hypercorn.py` that fails when a release makes it wrong or needless.
+"""
+
+import logging
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Protocol, cast
+
+import h11
+import hypercorn.protocol.h11
+import hypercorn.protocol.ws_stream
+import hypercorn.trio.run
+import trio
+from hypercorn.config import Config, Sockets
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.events import StreamClosed
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
+from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.typing import AppWrapper, ConnectionState
+from hypercorn.utils import check_multiprocess_shutdown_event
+from hypercorn.typing import WorkerContext
+from wsproto.connection import ConnectionState as WebSocketState
+from wsproto.events import CloseConnection, Message, Ping
+
+from courier.logs import get_logger
+from courier.schemas.closing import CloseReason
+from courier.web.shutdown import until_asked
+
+SEND_SECONDS = 30.0
+"""How long a peer may take for `SEND_BYTES` of what the server itself sends: responses, pongs, closes."""
+
+SEND_BYTES = 64 * 1024
+
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 8 * 1024 * 1024
+"""After the last byte of ours, how long and how much is read and dropped. A socket that is closed with
+bytes unread sends a reset, and a reset takes away from the peer what it has not read yet."""
+
+MAX_MESSAGE_BYTES = 64 * 1024
+
+EXTENSION = "courier.wire"
+
+logger = get_logger(__name__)
+
+
+class Application(Protocol):
+    """The ASGI application that the server serves, and what else it is asked."""
+
+    def prepare(self, config: Config) -> None:
+        """Refuse, by raising, to be served in this way."""
+
+    async def drain(self) -> None:
+        """Return when nothing would be lost if the server stopped."""
+
+    async def failed(self) -> None:
+        """Return when it cannot go on, so that the server should stop."""
+
+    def raise_if_failed(self) -> None:
+        """End the process with an exit code that says so, if it could not go on."""
+
+
+class WebSocketStream(WSStream):
+    """Hypercorn's WebSocket, which closes with a code and a reason whatever the peer did wrong."""
+
+    async def _handle_events(self) -> None:
+        for event in self.connection.events():
+            if isinstance(event, Message):
+                # Hypercorn counts characters, and tells the application only when the peer has closed.
+                self.buffer.length += (
+                    len(event.data.encode()) - len(event.data) if isinstance(event.data, str) else 0
+                )
+                try:
+                    self.buffer.extend(event)
+                except FrameTooLargeError:
+                    reason = CloseReason.MESSAGE_TOO_BIG
+                    await self._end(CloseConnection(reason.code, reason.reason))
+                    return
+                if event.message_finished:
+                    assert self.app_put is not None
+                    await self.app_put(self.buffer.to_message())
+                    self.buffer.clear()
+            elif isinstance(event, Ping):
+                await self._send_wsproto_event(event.response())
+            elif isinstance(event, CloseConnection):
+                if self.connection.state == WebSocketState.REMOTE_CLOSING:
+                    await self._end(event.response())
+                else:
+                    # Our own close was answered, or the peer broke the protocol, and then wsproto has made
+                    # the close that RFC 6455, 7.1.7 asks for, which Hypercorn does not send.
+                    await self._end(event)
+                return
+
+    async def _end(self, close: CloseConnection) -> None:
+        await self._send_wsproto_event(close)
+        await self.send(StreamClosed(stream_id=self.stream_id))
+
+
+class WebSocketTransport:
+    """The extension `courier.wire`: the socket of one WebSocket, for `SocketWire`."""
+
+    __slots__ = ("_stream", "_trio_socket", "_ws_stream", "send", "send_lock")
+
+    def __init__(self, connection: "Connection", ws_stream: WSStream) -> None:
+        self._trio_socket = connection.stream.socket
+        self._ws_stream = ws_stream
+        # Trio's own `send` waits; only the socket under it does not. Once closed it raises, and never
+        # writes to a stranger who got the same file descriptor.
+        self.send: Callable[[bytes], int] = connection.stream.socket._sock.send
+        self.send_lock = connection.send_lock
+
+    @property
+    def open(self) -> bool:
+        return self._ws_stream.connection.state is WebSocketState.OPEN
+
+    async def writable(self) -> None:
+        await trio.lowlevel.wait_writable(self._trio_socket)
+
+    def close_frame(self, code: int, reason: str) -> bytes:
+        self._ws_stream.state = ASGIWebsocketState.CLOSED
+        return self._ws_stream.connection.send(CloseConnection(code, reason))
+
+    def abort(self) -> None:
+        reset = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: what is unsent is dropped
+        if self._trio_socket.fileno() != -1:
+            self._trio_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            self._trio_socket.close()
+
+
+class Connection(TCPServer):
+    """Hypercorn's connection, made so that no peer can harm anyone but itself."""
+
+    send_lock: trio.Semaphore  # type: ignore[assignment]
+
+    def __init__(
+        self, app: AppWrapper, config: Config, context: WorkerContext, state: ConnectionState, stream: Any
+    ) -> None:
+        super().__init__(cast(AppWrapper, self._run_app), config, context, state, stream)
+        self._wrapped_app = app
+        # A trio.Lock must be released by the task that took it; a frame is begun by a channel's task and
+        # finished by a subscriber's.
+        self.send_lock = trio.Semaphore(1)
+        self._reading = trio.CancelScope()
+        self._handling = trio.CancelScope()
+        self._ended = False
+
+    async def run(self) -> None:
+        """Serve the connection. Hypercorn lets through all but OSError, and that ends the whole server."""
+        try:
+            await super().run()
+        except BaseExceptionGroup as group:
+            errors, others = group.split(Exception)
+            if errors is not None:
+                _log_failure(errors)
+            if others is not None:
+                raise others from None
+        except Exception as error:  # noqa: BLE001 - one connection's failure is never another's
+            _log_failure(error)
+
+    async def _run_app(
+        self,
+        scope: Any,
+        receive: Any,
+        send: Any,
+        sync_spawn: Callable[..., Any],
+        call_soon: Callable[..., Any],
+    ) -> None:
+        if scope["type"] != "websocket":
+            await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
+            return
+        ws_stream = cast(WSStream, self.protocol.protocol.stream)
+        if not self._is_tls:
+            scope["extensions"][EXTENSION] = WebSocketTransport(self, ws_stream)
+        try:
+            await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
+        finally:
+            # What the peer still sends has nobody to read it: Hypercorn would wait for room in this queue.
+            ws_stream.app_put = _nowhere
+            receive.__self__.close()
+
+    @property
+    def _is_tls(self) -> bool:
+        return isinstance(self.stream, trio.SSLStream)
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            await self._send(event.data)
+        elif isinstance(event, Closed):
+            self._ended = True
+            await self._send_eof()
+            await self.protocol.handle(Closed())
+            self._handling.cancel()
+        else:
+            await super().protocol_send(event)
+
+    async def _send(self, data: bytes) -> None:
+        """Write all of it, or close: Hypercorn's send is shielded and has no limit, so that a peer which
+        does not read could neither be cancelled nor drained."""
+        async with self.send_lock:
+            for start in range(0, len(data), SEND_BYTES):
+                with trio.CancelScope(deadline=trio.current_time() + SEND_SECONDS, shield=True) as limit:
+                    try:
+                        await self.stream.send_all(data[start : start + SEND_BYTES])
+                    except (trio.BrokenResourceError, trio.ClosedResourceError):
+                        break
+                if limit.cancelled_caught:
+                    await trio.aclose_forcefully(self.stream)
+                    break
+            else:
+                return
+        await self.protocol.handle(Closed())
+
+    async def _send_eof(self) -> None:
+        """Say that nothing more comes, and give the peer time to read what came."""
+        if self._is_tls:  # TLS has no half-closed state that peers agree on (RFC 8446, 6.1)
+            self._reading.cancel()
+            return
+        self._reading.deadline = trio.current_time() + LINGER_SECONDS
+        try:
+            async with self.send_lock:
+                await self.stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+    async def _read_data(self) -> None:
+        dropped = 0
+        with self._reading:
+            while dropped <= LINGER_BYTES:
+                try:
+                    with trio.fail_after(self.config.read_timeout or float("inf")):
+                        data = await self.stream.receive_some(MAX_RECV)
+                except (trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
+                    break
+                if self._ended:
+                    dropped += len(data)
+                else:
+                    await self._handle(bytes(data))
+                if not data:
+                    break
+        await self.protocol.handle(Closed())
+
+    async def _handle(self, data: bytes) -> None:
+        with trio.CancelScope() as self._handling:
+            try:
+                await self.protocol.handle(RawData(data))
+            except trio.BrokenResourceError:
+                pass  # the application has ended, see `_run_app`
+
+
+async def _nowhere(message: Any) -> None:
+    """Where messages go that nobody reads."""
+
+
+def _log_failure(error: BaseException) -> None:
+    """A peer's nonsense is a line; anything else is a fault of ours, with its traceback."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, (UnicodeError, h11.LocalProtocolError)):
+        logger.info("Connection refused: malformed request", error=type(error).__name__)
+    else:
+        logger.error("Connection failed", exc_info=error)
+
+
+def adapt(config: Config) -> None:
+    """Set what Courier needs of Hypercorn's settings, whoever made them."""
+    config.alpn_protocols = ["http/1.1"]
+    config.backlog = 2048
+    config.graceful_timeout = 3.0  # what is left of plain HTTP after our own drain
+    config.include_server_header = False
+    config.keep_alive_max_requests = sys.maxsize  # a publisher's connection is not to be cut
+    config.keep_alive_timeout = 75.0
+    config.websocket_max_message_size = MAX_MESSAGE_BYTES
+    config.access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s'  # no query: it may hold a token
+
+
+def harden(listener: socket.socket, backlog: int) -> None:
+    """Set what accepted sockets inherit: a peer that has vanished is noticed by the kernel too."""
+    listener.listen(backlog)
+    if listener.family in (socket.AF_INET, socket.AF_INET6):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            ("TCP_KEEPIDLE", 60),
+            ("TCP_KEEPINTVL", 15),
+            ("TCP_KEEPCNT", 4),
+            ("TCP_USER_TIMEOUT", 60_000),
+        ):
+            if hasattr(socket, option):
+                listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+async def worker_serve(
+    app: AppWrapper,
+    config: Config,
+    *,
+    sockets: Sockets | None = None,
+    shutdown_trigger: Callable[..., Awaitable[None]] | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Hypercorn's Trio worker, drained before it is stopped: by a signal or by its master, as one request.
+
+    Hypercorn itself would stop listening, tell the WebSockets nothing and wait `graceful_timeout`.
+    """
+    application = getattr(app, "app", None)
+    if not hasattr(application, "drain"):  # somebody else's app in the same process
+        await _stock_worker_serve(
+            app, config, sockets=sockets, shutdown_trigger=shutdown_trigger, task_status=task_status
+        )
+        return
+    application = cast(Application, application)
+    adapt(config)
+    application.prepare(config)
+    sockets = sockets or config.create_sockets()
+    for listener in (*sockets.secure_sockets, *sockets.insecure_sockets):
+        harden(listener, config.backlog)
+
+    async with until_asked(shutdown_trigger, application.failed) as asked:
+
+        async def drained() -> None:
+            await asked.wait()
+            await application.drain()
+
+        await _stock_worker_serve(
+            app, config, sockets=sockets, shutdown_trigger=drained, task_status=task_status
+        )
+    application.raise_if_failed()
+
+
+_stock_worker_serve = hypercorn.trio.run.worker_serve
+
+
+def _run_in_trio(
+    main: partial[Any],
+    *,
+    debug: bool = False,
+    shutdown_trigger: partial[Any] | None = None,
+    loop_factory: Any = None,
+) -> None:
+    """In the place of `hypercorn.asyncio.run._run`: what was to run on asyncio runs on Trio.
+
+    The worker has imported the application, and with it this module, just before it comes here.
+    """
+    app, config = main.args
+    if shutdown_trigger is not None:
+        shutdown_trigger = partial(check_multiprocess_shutdown_event, shutdown_trigger.args[0], trio.sleep)
+    logger.warning(
+        "Hypercorn was started with its asyncio worker; its Trio worker takes over (hypercorn -k trio)"
+    )
+    trio.run(
+        partial(
+            worker_serve, app, config, sockets=main.keywords["sockets"], shutdown_trigger=shutdown_trigger
+        )
+    )
+
+
+def install() -> None:
+    """Put what stands above in its place. Doing it twice does nothing more."""
+    hypercorn.trio.run.TCPServer = Connection  # type: ignore[misc]
+    hypercorn.trio.run.worker_serve = worker_serve
+    hypercorn.protocol.h11.WSStream = WebSocketStream  # type: ignore[misc]
+    # Cleartext HTTP/2 (`h2c`, or by prior knowledge) cannot be switched off, and one odd path in it ends
+    # the stock server. A request that asks for it is served as HTTP/1.1.
+    H11Protocol._check_protocol = _stay_with_http_1  # type: ignore[method-assign]
+    # Compression costs 93 KiB a connection and one deflate a subscriber an event, and what comes in may
+    # grow a thousandfold before its size is looked at. RFC 7692, 5 lets a server decline.
+    hypercorn.protocol.ws_stream.server_extensions_handshake = lambda *_: None
+    asyncio_run = sys.modules.get("hypercorn.asyncio.run")
+    if asyncio_run is not None:
+        asyncio_run._run = _run_in_trio  # type: ignore[attr-defined]
+
+
+async def _stay_with_http_1(self: H11Protocol, request: h11.Request) -> None:
+    """In the place of `H11Protocol._check_protocol`."""

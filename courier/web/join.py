@@ -1,0 +1,142 @@
+"""Join: from a WebSocket's handshake to a subscription, and until one of the two ends."""
+
+import time
+
+import trio
+from quart import Websocket
+
+from courier.actors.errors import Draining, NodeFull, WireError
+from courier.actors.subscriber import Subscriber
+from courier.logs import get_logger
+from courier.schemas.channels import ChannelName
+from courier.schemas.claims import SubscriberClaims
+from courier.schemas.closing import CloseReason
+from courier.schemas.position import parse_since
+from courier.web.access import may_join
+from courier.web.auth import TokenInvalid, TokenMissing, bearer
+from courier.web.errors import JoinRefused, close_reason
+from courier.web.hypercorn import EXTENSION
+from courier.web.site import Site
+from courier.web.wire import AsgiWire, SocketWire
+
+PLAIN = "courier.plain"
+BEARER = "courier.bearer."
+
+PING = b"ping"
+PONG = b"pong"
+
+logger = get_logger(__name__)
+
+
+async def join(site: Site, websocket: Websocket, channel: str) -> None:
+    """Serve one WebSocket: a subscription to `channel`, or a close that says why not.
+
+    A refusal accepts the socket first, because a browser shows its page no other reason than a close code.
+    """
+    subprotocol = PLAIN if PLAIN in websocket.requested_subprotocols else None
+    try:
+        claims, subscriber = await _admit(site, websocket, channel)
+    except Exception as error:  # noqa: BLE001 - the table of errors has a close for every one of them
+        reason = close_reason(error)
+        if reason is CloseReason.CHANNEL_FAILED:
+            site.node.metrics.error("join")
+            logger.error("Join failed", exc_info=error)
+        else:
+            logger.info("Join refused", code=reason.code, reason=reason.reason)
+        await websocket.accept(subprotocol=subprotocol)
+        await websocket.close(reason.code, reason.reason)
+        return
+    try:
+        await websocket.accept(subprotocol=subprotocol)
+        await _serve(site, websocket, subscriber, claims)
+    finally:
+        subscriber.close()
+
+
+async def _admit(site: Site, websocket: Websocket, channel: str) -> tuple[SubscriberClaims, Subscriber]:
+    """Judge the join in the order of the contract, and make it; raises what the table of errors knows."""
+    hub = site.node.hub
+    if hub.draining:
+        raise Draining
+    if hub.full:
+        raise NodeFull
+    origins = site.settings.allowed_origins
+    origin = websocket.headers.get("Origin")
+    if origins and origin is not None and origin not in origins:
+        raise JoinRefused(CloseReason.ORIGIN_NOT_ALLOWED)
+    claims = await site.verifier.subscriber(_token(websocket))
+    name = ChannelName.parse(channel)
+    await may_join(claims, name, site.ownership, site.settings)
+    asked = websocket.args.get("since")
+    try:
+        since = None if asked is None else parse_since(asked)
+    except ValueError:
+        raise JoinRefused(CloseReason.UNREADABLE_SINCE) from None
+    return claims, await hub.join(name, claims.user_id, since)
+
+
+def _token(websocket: Websocket) -> str:
+    """The token: `?token=`, else `Authorization: Bearer`, else the subprotocol `courier.bearer.<token>`.
+
+    A browser cannot set the header; the subprotocol keeps the token out of URLs. It must stand beside one
+    that can be selected, since it is itself never echoed.
+    """
+    offered = websocket.requested_subprotocols
+    bearers = [protocol.removeprefix(BEARER) for protocol in offered if protocol.startswith(BEARER)]
+    token: str | None = websocket.args.get("token") or bearer(websocket.headers.get("Authorization"))
+    if token is None and bearers:
+        if len(bearers) == len(offered):
+            raise TokenInvalid
+        token = bearers[0]
+    if not token:
+        raise TokenMissing
+    return token
+
+
+async def _serve(site: Site, websocket: Websocket, subscriber: Subscriber, claims: SubscriberClaims) -> None:
+    """Keep the subscription until it ends or the peer goes, and say the last word."""
+    stall_seconds = site.settings.stall_seconds
+    transport = websocket.scope["extensions"].get(EXTENSION)
+    wire: SocketWire | AsgiWire
+    if transport is None:
+        wire = AsgiWire(websocket.send, websocket.close, stall_seconds)
+    else:
+        wire = SocketWire(transport, stall_seconds)
+    try:
+        with subscriber.alive:
+            subscriber.open(wire)
+            await _listen(websocket, subscriber, wire, claims, site.settings.heartbeat_seconds)
+        if subscriber.reason is not None:
+            with subscriber.goodbye:
+                await wire.close(subscriber.reason)
+            if subscriber.goodbye.cancelled_caught:
+                subscriber.close(aborted=True)
+    except WireError as error:
+        subscriber.fail(error)
+        subscriber.close(aborted=True)
+    finally:
+        if subscriber.aborted or wire.holding:
+            wire.abort()
+
+
+async def _listen(
+    websocket: Websocket,
+    subscriber: Subscriber,
+    wire: SocketWire | AsgiWire,
+    claims: SubscriberClaims,
+    heartbeat_seconds: float,
+) -> None:
+    """Take what the peer says, so that it is never kept waiting; ping it when it says nothing."""
+    token_ends = trio.current_time() + claims.exp - time.time()
+    while True:
+        heartbeat = trio.current_time() + heartbeat_seconds
+        message: str | bytes | None = None
+        with trio.move_on_at(min(heartbeat, token_ends)) as silence:
+            message = await websocket.receive()
+        if message in ("ping", PING):
+            await wire.say(PONG)
+        if trio.current_time() >= token_ends:
+            subscriber.end(CloseReason.TOKEN_EXPIRED)
+            await trio.lowlevel.checkpoint()
+        elif silence.cancelled_caught:
+            await wire.say(PING)

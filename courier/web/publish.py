@@ -1,0 +1,160 @@
+"""Publish: from a request's headers and body to an event in the log, judged in the order of the contract."""
+
+import json
+import math
+import time
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import trio
+
+from courier.actors.errors import Draining
+from courier.logs import get_logger
+from courier.schemas.channels import ChannelName
+from courier.schemas.events import Event
+from courier.schemas.names import SERVICE_NAME
+from courier.schemas.publish import Receipt
+from courier.schemas.registry import SchemaError
+from courier.web.auth import AuthError, bearer
+from courier.web.errors import HttpError, InboxFull, http_answer
+from courier.web.rate_limit import Verdict
+from courier.web.site import Site
+
+logger = get_logger(__name__)
+
+JSON = "application/json"
+
+
+class Caller(NamedTuple):
+    """Who publishes, as the request's headers have it; None is a header that is not there."""
+
+    service: str | None
+    authorization: str | None
+    content_type: str | None
+
+
+class Answer(NamedTuple):
+    """An HTTP answer, ready to be written."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+async def publish(site: Site, caller: Caller, channel: str | None, body: bytes) -> Answer:
+    """Publish one event: 200 with its receipt once it is in the log, or the refusal.
+
+    `channel` is the URL's; None when the body is an envelope that names it. Never raises but for what
+    cancels the request.
+    """
+    headers: dict[str, str] = {}
+    try:
+        if site.node.hub.draining:
+            raise Draining
+        service = await _authenticate(site, caller)
+        headers |= _admit(site, service)
+        if (caller.content_type or "").partition(";")[0].strip().lower() != JSON:
+            raise HttpError(415, f"Media type must be {JSON}", content_type=caller.content_type)
+        name, event = _parse(site, channel, body)
+        if event.source != service:
+            raise HttpError(400, "Event source must match X-Service-Name header")
+        receipt = await _deliver(site, name, event)
+    except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
+        return refusal(site, error, headers)
+    return Answer(200, receipt.to_json(), headers)
+
+
+def refusal(site: Site, error: Exception, headers: dict[str, str]) -> Answer:
+    """The answer for an error, with `headers` beside its own."""
+    status, sentence, facts, own = http_answer(error)
+    if status == 500:
+        site.node.metrics.error("publish")
+        logger.error("Publish failed", exc_info=error)
+    body = json.dumps({"detail": {"error": sentence, **facts}}).encode()
+    return Answer(status, body, headers | own)
+
+
+async def _authenticate(site: Site, caller: Caller) -> str:
+    """The service that publishes. With `publish_auth=report` what is wrong is counted, not refused."""
+    service = caller.service
+    if service is None:
+        raise HttpError(400, "Header X-Service-Name is required")
+    if SERVICE_NAME.fullmatch(service) is None:
+        raise HttpError(
+            400,
+            "Header X-Service-Name must be 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit",
+        )
+    if site.settings.publish_auth == "off":
+        return service
+    try:
+        claims = await site.verifier.service(bearer(caller.authorization))
+        if claims.service != service:
+            raise HttpError(403, "Service token is another service's than X-Service-Name")
+    except (AuthError, HttpError) as error:
+        if site.settings.publish_auth == "required":
+            raise
+        site.node.metrics.error("publish_auth")
+        logger.warning("Publish would be refused", service=service, error=type(error).__name__)
+    return service
+
+
+def _admit(site: Site, service: str) -> dict[str, str]:
+    """The rate headers that every answer bears from here on; raises 429 with them over the limit."""
+    verdict = site.limiter.admit(service, 1, trio.current_time())
+    if not verdict.limit:
+        return {}
+    reset_at = time.time() + verdict.reset_seconds
+    headers = {
+        "X-RateLimit-Limit": str(verdict.limit),
+        "X-RateLimit-Remaining": str(verdict.remaining),
+        "X-RateLimit-Reset": str(math.ceil(reset_at)),
+    }
+    if not verdict.admitted:
+        raise _too_many(verdict, reset_at, headers)
+    return headers
+
+
+def _too_many(verdict: Verdict, reset_at: float, headers: dict[str, str]) -> HttpError:
+    return HttpError(
+        429,
+        "Rate limit exceeded",
+        headers | {"Retry-After": str(max(1, math.ceil(verdict.reset_seconds)))},
+        limit=verdict.limit,
+        window_seconds=verdict.window_seconds,
+        remaining=verdict.remaining,
+        reset_at=datetime.fromtimestamp(reset_at, UTC).isoformat().replace("+00:00", "Z"),
+    )
+
+
+def _parse(site: Site, channel: str | None, body: bytes) -> tuple[ChannelName, Event]:
+    """The channel and the event. JSON is judged before the channel, and the channel before the event."""
+    if channel is None:
+        return site.registry.parse_request(body)
+    try:
+        event = site.registry.parse(body)
+    except SchemaError:
+        ChannelName.parse(channel)
+        raise
+    return ChannelName.parse(channel), event
+
+
+async def _deliver(site: Site, channel: ChannelName, event: Event) -> Receipt:
+    """Append the event to the channel's log. What waits for room waits for so long and no longer; what has
+    got room is waited for to its end."""
+    with trio.move_on_after(site.settings.inbox_wait_seconds) as waiting:
+        slot = await site.node.hub.reserve(channel)
+    if waiting.cancelled_caught:
+        raise InboxFull
+    [appended] = await slot.deliver([site.registry.encode(event)])
+    return Receipt(
+        channel=channel.name,
+        event_type=event.type,
+        clients_reached=appended.clients_reached,
+        timestamp=_iso(appended.arrived_ms),
+        id=str(appended.position),
+    )
+
+
+def _iso(milliseconds: int) -> str:
+    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,25 @@
+"""Site: everything that a request handler needs, in one value."""
+
+from dataclasses import dataclass
+
+from courier.node import Node
+from courier.schemas.registry import Registry
+from courier.settings import Settings
+from courier.web.auth import Verifier
+from courier.web.ownership import Ownership
+from courier.web.rate_limit import RateLimiter
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One node, as the web sees it."""
+
+    node: Node
+    registry: Registry
+    verifier: Verifier
+    limiter: RateLimiter
+    ownership: Ownership
+
+    @property
+    def settings(self) -> Settings:
+        return self.node.settings

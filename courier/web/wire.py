@@ -1,0 +1,216 @@
+"""Wire: the socket under a subscriber: write now, write the rest, say a last word, abort.
+
+`SocketWire` writes ready frames to the connection's own socket, below the ASGI server. `AsgiWire` does the
+same through ASGI sends, where there is no such socket: TLS, or another server.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+from courier.actors.errors import WireClosed, WireStalled
+from courier.actors.frames import Page, payload_of, text_frame
+from courier.schemas.closing import CloseReason
+
+
+class Transport(Protocol):
+    """What the server lends to a wire: the extension `courier.wire` of a WebSocket's ASGI scope."""
+
+    @property
+    def send_lock(self) -> trio.Semaphore:
+        """Held round whatever is written to the socket, by us and by the server."""
+
+    @property
+    def open(self) -> bool:
+        """The socket is there and no close frame has been written or read."""
+
+    def send(self, data: bytes) -> int:
+        """Write what the socket takes at once; returns how many bytes. Raises OSError."""
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more. Raises OSError or `trio.ClosedResourceError`."""
+
+    def close_frame(self, code: int, reason: str) -> bytes:
+        """The close frame; from now on no other frame may follow, and `open` is false."""
+
+    def abort(self) -> None:
+        """Close the socket by force, whatever is in it."""
+
+
+class Farewell(Protocol):
+    """What the WebSocket's task asks of a wire, beside what a subscriber does."""
+
+    async def say(self, text: bytes) -> None:
+        """Write one text message of our own, in its turn. Raises `WireClosed` or `WireStalled`."""
+
+    async def close(self, reason: CloseReason) -> None:
+        """Write the rest of what was begun, and then the close. Raises as `say` does."""
+
+    def abort(self) -> None:
+        """Close the socket at once: the peer sees the connection break."""
+
+
+class SocketWire:
+    """A wire on the connection's own socket.
+
+    A write happens at once only if no rest of ours, and no write of the server's, is under way. While a
+    rest is held the send lock is ours, so that nothing lands inside the frame that was cut.
+    """
+
+    __slots__ = ("_flushing", "_rest", "_stall_seconds", "_transport")
+
+    def __init__(self, transport: Transport, stall_seconds: float) -> None:
+        self._transport = transport
+        self._stall_seconds = stall_seconds
+        self._rest = b""
+        self._flushing = trio.Lock()
+
+    @property
+    def holding(self) -> bool:
+        return bool(self._rest)
+
+    def write_nowait(self, page: Page) -> int:
+        if not self._transport.open:
+            raise WireClosed
+        if not self._free:
+            return 0
+        sent = self._send(page.data)
+        if sent == len(page.data):
+            return len(page.frames)
+        if sent == 0:
+            return 0
+        end = count = 0
+        for frame in page.frames:
+            end += len(frame)
+            count += 1
+            if end >= sent:
+                break
+        self._hold(page.data[sent:end])
+        return count
+
+    async def flush(self) -> None:
+        async with self._flushing:
+            if not self._rest:
+                await self._transport.send_lock.acquire()
+            try:
+                await self._write_rest()
+            except WireStalled:
+                self.abort()
+                raise
+            except WireClosed:
+                self._rest = b""
+                raise
+            finally:
+                if not self._rest:
+                    self._transport.send_lock.release()
+
+    async def say(self, text: bytes) -> None:
+        await self._write(lambda: text_frame(text))
+
+    async def close(self, reason: CloseReason) -> None:
+        await self._write(lambda: self._transport.close_frame(reason.code, reason.reason))
+
+    def abort(self) -> None:
+        self._rest = b""
+        self._transport.abort()
+
+    @property
+    def _free(self) -> bool:
+        return not self._rest and self._transport.send_lock.value > 0
+
+    async def _write(self, make_frame: Callable[[], bytes]) -> None:
+        """Write one frame, made when its turn has come."""
+        while not self._free:
+            await self.flush()
+        if not self._transport.open:
+            raise WireClosed
+        frame = make_frame()
+        self._hold(frame[self._send(frame) :])
+        while self._rest:
+            await self.flush()
+
+    def _send(self, data: bytes) -> int:
+        try:
+            return self._transport.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise WireClosed from error
+
+    def _hold(self, rest: bytes) -> None:
+        if rest:
+            self._transport.send_lock.acquire_nowait()
+            self._rest = rest
+
+    async def _write_rest(self) -> None:
+        """Wait for the socket, and write the rest as it takes it; the send lock is held."""
+        while True:
+            try:
+                with trio.fail_after(self._stall_seconds):
+                    await self._transport.writable()
+            except trio.TooSlowError as error:
+                raise WireStalled from error
+            except (OSError, trio.ClosedResourceError) as error:
+                raise WireClosed from error
+            self._rest = self._rest[self._send(self._rest) :] if self._rest else b""
+            if not self._rest:
+                return
+
+
+class AsgiWire:
+    """A wire of plain ASGI sends: one frame at a time, and never at once."""
+
+    __slots__ = ("_closed", "_frame", "_send_close", "_send_text", "_sending", "_stall_seconds")
+
+    def __init__(
+        self,
+        send_text: Callable[[str], Awaitable[None]],
+        send_close: Callable[[int, str], Awaitable[None]],
+        stall_seconds: float,
+    ) -> None:
+        self._send_text = send_text
+        self._send_close = send_close
+        self._stall_seconds = stall_seconds
+        self._frame = b""
+        self._closed = False
+        self._sending = trio.Lock()
+
+    @property
+    def holding(self) -> bool:
+        return bool(self._frame)
+
+    def write_nowait(self, page: Page) -> int:
+        if self._closed:
+            raise WireClosed
+        if self._frame:
+            return 0
+        self._frame = page.frames[0]
+        return 1
+
+    async def flush(self) -> None:
+        async with self._sending:
+            if self._frame:
+                await self._within_limit(self._send_text(payload_of(self._frame).decode()))
+                self._frame = b""
+
+    async def say(self, text: bytes) -> None:
+        async with self._sending:
+            await self._within_limit(self._send_text(text.decode()))
+
+    async def close(self, reason: CloseReason) -> None:
+        while self._frame:
+            await self.flush()
+        async with self._sending:
+            self._closed = True
+            await self._within_limit(self._send_close(reason.code, reason.reason))
+
+    def abort(self) -> None:
+        self._closed = True
+
+    async def _within_limit(self, sending: Awaitable[None]) -> None:
+        try:
+            with trio.fail_after(self._stall_seconds):
+                await sending
+        except trio.TooSlowError as error:
+            raise WireStalled from error

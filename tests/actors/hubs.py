@@ -1,0 +1,66 @@
+"""A hub in memory whose wall clock is Trio's, and the two things that every test does with it."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from courier.actors.hub import Hub, open_hub
+from courier.actors.limits import Limits
+from courier.actors.messages import Appended
+from courier.actors.subscriber import Subscriber
+from courier.backplane.memory import MemoryBackplane
+from courier.metrics import Metrics
+from courier.schemas.channels import ChannelName
+from courier.schemas.position import Since
+from tests.actors.wires import FakeWire
+
+START_MS = 1_700_000_000_000
+CHANNEL = ChannelName.parse("user.u1")
+OTHER = ChannelName.parse("user.u2")
+
+
+def wall_clock() -> int:
+    """Wall time that moves with Trio's clock."""
+    return START_MS + round(trio.current_time() * 1000)
+
+
+@asynccontextmanager
+async def a_hub(
+    limits: Limits | None = None, *, metrics: Metrics | None = None, remembered: int = 1000
+) -> AsyncIterator[Hub]:
+    backplane = MemoryBackplane(started_ms=wall_clock(), remembered=remembered)
+    async with open_hub(backplane, limits or Limits(), clock=wall_clock, metrics=metrics) as hub:
+        yield hub
+
+
+async def publish(hub: Hub, *numbers: int, channel: ChannelName = CHANNEL) -> list[Appended]:
+    """Publish events `{"n": number}` as one message."""
+    slot = await hub.reserve(channel, len(numbers))
+    return await slot.deliver([b'{"n":%d}' % number for number in numbers])
+
+
+async def join(
+    hub: Hub,
+    wire: FakeWire | None = None,
+    *,
+    channel: ChannelName = CHANNEL,
+    since: Since | None = None,
+    owner: str = "u1",
+) -> tuple[Subscriber, FakeWire]:
+    """Join and open at once."""
+    wire = wire or FakeWire()
+    subscriber = await hub.join(channel, owner, since)
+    subscriber.open(wire)
+    return subscriber, wire
+
+
+def events(wire: FakeWire) -> list[dict[str, object]]:
+    """Everything the wire received, parsed."""
+    return [json.loads(payload) for payload in wire.payloads]
+
+
+def numbers(wire: FakeWire) -> list[object]:
+    """The `n` of each event received; a gap as its reason."""
+    return [event.get("n", event.get("reason")) for event in events(wire)]
