@@ -1,50 +1,129 @@
 """Subscriber: one WebSocket of the load client, read as fast as Python can."""
 
 import socket
-import struct
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter_ns
-from typing import NamedTuple
 
+from benchmarks import frames
+from benchmarks.errors import LoadError
 from benchmarks.tape import Faults, Mark, Tape
 
 _BUFFER = memoryview(bytearray(256 * 1024))
-"""One for all: what it holds is judged before the next read."""
-
-_KEY = b"Y291cmllciBiZW5jaG1hcms="
-_ACCEPT = b"4WDVEsmq4nwWwVKdSbh4hLnsmR0="
-"""What a server makes of `_KEY` (RFC 6455, 4.2.2)."""
-
-_TEXT, _CLOSE, _PING = 0x1, 0x8, 0x9
+"""One for all subscribers: what it holds is judged before the next read."""
 
 
-class LoadError(Exception):
-    """The server did something with which a measurement makes no sense."""
+class Subscriber:
+    """A cursor on its channel's tape.
 
+    As long as what comes is what the tape says, a read costs one `recv` and one comparison of bytes, however
+    its frames are cut. Everything else, the head of the tape included, is taken apart frame by frame.
+    """
 
-class Frame(NamedTuple):
-    """A whole frame: where it and its payload start, and where both end."""
+    __slots__ = (
+        "_missing", "_receive", "_rest", "_sock", "arrivals", "first", "gaps", "is_open", "late", "position",
+        "repeated", "tape",
+    )  # fmt: skip
 
-    opcode: int
-    start: int
-    payload: int
-    end: int
+    def __init__(self, sock: socket.socket, tape: Tape) -> None:
+        self.tape = tape
+        self.first = len(tape.ends)
+        """The ordinal of the first event that this subscriber must get."""
+        self.position = len(tape.data)
+        """How much of the tape has come."""
+        self.arrivals: list[tuple[int, int]] | None = None
+        """If it is a list: after each read the time in nanoseconds, and `position`."""
+        self.is_open = True
+        self.late = self.repeated = self.gaps = 0
+        self._missing: set[int] = set()
+        self._rest = b""
+        self._sock = sock
+        self._receive = sock.recv_into
 
+    @property
+    def received(self) -> int:
+        """How many different events have come."""
+        return self._next - self.first - len(self._missing)
 
-def handshake(port: int, path: str) -> bytes:
-    """The request that opens a WebSocket at `path` (RFC 6455, 4.1), offering no extension."""
-    return (
-        b"GET %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Key: %b\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ) % (path.encode(), port, _KEY)
+    @property
+    def complete(self) -> bool:
+        """Everything on the tape has come, or the connection is gone."""
+        return not self.is_open or (self.position == len(self.tape.data) and not self._missing)
 
+    @property
+    def faults(self) -> Faults:
+        """What this subscriber has to complain of so far; what is on its way still counts as lost."""
+        lost = len(self.tape.ends) - self._next + len(self._missing)
+        return Faults(lost, self.late, self.repeated, gaps=self.gaps, closed=int(not self.is_open))
 
-def after_handshake(head: bytes) -> bytes | None:
-    """What follows the server's 101, or None as long as it is not all there."""
-    answer, end, rest = head.partition(b"\r\n\r\n")
-    if not end:
-        return None
-    if not answer.startswith(b"HTTP/1.1 101") or _ACCEPT not in answer:
-        raise LoadError(f"the WebSocket was refused: {answer.partition(b'\r\n')[0].decode('latin-1')}")
-    return rest
+    def latencies(self, intended: Callable[[Mark], int]) -> Iterator[int]:
+        """For every event in `arrivals`, the nanoseconds since the time at which it was meant to be sent."""
+        ends, marks = self.tape.ends, self.tape.marks
+        ordinal = self.first
+        for now, position in self.arrivals or ():
+            while ordinal < len(ends) and ends[ordinal] <= position:
+                yield now - intended(marks[ordinal])
+                ordinal += 1
+
+    def on_readable(self) -> None:
+        """Take what has come, at most one buffer of it."""
+        try:
+            size = self._receive(_BUFFER)
+        except ConnectionError:
+            size = 0
+        if size and not self._rest and self.tape.data.startswith(_BUFFER[:size], self.position):
+            self.position += size
+        elif size:
+            self.take(bytes(_BUFFER[:size]))
+        else:
+            self.is_open = False
+            self._sock.close()
+        if self.arrivals is not None:
+            self.arrivals.append((perf_counter_ns(), self.position))
+
+    def take(self, data: bytes) -> None:
+        """Judge `data`, the next bytes of this WebSocket, frame by frame."""
+        tape = self.tape
+        whole = self._next
+        start = tape.ends[whole - 1] if whole else 0
+        data = tape.data[start : self.position] + self._rest + data
+        self.position = start
+        end = 0
+        for frame in frames.split(bytes(data)):
+            end = frame.end
+            self._judge(frame, bytes(data[frame.start : end]))
+        self._rest = bytes(data[end:])
+        if tape.data.startswith(self._rest, self.position):
+            self.position += len(self._rest)
+            self._rest = b""
+
+    def _judge(self, frame: frames.Frame, data: bytes) -> None:
+        payload = data[frame.payload - frame.start :]
+        if frame.opcode == frames.PING:
+            self._sock.send(frames.PONG_FRAME)
+        elif frame.opcode == frames.CLOSE:
+            self.is_open = False
+        elif frame.opcode != frames.TEXT:
+            raise LoadError(f"an unexpected frame with opcode {frame.opcode}")
+        elif payload == b"ping":
+            self._sock.send(frames.PONG_TEXT)
+        elif payload.startswith(b'{"type":"courier.'):
+            self.gaps += 1
+        else:
+            self._deliver(self.tape.place(data))
+
+    def _deliver(self, ordinal: int) -> None:
+        following = self._next
+        if ordinal >= following:
+            self._missing.update(range(following, ordinal))
+            self.position = self.tape.ends[ordinal]
+        elif ordinal in self._missing:
+            self._missing.remove(ordinal)
+            self.late += 1
+        else:
+            self.repeated += 1
+
+    @property
+    def _next(self) -> int:
+        """The ordinal of the next event: how many whole frames of the tape lie before `position`."""
+        return bisect_right(self.tape.ends, self.position)

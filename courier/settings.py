@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -36,6 +38,8 @@ MIN_SECRET_BYTES = 32
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"
 ]  # fmt: skip
+PublishAuth = Literal["off", "report", "required"]
+LogFormat = Literal["json", "console"]
 
 
 class SettingsError(Exception):
@@ -103,7 +107,7 @@ def _limits(value: object) -> object:
         limits = None
     if not isinstance(limits, Mapping) or not all(
         isinstance(service, str)
-        and re.match(SERVICE_NAME_PATTERN, service)
+        and re.fullmatch(SERVICE_NAME_PATTERN, service)
         and type(limit) is int
         and 0 <= limit <= 1_000_000
         for service, limit in limits.items()
@@ -114,34 +118,37 @@ def _limits(value: object) -> object:
 
 def _public_key(value: str) -> str:
     try:
-        return value if "-----BEGIN" in value else Path(value).read_text(encoding="ascii")
-    except (OSError, ValueError):
-        raise ValueError("PEM text, or the path of a readable PEM file") from None
+        pem = value if "-----BEGIN" in value else Path(value).read_text(encoding="ascii")
+        load_pem_public_key(pem.encode())
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        raise ValueError("a public key as PEM text, or the path of a readable file that holds it") from None
+    return pem
 
 
-def _redis(_: object) -> object:
-    raise ValueError("unset: the Redis backplane is not in this version, and a node alone keeps its log in memory")
+def _redis(value: object) -> None:
+    if value is not None:
+        raise ValueError("unset: the Redis backplane is not in this version")
 
 
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
-CountOrOff = Annotated[int, Field(ge=0, le=1_000_000)]
+CountOrZero = Annotated[int, Field(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Field(ge=1024, le=2**40)]
 Seconds = Annotated[float, Field(gt=0, le=30 * 86_400, allow_inf_nan=False)]
-SecondsOrNone = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+SecondsOrZero = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Url = Annotated[str, AfterValidator(_url)]
 CommaSeparated = (NoDecode, BeforeValidator(_split))
 
 
-def _publish_auth(given: dict[str, Any]) -> str:
+def _publish_auth(given: dict[str, Any]) -> PublishAuth:
     return "required" if given["env"] == "production" else "off"
 
 
-def _log_format(given: dict[str, Any]) -> str:
+def _log_format(given: dict[str, Any]) -> LogFormat:
     return "json" if given["env"] == "production" else "console"
 
 
 class Settings(BaseSettings):
-    """All that an operator may decide. Made by `load_settings`; `Settings(...)` itself reads no environment."""
+    """All that an operator may decide. `load_settings` makes it; the class itself reads no environment."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -157,7 +164,8 @@ class Settings(BaseSettings):
     bind: Annotated[str, AfterValidator(_bind)] = "127.0.0.1:8766"
 
     jwt_secret: SecretStr = Field(
-        default=SecretStr(DEVELOPMENT_SECRET), validation_alias=AliasChoices("COURIER_JWT_SECRET", "JWT_SECRET")
+        default=SecretStr(DEVELOPMENT_SECRET),
+        validation_alias=AliasChoices("COURIER_JWT_SECRET", "JWT_SECRET"),
     )
     jwt_algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1), *CommaSeparated] = ("HS256",)
     jwt_public_key: Annotated[str, AfterValidator(_public_key)] | None = None
@@ -166,8 +174,8 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
 
-    publish_auth: Literal["off", "report", "required"] = Field(default_factory=_publish_auth)
-    rate_limit: CountOrOff = 100
+    publish_auth: PublishAuth = Field(default_factory=_publish_auth)
+    rate_limit: CountOrZero = 100
     rate_window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     rate_limits: Annotated[dict[str, int], NoDecode, BeforeValidator(_limits)] = Field(default_factory=dict)
     max_event_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 65_536
@@ -178,22 +186,22 @@ class Settings(BaseSettings):
     redis_url: Annotated[None, BeforeValidator(_redis)] = None
 
     max_connections: Count = 20_000
-    max_connections_per_user: CountOrOff = 100
+    max_connections_per_user: CountOrZero = 100
     max_channels: Count = 100_000
     max_services: Count = 10_000
     inbox_events: Count = 1000
-    inbox_wait_seconds: SecondsOrNone = 1
+    inbox_wait_seconds: SecondsOrZero = 1
 
     allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], *CommaSeparated] = ()
-    drain_delay_seconds: SecondsOrNone = 0
-    drain_seconds: SecondsOrNone = 20
+    drain_delay_seconds: SecondsOrZero = 0
+    drain_seconds: SecondsOrZero = 20
     stall_seconds: Seconds = 30
     heartbeat_seconds: Seconds = 30
     architect_url: Url | None = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)
     ] = "info"  # fmt: skip
-    log_format: Literal["json", "console"] = Field(default_factory=_log_format)
+    log_format: LogFormat = Field(default_factory=_log_format)
     event_modules: Annotated[tuple[Annotated[str, AfterValidator(_module)], ...], *CommaSeparated] = ()
 
     @classmethod
@@ -226,3 +234,156 @@ class Settings(BaseSettings):
 
 
 _VARIABLES = frozenset(map(variable, Settings.model_fields)) | {"JWT_SECRET"}
+
+_UNSHOWN = frozenset(
+    map(variable, ("jwt_secret", "jwt_public_key", "jwks_url", "redis_url", "architect_url"))
+)
+"""Variables whose wrong value is not repeated, since it may bear a password or a private key."""
+
+_SECRET = "COURIER_JWT_SECRET (or JWT_SECRET)"
+
+_MUST_BE = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of a sane size",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+    "too_short": "one name or more",
+    "value_error": "{error}",
+}
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """The settings that the environment and `.env` make; `overrides`, by field name, win over both.
+
+    With `environ` only that mapping is read. A variable that is set to nothing counts as not set. Raises
+    SettingsError when a value is wrong or two of them disagree.
+    """
+    variables = os.environ if environ is None else environ
+    given: dict[str, Any] = {name: value for name, value in variables.items() if value and name in _VARIABLES}
+    for field, value in overrides.items():
+        if field not in Settings.model_fields:
+            raise TypeError(f"{field} is no setting")
+        given[variable(field)] = value
+    try:
+        return Settings(_env_file=".env" if environ is None else None, **given)
+    except ValidationError as error:
+        # One variable can be wrong in many places, such as each of a list: the first will do.
+        sentences = {str(wrong["loc"][0]): _sentence(wrong) for wrong in reversed(error.errors())}
+        sentences_in_order = [
+            sentences[name] for name in map(variable, Settings.model_fields) if name in sentences
+        ]
+        raise SettingsError("\n".join(sentences_in_order)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env must be a readable text file: {type(error).__name__}") from None
+
+
+def check_bind(settings: Settings, binds: Sequence[str]) -> None:
+    """Return when it is safe to listen on `binds`, written as Hypercorn takes them.
+
+    Raises SettingsError when one of them can be reached from another machine while anybody can make a token
+    or publish, unless `COURIER_ENV=development` was set in so many words. A descriptor (`fd://3`) tells
+    nothing: pass the address that it is bound to.
+    """
+    reachable = [bind for bind in binds if not _is_local(bind)]
+    if not reachable or settings.development_in_so_many_words:
+        return
+    wrong = []
+    if settings.secret_in_use and settings.jwt_secret.get_secret_value() == DEVELOPMENT_SECRET:
+        wrong.append(f"{_SECRET} must be set, because everybody knows the development secret")
+    if settings.publish_auth == "off":
+        wrong.append("COURIER_PUBLISH_AUTH must be required or report, because anybody could publish")
+    if wrong:
+        raise SettingsError(
+            "\n".join(
+                f"{sentence}, to listen on {reachable[0]} (or say COURIER_ENV=development)"
+                for sentence in wrong
+            )
+        )
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """The names in `environ` that look like a setting and are none, sorted: most likely misspelt."""
+    known = _VARIABLES | CLIENT_VARIABLES
+    return sorted(name for name in environ if name.upper().startswith(PREFIX) and name not in known)
+
+
+def describe(settings: Settings) -> list[tuple[str, str]]:
+    """Each variable and its value in force, fit for a terminal: secrets and passwords in URLs are masked."""
+    return [(variable(field), _printable(getattr(settings, field))) for field in Settings.model_fields]
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """What no field can say alone, one sentence each."""
+    production = settings.env == "production"
+    secret = settings.jwt_secret.get_secret_value()
+    if production and settings.secret_in_use and secret == DEVELOPMENT_SECRET:
+        yield f"{_SECRET} must be set in production, because everybody knows the development secret"
+    elif production and settings.secret_in_use and len(secret.encode()) < MIN_SECRET_BYTES:
+        yield f"{_SECRET} must have at least {MIN_SECRET_BYTES} bytes in production"
+
+    by_public_key = [algorithm for algorithm in settings.jwt_algorithms if not algorithm.startswith("HS")]
+    if by_public_key and settings.jwt_public_key is None and settings.jwks_url is None:
+        yield f"COURIER_JWT_PUBLIC_KEY or COURIER_JWKS_URL must be set for {by_public_key[0]}"
+    if settings.jwt_public_key is not None:
+        unfit = [algorithm for algorithm in by_public_key if not _fits(settings.jwt_public_key, algorithm)]
+        if unfit:
+            yield f"COURIER_JWT_PUBLIC_KEY must be a public key for {' and '.join(unfit)}"
+    if production and settings.jwks_url is not None and not settings.jwks_url.lower().startswith("https://"):
+        yield "COURIER_JWKS_URL must be an https:// URL in production"
+    if settings.architect_url is not None and not settings.secret_in_use:
+        yield (
+            "COURIER_JWT_ALGORITHMS must name an HS algorithm when COURIER_ARCHITECT_URL is set,"
+            " because Courier signs the token that it shows to Architect"
+        )
+
+
+def _fits(public_key: str, algorithm: Algorithm) -> bool:
+    try:
+        jwt.get_algorithm_by_name(algorithm).prepare_key(public_key)
+    except (jwt.InvalidKeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_local(bind: str) -> bool:
+    """Whether only this machine can reach `bind`; False when that cannot be told."""
+    if bind.startswith("unix:"):
+        return True
+    host = bind.rpartition(":")[0] if bind.count(":") == 1 or bind.startswith("[") else bind
+    host = host.strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _sentence(wrong: ErrorDetails) -> str:
+    name = str(wrong["loc"][0])
+    phrase = _MUST_BE.get(wrong["type"], "valid: " + wrong["msg"]).format(**wrong.get("ctx", {}))
+    shown = "" if name in _UNSHOWN else f", not {wrong['input']!r:.80}"
+    return f"{name} must be {phrase}{shown}"
+
+
+def _printable(value: object) -> str:
+    match value:
+        case None | "" | () | {}:
+            return "not set"
+        case tuple():
+            return ",".join(value)
+        case dict():
+            return json.dumps(value)
+        case float():
+            return f"{value:g}"
+        case str() if "-----BEGIN" in value:
+            return "a public key"
+        case str():
+            return re.sub(r"(?<=://)[^/@]*@", f"{MASK}@", value)
+        case _:
+            return str(value)

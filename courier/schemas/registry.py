@@ -167,10 +167,11 @@ def _imported(name: str) -> list[type[Event]]:
     try:
         module = import_module(name)
     except Exception as error:  # the module is somebody else's and may raise anything
-        raise RegistryError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+        why = " ".join(str(error).split())
+        raise RegistryError(f"{name!r} cannot be imported: {type(error).__name__}: {why}") from error
     models = _defined_in(module)
     if not models:
-        raise RegistryError(f"{name} defines no events: expected subclasses of Event with a literal type")
+        raise RegistryError(f"{name!r} defines no events: expected subclasses of Event with a literal type")
     return models
 
 

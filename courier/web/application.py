@@ -9,7 +9,8 @@ from quart_trio import QuartTrio
 
 from courier import logs
 from courier.node import Node, open_node
-from courier.schemas.registry import RegistryError, registry_for
+from courier.schemas.errors import RegistryError
+from courier.schemas.registry import registry_for
 from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.auth import Verifier
 from courier.web.factory import create_app

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from courier.actors.errors import ChannelFailed, Draining, Refused, TooManyChannels
 from courier.schemas.channels import UnknownChannelError
 from courier.schemas.closing import CloseReason
-from courier.schemas.registry import JsonError, SchemaError
+from courier.schemas.errors import JsonError, SchemaError
 from courier.web.access import AccessRefused
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing
 from courier.web.ownership import OwnershipUnknown

@@ -30,7 +30,7 @@ async def health(site: Site, authorization: str | None) -> Answer:
     node = site.node
     status = "healthy" if node.phase is Phase.READY else "draining"
     code = 200 if status == "healthy" else 503
-    if site.settings.production and not await _known(site, authorization):
+    if site.settings.env == "production" and not await _known(site, authorization):
         return _json(code, {"status": status})
     return _json(
         code,

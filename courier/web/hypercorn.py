@@ -270,6 +270,10 @@ def _log_failure(error: BaseException) -> None:
 
 def adapt(config: Config) -> None:
     """Set what Courier needs of Hypercorn's settings, whoever made them."""
+    # As loggers, so that Hypercorn gives them no handlers of its own: its lines go where ours go.
+    config.errorlog = logging.getLogger("hypercorn.error")
+    if config.accesslog is not None:
+        config.accesslog = logging.getLogger("hypercorn.access")
     config.alpn_protocols = ["http/1.1"]
     config.backlog = 2048
     config.graceful_timeout = 3.0  # what is left of plain HTTP after our own drain

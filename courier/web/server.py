@@ -7,7 +7,6 @@ import trio
 from hypercorn.config import Config
 from hypercorn.utils import wrap_app
 
-from courier.logs import get_logger
 from courier.settings import Settings
 from courier.web.application import Application
 from courier.web.hypercorn import worker_serve
@@ -30,8 +29,6 @@ async def serve(
     config.bind = [settings.bind]
     config.certfile = certfile
     config.keyfile = keyfile
-    config.accesslog = None
-    config.errorlog = get_logger("hypercorn.error")
     await worker_serve(
         wrap_app(Application(settings), config.wsgi_max_body_size, "asgi"),
         config,

@@ -39,7 +39,7 @@ NOT_FRACTIONS = [-0.01, 1.01, "0.5", True, None]
 NOT_POSITIVE = [0, -1, -0.5, "1", True, None]
 NOT_NUMBERS = ["1", True, None, 2**53 + 1, 10**400]
 NOT_OBJECTS = [[], "{}", 1, None]
-NOT_TEXTS = [1, True, None, {}]
+NOT_TEXTS: list[Any] = [1, True, None, {}]
 
 WRONG: dict[tuple[str, str], list[Any]] = {
     ("prophet.message_chunk", "conversation_id"): NOT_IDS,

@@ -1,0 +1,169 @@
+"""Fan-out: one channel, many subscribers; how many deliveries a second, and at what cost."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.errors import LoadError
+from benchmarks.load import Load, Phase
+from benchmarks.report import machine, table
+from benchmarks.servers import SERVERS, Running, Server, running, take_client_core
+from benchmarks.tape import Faults
+
+CHANNEL = "backtest.fanout"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is asked of a server."""
+
+    subscribers: int
+    events: int
+    warm_up: int
+    size: int
+    publishers: int
+    in_flight: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run came to; server seconds are of the measured phase, the peak of the server's whole life."""
+
+    phase: Phase
+    server_seconds: float
+    peak_rss_kib: int
+    faults: Faults
+    published: int
+    numbered: int
+
+
+def measure(server: Server, shape: Shape) -> Result:
+    """Start `server`, give it subscribers, warm it up, and publish as fast as the receipts come back."""
+    with running(server) as process, Load(process.port, process.secret) as load:
+        load.subscribe(CHANNEL, shape.subscribers)
+        load.hire(shape.publishers, shape.in_flight)
+        load.drive([CHANNEL], shape.warm_up, shape.size, seconds=shape.seconds)
+        before = process.usage()
+        phase = load.drive([CHANNEL], shape.events, shape.size, seconds=shape.seconds)
+        after = process.usage()
+        return Result(
+            phase,
+            after.cpu_seconds - before.cpu_seconds,
+            after.peak_rss_kib,
+            load.faults,
+            load.published,
+            load.numbered,
+        )
+
+
+HEADS = (
+    "server", "deliveries/s", "lowest", "highest", "a read", "MB/s", "server CPU s", "µs each", "client busy",
+    "peak MiB", "faults",
+)  # fmt: skip
+
+
+def row(server: Server, results: Sequence[Result]) -> list[str]:
+    """Medians of `results` as a row under HEADS; faults are the sum."""
+    rates = [result.phase.rate for result in results]
+    each = [result.server_seconds / max(1, result.phase.deliveries) * 1e6 for result in results]
+    return [
+        server.name,
+        f"{median(rates):,.0f}",
+        f"{min(rates):,.0f}",
+        f"{max(rates):,.0f}",
+        f"{median(result.phase.deliveries / result.phase.reads for result in results):.1f}",
+        f"{median(result.phase.bytes / result.phase.seconds for result in results) / 1e6:.1f}",
+        f"{median(result.server_seconds for result in results):.2f}",
+        f"{median(each):.2f}",
+        f"{median(result.phase.client_seconds / result.phase.seconds for result in results):.0%}",
+        f"{median(result.peak_rss_kib for result in results) / 1024:.0f}",
+        str(sum((result.faults for result in results), Faults())),
+    ]
+
+
+def compare(servers: Sequence[Server], shape: Shape, repeat: int) -> str:
+    """A table of all `servers`, each measured `repeat` times, in turn, so that all have the same weather."""
+    results: dict[str, list[Result]] = {server.name: [] for server in servers}
+    for turn in range(1, repeat + 1):
+        for server in servers:
+            result = measure(server, shape)
+            results[server.name].append(result)
+            print(f"  {turn}/{repeat} {server.name}: {result.phase.rate:,.0f} deliveries/s", file=sys.stderr)
+    return (
+        table(HEADS, [row(server, results[server.name]) for server in servers]) + "\n\n" + _checked(results)
+    )
+
+
+def _checked(results: dict[str, list[Result]]) -> str:
+    every = [result for some in results.values() for result in some]
+    lines = [
+        "Checked on every subscriber, warm-up included: all its bytes, against the channel's events in the order",
+        "in which they first appeared; of these, that each publisher's numbers, and the offsets in `id`, count up by one.",
+    ]
+    published, numbered = (
+        sum(getattr(result, name) for result in every) for name in ("published", "numbered")
+    )
+    return "\n".join([*lines, f"Events published: {published:,}, with an `id`: {numbered:,}."])
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """The options that fan-out and the ceiling have in common."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--subscribers", type=int, default=1000)
+    parser.add_argument("--events", type=int, help="events measured in a run (default: 1500; quick: 300)")
+    parser.add_argument("--warm-up", type=int, default=100, help="events before them (%(default)s)")
+    parser.add_argument("--bytes", type=int, default=200, help="size of an event as published (%(default)s)")
+    parser.add_argument(
+        "--in-flight", type=int, default=1, help="unanswered events a publisher (%(default)s)"
+    )
+    parser.add_argument("--repeat", type=int, help="runs of each server (default: 5; quick: 1)")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="the most that a run may take (%(default)s)"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer events, one run")
+    return parser
+
+
+def shape_of(options: argparse.Namespace, publishers: int) -> Shape:
+    """What `options` ask for."""
+    events = options.events or (300 if options.quick else 1500)
+    return Shape(
+        options.subscribers,
+        events,
+        options.warm_up,
+        options.bytes,
+        publishers,
+        options.in_flight,
+        options.seconds,
+    )
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--publishers", type=int, default=8, help="keep-alive connections (%(default)s)")
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS), metavar="SERVER")
+    options = parser.parse_args()
+    shape = shape_of(options, options.publishers)
+    take_client_core()
+    print(machine())
+    print(
+        f"1 channel, {shape.subscribers:,} subscribers, {shape.events:,} events of {shape.size} bytes as published,"
+        f" {shape.publishers} publishers with {shape.in_flight} in flight each, closed loop\n"
+    )
+    try:
+        print(
+            compare(
+                [SERVERS[name] for name in options.servers],
+                shape,
+                options.repeat or (1 if options.quick else 5),
+            )
+        )
+    except LoadError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

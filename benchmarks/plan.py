@@ -1,0 +1,42 @@
+"""Plan: what is to be published, where and when."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_MILLISECOND = 1_000_000
+
+
+@dataclass
+class Plan:
+    """`events` events of `size` bytes, to `channels` in turn; times are nanoseconds of `perf_counter_ns`.
+
+    Without a `rate` every event is due as soon as somebody is free to publish it: a closed loop. With one,
+    event n is due n / rate seconds after `start`, whatever became of those before it: an open loop.
+    """
+
+    channels: Sequence[str]
+    events: int
+    size: int
+    rate: float | None
+    start: int
+    sent: int = 0
+
+    @property
+    def done(self) -> bool:
+        return self.sent == self.events
+
+    @property
+    def channel(self) -> str:
+        """Where the next event goes."""
+        return self.channels[self.sent % len(self.channels)]
+
+    def due(self, now: int) -> int:
+        """When the next event is due."""
+        return now if self.rate is None else self.start + round(self.sent * 1e9 / self.rate)
+
+    def patience(self, now: int) -> float:
+        """For how many seconds one may wait for sockets: epoll counts whole milliseconds, the last one is spun."""
+        if self.rate is None or self.done:
+            return 0.1
+        left = self.due(now) - now
+        return (left - _MILLISECOND) / 1e9 if left > 2 * _MILLISECOND else 0.0

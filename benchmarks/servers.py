@@ -1,0 +1,198 @@
+"""Servers: what is measured, each started as a process of its own on one core and stopped by its pid."""
+
+import http.client
+import os
+import resource
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+
+from benchmarks.errors import LoadError
+
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+
+_CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, CLIENT_CORE = _CORES[0], _CORES[-1]
+_TICKS = os.sysconf("SC_CLK_TCK")
+_ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to start a server; `{port}` and `{secret}` in `command` and `environment` are filled in.
+
+    It must answer `ready` with 200 once it serves, `POST /publish/{channel}` and `/ws/{channel}?token=` as
+    Courier does, and end by SIGTERM. To measure another one, add it to `SERVERS`.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready: str = "/health/ready"
+
+
+def _tool(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+_COURIER = {
+    "COURIER_ENV": "development",
+    "JWT_SECRET": "{secret}",
+    "COURIER_RATE_LIMIT": "0",
+    "COURIER_LOG_LEVEL": "warning",
+    "COURIER_MAX_CONNECTIONS_PER_USER": "0",
+}
+
+COURIER = Server("courier serve", (_tool("courier"), "serve", "--bind", "127.0.0.1:{port}"), _COURIER)
+HYPERCORN = Server(
+    "hypercorn -k trio",
+    (_tool("hypercorn"), "-k", "trio", "-b", "127.0.0.1:{port}", "courier.web:app"),
+    _COURIER,
+)
+_SENDER = (sys.executable, "-m", "benchmarks.sender", "--port", "{port}")
+SENDER = Server("ready-made bytes", _SENDER, {"PYTHONPATH": str(_ROOT)})
+JOINING_SENDER = Server("ready-made bytes, joined", (*_SENDER, "--join"), {"PYTHONPATH": str(_ROOT)})
+
+SERVERS = {"courier": COURIER, "hypercorn": HYPERCORN, "sender": SENDER, "joining-sender": JOINING_SENDER}
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a server and its child processes have taken so far."""
+
+    cpu_seconds: float
+    rss_kib: int
+    peak_rss_kib: int
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    server: Server
+    port: int
+    secret: str
+    pid: int
+
+    def usage(self) -> Usage:
+        """What `/proc` says of it, its children added."""
+        used = [_usage(pid) for pid in _family(self.pid)]
+        return Usage(
+            sum(one.cpu_seconds for one in used),
+            sum(one.rss_kib for one in used),
+            sum(one.peak_rss_kib for one in used),
+        )
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Running]:
+    """`server`, ready, on the server's core; SIGTERM at the end, and SIGKILL if it does not go.
+
+    LoadError with what it printed when it ends or is not ready within START_SECONDS.
+    """
+    port, secret = _free_port(), secrets.token_hex(32)
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COURIER_", "JWT_"))
+    }
+    environment |= {
+        name: value.format(port=port, secret=secret) for name, value in server.environment.items()
+    }
+    command = [word.format(port=port, secret=secret) for word in server.command]
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+        with _on(SERVER_CORE):
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+        try:
+            try:
+                _await_ready(server, port, process)
+            except LoadError as error:
+                output.seek(0)
+                raise LoadError(f"{error}\n{output.read().decode(errors='replace')}") from None
+            yield Running(server, port, secret, process.pid)
+        finally:
+            _stop(process)
+
+
+def take_client_core() -> None:
+    """From now on this process, the load client, keeps off the server's core, and may open many sockets."""
+    os.sched_setaffinity(0, {CLIENT_CORE})
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _await_ready(server: Server, port: int, process: subprocess.Popen[bytes]) -> None:
+    end = monotonic() + START_SECONDS
+    while monotonic() < end:
+        if process.poll() is not None:
+            raise LoadError(f"{server.name} ended with {process.returncode} instead of serving")
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+            connection.request("GET", server.ready)
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                return
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        sleep(0.05)
+    raise LoadError(f"{server.name} was not ready after {START_SECONDS:g} s")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    family = _family(process.pid)
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        for pid in family:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def _family(pid: int) -> list[int]:
+    """`pid` and its descendants."""
+    found = [pid]
+    for parent in found:
+        try:
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _usage(pid: int) -> Usage:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    except (FileNotFoundError, ProcessLookupError):
+        return Usage(0, 0, 0)
+    rss, peak = (int(status.get(name, "0 kB").split()[0]) for name in ("VmRSS", "VmHWM"))
+    return Usage((int(fields[11]) + int(fields[12])) / _TICKS, rss, peak)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+    return port
+
+
+@contextmanager
+def _on(core: int) -> Iterator[None]:
+    """What is started in this block runs on `core`, from its first instruction."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)

@@ -1,0 +1,276 @@
+"""Auth: from a bearer token to the claims that it proves, and the tokens that Courier signs itself."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+import httpx
+import jwt
+import trio
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from pydantic_core import from_json
+
+from courier.logs import get_logger
+from courier.schemas.claims import ServiceClaims, SubscriberClaims
+from courier.settings import Settings, SettingsError
+
+MAX_TOKEN_BYTES = 8192
+LEEWAY_SECONDS = 30
+"""How far another machine's clock may run ahead of ours."""
+
+JWKS_SECONDS = 2.0
+JWKS_BYTES = 256 * 1024
+REFETCH_SECONDS = 30.0
+RENEW_SECONDS = 600.0
+
+logger = get_logger(__name__)
+
+Claims = TypeVar("Claims", SubscriberClaims, ServiceClaims)
+
+
+class AuthError(Exception):
+    """A bearer did not prove who it is. No text of these errors holds any of the token."""
+
+
+class TokenMissing(AuthError):
+    """There is no token."""
+
+
+class TokenInvalid(AuthError):
+    """The token proves nothing: junk, another key or algorithm, or claims that are not what they must be."""
+
+
+class TokenExpired(AuthError):
+    """The token was good, and has ended."""
+
+
+class KeysUnavailable(AuthError):
+    """The keys to judge the token by cannot be had now; the same token may be good later."""
+
+
+def bearer(header: str | None) -> str | None:
+    """The token in an `Authorization` header (RFC 6750 section 2.1), unjudged; None when there is none.
+
+    The scheme is compared without regard to case (RFC 9110 section 11.1).
+    """
+    scheme, _, token = (header or "").strip().partition(" ")
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
+class Verifier:
+    """Judges tokens by the settings alone: nothing that a token says chooses how it is judged.
+
+    An HS* token is held against the secret and never against a public key; any other against public keys
+    only, so that nobody can sign with a key that everybody can read (RFC 8725 section 3.1).
+    """
+
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
+        self._algorithms = settings.jwt_algorithms
+        self._secret = settings.jwt_secret.get_secret_value().encode()
+        pem = settings.jwt_public_key
+        self._public_key = None if pem is None else PublicKey(load_pem_public_key(pem.encode()))
+        self._key_set = None if settings.jwks_url is None else KeySet(settings.jwks_url)
+        self._issuer = settings.jwt_issuer
+        self._audience = settings.jwt_audience
+        self._now = now
+        self._signatures = jwt.PyJWS()
+
+    async def subscriber(self, token: str | None) -> SubscriberClaims:
+        """Who subscribes; raises TokenMissing, TokenInvalid, TokenExpired or KeysUnavailable."""
+        return self._claims(SubscriberClaims, await self._payload(token))
+
+    async def service(self, token: str | None) -> ServiceClaims:
+        """Which service publishes; raises as `subscriber` does."""
+        return self._claims(ServiceClaims, await self._payload(token))
+
+    async def _payload(self, token: str | None) -> bytes:
+        """What the token says, once its signature is known to be good (RFC 7515 section 5.2)."""
+        if not token:
+            raise TokenMissing
+        if len(token) > MAX_TOKEN_BYTES:
+            raise TokenInvalid
+        try:
+            header = jwt.get_unverified_header(token)
+            algorithm = header.get("alg")
+            if algorithm not in self._algorithms:
+                raise TokenInvalid
+            key = await self._key(algorithm, header.get("kid"))
+            payload: bytes = self._signatures.decode(token, key, algorithms=[algorithm])
+        except (jwt.PyJWTError, TypeError, ValueError, RecursionError):
+            raise TokenInvalid from None
+        return payload
+
+    async def _key(self, algorithm: str, key_id: str | None) -> Any:
+        """The secret for HS*; else the public key of that id at the JWKS URL, or the one in the settings."""
+        if algorithm.startswith("HS"):
+            return self._secret
+        if self._key_set is not None and key_id is not None:
+            key = await self._key_set.key(key_id)
+        else:
+            key = self._public_key
+        if key is None or key.algorithm not in (None, algorithm):
+            raise TokenInvalid
+        return key.key
+
+    def _claims(self, model: type[Claims], payload: bytes) -> Claims:
+        """The claims of a token whose signature is good (RFC 7519 section 4.1)."""
+        try:
+            said = from_json(payload)
+            claims = model.model_validate(said)
+        except ValueError:
+            raise TokenInvalid from None
+        audiences = said.get("aud")
+        not_before = said.get("nbf", 0)
+        latest = self._now() + LEEWAY_SECONDS
+        if (
+            (self._issuer is not None and said.get("iss") != self._issuer)
+            or (self._audience is not None and self._audience not in _listed(audiences))
+            or type(not_before) not in (int, float)
+            or not max(claims.iat, not_before) <= latest
+        ):
+            raise TokenInvalid
+        if claims.exp <= self._now():
+            raise TokenExpired
+        return claims
+
+
+def _listed(audiences: object) -> list[object]:
+    """The `aud` claim, which is one name or a list of them (RFC 7519 section 4.1.3)."""
+    return audiences if isinstance(audiences, list) else [audiences]
+
+
+class PublicKey(NamedTuple):
+    """A key that verifies signatures, and the one algorithm that it is for, when it says so."""
+
+    key: Any
+    algorithm: str | None = None
+
+
+class KeySet:
+    """The public keys behind a JWKS URL (RFC 7517 section 5), by key id.
+
+    They are fetched when a key is asked for that is not held, at most every 30 s and once for all who ask
+    meanwhile; and anew after ten minutes, so that a withdrawn key stops counting. While they cannot be had,
+    the held ones go on.
+    """
+
+    def __init__(self, url: str, limit_seconds: float = JWKS_SECONDS) -> None:
+        self._url = url
+        self._limit_seconds = limit_seconds
+        self._tls = httpx.create_ssl_context()  # too slow to be made while others wait
+        self._keys: dict[str, PublicKey] = {}
+        self._fetching = trio.Lock()
+        self._fetched_at = self._tried_at = -math.inf
+        self._failed = False
+
+    async def key(self, key_id: str) -> PublicKey | None:
+        """The key of that id, or None when there is none; KeysUnavailable when that cannot be known now."""
+        if self._is_due(key_id) and not (key_id in self._keys and self._fetching.locked()):
+            async with self._fetching:
+                if self._is_due(key_id):
+                    await self._fetch()
+        if self._failed and key_id not in self._keys:
+            raise KeysUnavailable
+        return self._keys.get(key_id)
+
+    def _is_due(self, key_id: str) -> bool:
+        now = trio.current_time()
+        wanted = key_id not in self._keys or now - self._fetched_at >= RENEW_SECONDS
+        return wanted and now - self._tried_at >= REFETCH_SECONDS
+
+    async def _fetch(self) -> None:
+        self._failed = True
+        # Shielded, because others wait for what this asker has begun, and it may leave.
+        with trio.move_on_after(self._limit_seconds, shield=True), suppress(FetchError, ValueError):
+            async with httpx.AsyncClient(verify=self._tls, timeout=None) as client:  # noqa: S113
+                self._keys = _signing_keys(await fetch(client, self._url, JWKS_BYTES))
+            self._failed = False
+            self._fetched_at = trio.current_time()
+        self._tried_at = trio.current_time()
+        if self._failed:
+            logger.warning("Verification keys were not to be had")
+
+
+def _signing_keys(document: bytes) -> dict[str, PublicKey]:
+    """The keys of a JWK set that can verify and have an id; ValueError when it is no JWK set.
+
+    A key that we cannot use is passed over (RFC 7517 section 5), and so is a symmetric one: a secret that
+    stands in a public place.
+    """
+    jwk_set = from_json(document)
+    if not isinstance(jwk_set, dict) or not isinstance(jwk_set.get("keys"), list):
+        raise ValueError("Not a JWK set")  # noqa: TRY004 - a document of the wrong shape is a wrong value
+    keys = {}
+    for jwk in jwk_set["keys"]:
+        if not isinstance(jwk, dict) or jwk.get("kty") == "oct" or jwk.get("use", "sig") != "sig":
+            continue
+        with suppress(jwt.PyJWTError, ValueError, TypeError):
+            keys[str(jwk["kid"])] = PublicKey(jwt.PyJWK(jwk).key, jwk.get("alg"))
+    return keys
+
+
+class FetchError(Exception):
+    """A document was not to be had: no connection, an answer other than 200, or too many bytes."""
+
+
+class NotFound(FetchError):
+    """There is no such document: the answer was 404."""
+
+
+async def fetch(client: httpx.AsyncClient, url: str, max_bytes: int, token: str | None = None) -> bytes:
+    """The body of the answer 200 to `GET url`, uncompressed and not redirected.
+
+    Raises NotFound or another FetchError. The caller limits the time, all of it, from outside.
+    """
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    body = bytearray()
+    try:
+        async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
+            if response.status_code == 404:
+                raise NotFound
+            if response.status_code != 200:
+                raise FetchError(f"The answer was {response.status_code}")
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise FetchError(f"The answer was longer than {max_bytes} bytes")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise FetchError(f"There was no answer: {type(error).__name__}") from error
+    return bytes(body)
+
+
+def mint_user_token(
+    settings: Settings, user_id: str, wallet: str, ttl_seconds: int, now: Callable[[], float] = time.time
+) -> str:
+    """A subscriber's token, good for `ttl_seconds`, signed with the secret.
+
+    Raises SettingsError when no HS* algorithm is configured, and ValueError for claims that would be refused.
+    """
+    issued_at = int(now())
+    claims = SubscriberClaims(
+        user_id=user_id, wallet_address=wallet, iat=issued_at, exp=issued_at + ttl_seconds
+    )  # fmt: skip
+    return _sign(settings, claims)
+
+
+def mint_service_token(
+    settings: Settings, name: str, ttl_seconds: int, now: Callable[[], float] = time.time
+) -> str:
+    """A service's token, made and refused as `mint_user_token` does."""
+    issued_at = int(now())
+    return _sign(settings, ServiceClaims(service=name, iat=issued_at, exp=issued_at + ttl_seconds))
+
+
+def _sign(settings: Settings, claims: SubscriberClaims | ServiceClaims) -> str:
+    algorithm = next((name for name in settings.jwt_algorithms if name.startswith("HS")), None)
+    if algorithm is None:
+        raise SettingsError(
+            "COURIER_JWT_ALGORITHMS must name an HS algorithm, because Courier has no private key to sign with"
+        )
+    addressed = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience}
+    payload = claims.model_dump() | {claim: value for claim, value in addressed.items() if value is not None}
+    return jwt.encode(payload, settings.jwt_secret.get_secret_value(), algorithm)

@@ -1,0 +1,150 @@
+"""Ownership: whose strategy is it? Asked of Architect, and remembered for a minute."""
+
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import trio
+from pydantic import BaseModel, ValidationError
+
+from courier.logs import get_logger
+from courier.schemas.names import Id
+from courier.settings import Settings
+from courier.web.auth import FetchError, NotFound, fetch, mint_service_token
+
+LIMIT_SECONDS = 2.0
+REMEMBERED_SECONDS = 60.0
+REMEMBERED = 10_000
+MAX_ANSWER_BYTES = 64 * 1024
+
+SERVICE = "courier"
+TOKEN_SECONDS = 300
+RENEW_TOKEN_SECONDS = 60
+"""Before its end, so that a token does not end on its way."""
+
+logger = get_logger(__name__)
+
+
+class OwnershipUnknown(Exception):
+    """Architect did not say whose strategy it is: nobody may join its channel now, all may try again."""
+
+
+class _Strategy(BaseModel):
+    user_id: Id
+
+
+class Answers:
+    """The youngest answers, each for `seconds`: the owner of a strategy, None for one that does not exist."""
+
+    def __init__(self, seconds: float = REMEMBERED_SECONDS, size: int = REMEMBERED) -> None:
+        self._seconds = seconds
+        self._size = size
+        self._answers: dict[str, tuple[float, str | None]] = {}  # oldest first
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def put(self, strategy_id: str, owner: str | None, now: float) -> None:
+        """Remember an answer; when there are too many, the oldest goes."""
+        self._answers.pop(strategy_id, None)
+        self._answers[strategy_id] = (now + self._seconds, owner)
+        if len(self._answers) > self._size:
+            del self._answers[next(iter(self._answers))]
+
+    def get(self, strategy_id: str, now: float) -> str | None:
+        """The owner as it was answered; KeyError when it was not, or too long ago."""
+        ends, owner = self._answers[strategy_id]
+        if ends <= now:
+            raise KeyError(strategy_id)
+        return owner
+
+
+class _Question:
+    """One request to Architect, and all who wait for its answer."""
+
+    def __init__(self) -> None:
+        self.answered = trio.Event()
+        self.failed = True
+        self.owner: str | None = None
+
+
+class Ownership:
+    """What Architect knows of strategies: one request for all who ask at once. Made by `open_ownership`."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        settings: Settings,
+        limit_seconds: float = LIMIT_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._limit_seconds = limit_seconds
+        self._now = now
+        self._answers = Answers()
+        self._questions: dict[str, _Question] = {}
+        self._token = ""
+        self._token_ends = -math.inf
+
+    async def owner_of(self, strategy_id: str) -> str | None:
+        """The user who owns a strategy, or None when there is no such strategy.
+
+        Raises OwnershipUnknown when Architect does not say, in time and in the shape that was agreed.
+        """
+        try:
+            return self._answers.get(strategy_id, trio.current_time())
+        except KeyError:
+            pass
+        question = self._questions.get(strategy_id)
+        if question is None:
+            question = self._questions[strategy_id] = _Question()
+            await self._ask(strategy_id, question)
+        else:
+            await question.answered.wait()
+        if question.failed:
+            raise OwnershipUnknown
+        return question.owner
+
+    async def _ask(self, strategy_id: str, question: _Question) -> None:
+        try:
+            # Shielded, because others wait for what this asker has begun, and it may leave.
+            with trio.move_on_after(self._limit_seconds, shield=True), suppress(FetchError, ValidationError):
+                question.owner = await self._fetch(strategy_id)
+                question.failed = False
+                self._answers.put(strategy_id, question.owner, trio.current_time())
+        finally:
+            del self._questions[strategy_id]
+            question.answered.set()
+        if question.failed:
+            logger.warning("Architect did not say whose strategy it is", strategy_id=strategy_id)
+
+    async def _fetch(self, strategy_id: str) -> str | None:
+        url = f"{self._settings.architect_url}/strategies/{strategy_id}"
+        try:
+            body = await fetch(self._client, url, MAX_ANSWER_BYTES, self._service_token())
+        except NotFound:
+            return None
+        return _Strategy.model_validate_json(body).user_id
+
+    def _service_token(self) -> str:
+        if self._now() >= self._token_ends - RENEW_TOKEN_SECONDS:
+            self._token = mint_service_token(self._settings, SERVICE, TOKEN_SECONDS, self._now)
+            self._token_ends = self._now() + TOKEN_SECONDS
+        return self._token
+
+
+@asynccontextmanager
+async def open_ownership(
+    settings: Settings, *, limit_seconds: float = LIMIT_SECONDS, now: Callable[[], float] = time.time
+) -> AsyncIterator[Ownership | None]:
+    """An Ownership for the length of a block, or None when `COURIER_ARCHITECT_URL` is not set."""
+    if settings.architect_url is None:
+        if settings.env == "development":
+            logger.warning("Every valid token may join strategy channels: COURIER_ARCHITECT_URL is not set")
+        yield None
+        return
+    async with httpx.AsyncClient(timeout=None) as client:  # noqa: S113 - one limit for the whole, not for each step
+        yield Ownership(client, settings, limit_seconds, now)

@@ -1,0 +1,131 @@
+"""Event models of a user's own."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from courier.schemas import RegistryError, default_registry, registry_for
+
+Write = Callable[[str, str], str]
+
+HEAD = """
+from typing import Annotated, Any, Literal
+from pydantic import ConfigDict, Field, computed_field
+from courier.schemas import Event, JsonObject
+from courier.schemas.events.prophet import MessageChunk
+"""
+
+GOOD = """
+class AcmeEvent(Event):
+    shop: str
+
+class OrderShipped(AcmeEvent):
+    type: Literal["acme.order_shipped"]
+    facts: JsonObject
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Writes a module that can be imported until the test ends."""
+    known = set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name: str, text: str) -> str:
+        path = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(HEAD + text)
+        return name
+
+    yield write
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+def test_the_events_of_a_module_join_the_built_in_ones(write: Write) -> None:
+    registry = registry_for([write("acme_events", GOOD)])
+    assert registry.types == default_registry().types | {"acme.order_shipped"}
+    event = registry.parse(
+        b'{"type":"acme.order_shipped","source":"acme","timestamp":"2026-01-01T00:00:00Z","shop":"x","facts":{}}'
+    )
+    assert registry.encode(event) == (
+        b'{"type":"acme.order_shipped","source":"acme","timestamp":"2026-01-01T00:00:00Z","shop":"x","facts":{}}'
+    )
+
+
+def test_a_package_may_pass_on_the_events_of_its_own_modules_and_be_named_beside_them(write: Write) -> None:
+    write("acme.orders", GOOD)
+    write("acme.__init__", "from acme.orders import OrderShipped")
+    registry = registry_for(["acme", "acme.orders", "acme"])
+    assert registry.types == default_registry().types | {"acme.order_shipped"}
+
+
+def test_a_model_may_have_several_types_and_postponed_annotations(write: Write) -> None:
+    text = "class Switched(Event):\n    type: \"Literal['acme.on', 'acme.off']\"\n    by: \"JsonObject\"\n"
+    assert registry_for([write("acme_switch", text)]).types > {"acme.on", "acme.off"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "'acme_bad' defines no events"),
+        ("class Base(Event): ...", "'acme_bad' defines no events"),
+        ("raise OSError('a\\nb')", "'acme_bad' cannot be imported: OSError: a b"),
+        (
+            "class X(Event):\n    type: Literal['prophet.error']",
+            "acme_bad.X has the type 'prophet.error', as has",
+        ),
+        (
+            "class X(Event):\n    type: Literal['x']\nclass Y(Event):\n    type: Literal['y', 'x']",
+            "acme_bad.Y has the type 'x', as has acme_bad.X",
+        ),
+        ("class X(Event):\n    type: Literal['x']\n    id: str", "acme_bad.X has a field 'id'"),
+        ("class X(Event):\n    type: Literal['x']\n    channel: str", "acme_bad.X has a field 'channel'"),
+        (
+            "class X(Event):\n    type: Literal['x']\n    a: str = Field(alias='id')",
+            "acme_bad.X has a field 'id'",
+        ),
+        (
+            "class X(Event):\n    type: Literal['x']\n    a: str = Field(serialization_alias='id')",
+            "acme_bad.X has a field 'id'",
+        ),
+        (
+            "class X(Event):\n    type: Literal['x']\n    @computed_field\n    def id(self) -> int: ...",
+            "acme_bad.X has a field 'id'",
+        ),
+        (
+            "class X(Event):\n    type: Literal['courier.gap']",
+            "acme_bad.X has a type that begins with 'courier.'",
+        ),
+        ("class X(Event):\n    type: Literal['']", "acme_bad.X needs a literal type of 1 to 128 characters"),
+        ("class X(Event):\n    type: Literal[1]", "acme_bad.X needs a literal type of 1 to 128 characters"),
+        (
+            "class X(Event):\n    type: Annotated[str, Field(pattern='x')] | None",
+            "acme_bad.X needs a literal type",
+        ),
+        (
+            "class X(Event):\n    type: Literal['x']\n    a: 'Nowhere'",
+            "acme_bad.X names a type that is not defined",
+        ),
+        (
+            "class X(Event, extra='allow'):\n    type: Literal['x']",
+            "acme_bad.X does not refuse unknown fields",
+        ),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_named_in_one_sentence(
+    write: Write, text: str, sentence: str
+) -> None:
+    with pytest.raises(RegistryError) as refusal:
+        registry_for([write("acme_bad", text)])
+    assert str(refusal.value).startswith(sentence)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["acme_nowhere", "", ".events", "acme nowhere"])
+def test_a_module_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(RegistryError, match=r"cannot be imported") as refusal:
+        registry_for([name])
+    assert str(refusal.value).startswith(repr(name))

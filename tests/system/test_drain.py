@@ -1,0 +1,140 @@
+"""SIGTERM, for every command that runs a node: nobody misses anything, and the process is gone in time."""
+
+import json
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from tests.system.processes import COMMANDS, NodeProcess, a_node
+from tests.web.servers import announcement, token
+from tests.web.test_hypercorn import open_raw
+
+pytestmark = pytest.mark.system
+
+EVENTS = 200
+SUBSCRIBERS = 20
+
+
+async def everything(websocket: WebSocketConnection) -> tuple[list[str], int, str | None]:
+    """The titles of all events, and the close at the end."""
+    titles: list[str] = []
+    while True:
+        try:
+            titles.append(json.loads(await websocket.get_message())["title"])
+        except ConnectionClosed as error:
+            assert error.reason is not None
+            return titles, error.reason.code, error.reason.reason
+
+
+async def publish_all(node: NodeProcess, count: int) -> None:
+    """Publish so many, one after the other on one connection."""
+    async with await node.connect() as stream:
+        from tests.web.servers import exchange
+
+        for number in range(count):
+            body = json.dumps(announcement(str(number))).encode()
+            headers = {"Content-Type": "application/json", "X-Service-Name": "tests"}
+            response = await exchange(stream, "POST", "/publish/user.u1", body, headers)
+            assert response.status == 200, response.body
+
+
+async def drain_story(log: Path, command: Sequence[str], *, group: bool, number: signal.Signals) -> None:
+    drain_seconds = 3
+    async with a_node(log, command, DRAIN_SECONDS=str(drain_seconds)) as node:
+        results: list[tuple[list[str], int, str | None]] = []
+        joined = trio.Event()
+
+        async def follow() -> None:
+            async with node.subscribe() as websocket:
+                nonlocal waiting
+                waiting -= 1
+                if not waiting:
+                    joined.set()
+                results.append(await everything(websocket))
+
+        waiting = SUBSCRIBERS
+        async with await open_stuck(node) as stuck, trio.open_nursery() as nursery:
+            for _ in range(SUBSCRIBERS):
+                nursery.start_soon(follow)
+            await joined.wait()
+            await publish_all(node, EVENTS)
+            started = trio.current_time()
+            (node.signal_group if group else node.signal_master)(number)
+            with trio.fail_after(drain_seconds + 5):
+                assert await node.exit_code() == 0, node.log
+            assert trio.current_time() - started < drain_seconds + 5
+            assert stuck.socket.fileno() != -1
+        wanted = [str(number) for number in range(EVENTS)]
+        assert len(results) == SUBSCRIBERS
+        for titles, code, reason in results:
+            assert (titles, code, reason) == (wanted, 1001, "Server shutting down for maintenance")
+        drained = [json.loads(line) for line in node.log.splitlines() if '"Drained"' in line]
+        assert len(drained) == 1
+        assert drained[0]["closed"] + drained[0]["flushed"] + drained[0]["aborted"] == SUBSCRIBERS + 1
+
+
+async def open_stuck(node: NodeProcess) -> trio.SocketStream:
+    """A subscriber that reads nothing any more, behind by more than all buffers hold."""
+    stream = await open_raw(node)
+    big: dict[str, Any] = announcement("big", message="x" * 60_000)
+    async with trio.open_nursery() as nursery:
+
+        async def one() -> None:
+            for _ in range(25):
+                assert (await node.publish("user.u1", big)).status == 200
+
+        for _ in range(8):
+            nursery.start_soon(one)
+    return stream
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("group", [True, False], ids=["the whole group", "only the master"])
+async def test_sigterm_gives_every_live_subscriber_everything_and_a_reason(
+    tmp_path: Path, name: str, group: bool
+) -> None:
+    await drain_story(tmp_path / "log", COMMANDS[name], group=group, number=signal.SIGTERM)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_ctrl_c_is_the_same(tmp_path: Path, name: str) -> None:
+    await drain_story(tmp_path / "log", COMMANDS[name], group=True, number=signal.SIGINT)
+
+
+async def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
+    async with a_node(tmp_path / "log", DRAIN_SECONDS="30") as node, await open_stuck(node):
+        node.signal_master()
+        with trio.fail_after(5):
+            while (await node.request("GET", "/health/ready")).status == 200:
+                pass
+        await trio.sleep(1.1)  # sooner, it would be the same request
+        node.signal_master()
+        with trio.fail_after(2):
+            assert await node.exit_code() == -signal.SIGTERM
+
+
+async def test_a_second_signal_within_a_second_is_the_same_request(tmp_path: Path) -> None:
+    async with a_node(tmp_path / "log", DRAIN_DELAY_SECONDS="1") as node:
+        node.signal_master()
+        node.signal_master()
+        with trio.fail_after(5):
+            assert await node.exit_code() == 0
+
+
+async def test_while_it_waits_for_the_balancer_a_node_says_so_and_serves_all(tmp_path: Path) -> None:
+    async with a_node(tmp_path / "log", DRAIN_DELAY_SECONDS="2") as node:
+        node.signal_master()
+        with trio.fail_after(1):
+            while (await node.request("GET", "/health/ready")).status == 200:
+                pass
+        assert (await node.request("GET", "/health/ready")).json["reason"] == "Node is draining"
+        assert (await node.publish("user.u1", announcement())).status == 200
+        async with node.subscribe(bearer=token()):
+            assert (await node.request("GET", "/health/live")).status == 200
+        with trio.fail_after(5):
+            assert await node.exit_code() == 0

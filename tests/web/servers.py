@@ -1,0 +1,182 @@
+"""A real server on a free port, and the two ways to talk to it: politely, and by raw bytes."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import h11
+import jwt
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
+
+from courier.settings import Settings, load_settings
+from courier.web.server import open_server
+
+SECRET = "a secret of thirty-two bytes or so, for tests"
+PATIENCE_SECONDS = 20.0
+
+
+def settings_for(**overrides: object) -> Settings:
+    """Settings that read nothing of the machine's environment."""
+    return load_settings({}, **({"bind": "127.0.0.1:0", "jwt_secret": SECRET, "rate_limit": 0} | overrides))
+
+
+def token(user_id: str = "u1", *, secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
+    """A subscriber's token; a claim that is None is left out."""
+    now = int(time.time())
+    full = {"user_id": user_id, "wallet_address": "w1", "iat": now, "exp": now + 3600} | claims
+    return jwt.encode({k: v for k, v in full.items() if v is not None}, secret, algorithm=algorithm)
+
+
+def announcement(title: str = "t", **fields: Any) -> dict[str, Any]:
+    """A small valid event."""
+    event = {"type": "system.announcement", "source": "tests", "title": title, "message": "m", "severity": "info"}
+    return event | fields
+
+
+class Response(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> Any:
+        return self.json["detail"]
+
+
+class TestServer:
+    """A served node: its address, and what tests ask of it."""
+
+    __test__ = False
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port
+        self.host, self.port = parts.hostname, parts.port
+
+    async def connect(self) -> trio.SocketStream:
+        """A raw connection."""
+        return await trio.open_tcp_stream(self.host, self.port)
+
+    async def raw(self, data: bytes) -> bytes:
+        """Send bytes, and read until the server closes."""
+        async with await self.connect() as stream:
+            await stream.send_all(data)
+            received = b""
+            with trio.fail_after(PATIENCE_SECONDS):
+                try:
+                    while chunk := await stream.receive_some():
+                        received += chunk
+                except trio.BrokenResourceError:
+                    pass
+            return received
+
+    async def request(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Response:
+        """One request on a connection of its own."""
+        async with await self.connect() as stream:
+            with trio.fail_after(PATIENCE_SECONDS):
+                return await exchange(stream, method, path, body, headers)
+
+    async def publish(
+        self, channel: str, event: Any, *, service: str | None = "tests", **headers: str
+    ) -> Response:
+        """POST /publish/{channel}; `event` may be bytes."""
+        body = event if isinstance(event, bytes) else json.dumps(event).encode()
+        given = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        if service is not None:
+            given["X-Service-Name"] = service
+        return await self.request("POST", f"/publish/{channel}", body, given)
+
+    def ws_url(self, channel: str, query: str = "") -> str:
+        return f"{self.url.replace('http', 'ws', 1)}/ws/{channel}{query}"
+
+    @asynccontextmanager
+    async def subscribe(
+        self, channel: str = "user.u1", bearer: str | None = None, query: str = "", **kwargs: Any
+    ) -> AsyncIterator[WebSocketConnection]:
+        """A subscriber with a good token, unless another is given."""
+        url = self.ws_url(channel, f"?token={bearer or token()}{query}")
+        async with open_websocket_url(url, message_queue_size=10_000, **kwargs) as websocket:
+            yield websocket
+
+    async def refused(self, path: str, **kwargs: Any) -> tuple[int, str | None]:
+        """Join, and get the code and the reason of the close."""
+        url = f"{self.url.replace('http', 'ws', 1)}{path}"
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with open_websocket_url(url, **kwargs) as websocket:
+                return await closed(websocket)
+
+
+async def exchange(
+    stream: trio.SocketStream,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """One request and its answer on an open connection."""
+    connection = h11.Connection(h11.CLIENT)
+    given = {"Host": "test"} | (headers or {})
+    if body is not None:
+        given.setdefault("Content-Length", str(len(body)))
+    out = connection.send(h11.Request(method=method, target=path, headers=list(given.items())))
+    if body is not None:
+        out += connection.send(h11.Data(data=body)) or b""
+    out += connection.send(h11.EndOfMessage()) or b""
+    await stream.send_all(out)
+    return await read_response(stream, connection)
+
+
+async def read_response(stream: trio.SocketStream, connection: h11.Connection) -> Response:
+    status, found, body = 0, {}, b""
+    while True:
+        event = connection.next_event()
+        match event:
+            case h11.NEED_DATA:
+                connection.receive_data(await stream.receive_some())
+            case h11.Response():
+                status = event.status_code
+                found = {name.decode().lower(): value.decode() for name, value in event.headers}
+            case h11.Data():
+                body += event.data
+            case h11.EndOfMessage():
+                return Response(status, found, body)
+            case h11.ConnectionClosed():
+                raise AssertionError("the server closed without an answer")
+
+
+async def closed(websocket: WebSocketConnection) -> tuple[int, str | None]:
+    """Read on until the server closes; the code and the reason."""
+    while True:
+        try:
+            await websocket.get_message()
+        except ConnectionClosed as error:
+            assert error.reason is not None
+            return error.reason.code, error.reason.reason
+
+
+async def events(websocket: WebSocketConnection, count: int) -> list[dict[str, Any]]:
+    """The next so many events."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        return [json.loads(await websocket.get_message()) for _ in range(count)]
+
+
+@asynccontextmanager
+async def a_server(
+    *, certfile: str | None = None, keyfile: str | None = None, **overrides: object
+) -> AsyncIterator[TestServer]:
+    """A node served by real sockets for the length of a block, and drained at its end."""
+    with trio.fail_after(60):
+        async with open_server(settings_for(**overrides), certfile=certfile, keyfile=keyfile) as url:
+            yield TestServer(url)
