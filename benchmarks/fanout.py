@@ -2,14 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.errors import LoadError
 from benchmarks.load import Load, Phase
 from benchmarks.report import machine, table
-from benchmarks.servers import SERVERS, Running, Server, running, take_client_core
+from benchmarks.servers import SERVERS, Server, running, take_client_core
 from benchmarks.tape import Faults
 
 CHANNEL = "backtest.fanout"
@@ -59,29 +59,27 @@ def measure(server: Server, shape: Shape) -> Result:
         )
 
 
-HEADS = (
-    "server", "deliveries/s", "lowest", "highest", "a read", "MB/s", "server CPU s", "µs each", "client busy",
-    "peak MiB", "faults",
-)  # fmt: skip
+def row(server: Server, results: Sequence[Result]) -> dict[str, str]:
+    """Medians of `results`; the faults are their sum."""
 
+    def middle(of: Callable[[Result], float]) -> float:
+        return median(of(result) for result in results)
 
-def row(server: Server, results: Sequence[Result]) -> list[str]:
-    """Medians of `results` as a row under HEADS; faults are the sum."""
     rates = [result.phase.rate for result in results]
-    each = [result.server_seconds / max(1, result.phase.deliveries) * 1e6 for result in results]
-    return [
-        server.name,
-        f"{median(rates):,.0f}",
-        f"{min(rates):,.0f}",
-        f"{max(rates):,.0f}",
-        f"{median(result.phase.deliveries / result.phase.reads for result in results):.1f}",
-        f"{median(result.phase.bytes / result.phase.seconds for result in results) / 1e6:.1f}",
-        f"{median(result.server_seconds for result in results):.2f}",
-        f"{median(each):.2f}",
-        f"{median(result.phase.client_seconds / result.phase.seconds for result in results):.0%}",
-        f"{median(result.peak_rss_kib for result in results) / 1024:.0f}",
-        str(sum((result.faults for result in results), Faults())),
-    ]
+    return {
+        "server": server.name,
+        "deliveries/s": f"{median(rates):,.0f}",
+        "lowest": f"{min(rates):,.0f}",
+        "highest": f"{max(rates):,.0f}",
+        "MB/s": f"{middle(lambda one: one.phase.bytes / one.phase.seconds) / 1e6:.0f}",
+        "a read": f"{middle(lambda one: one.phase.deliveries / one.phase.reads):.1f}",
+        "server CPU s": f"{middle(lambda one: one.server_seconds):.2f}",
+        "µs each": f"{middle(lambda one: one.server_seconds / one.phase.deliveries) * 1e6:.2f}",
+        "server busy": f"{middle(lambda one: one.server_seconds / one.phase.seconds):.0%}",
+        "client busy": f"{middle(lambda one: one.phase.client_seconds / one.phase.seconds):.0%}",
+        "peak MiB": f"{middle(lambda one: one.peak_rss_kib) / 1024:.0f}",
+        "faults": str(sum((result.faults for result in results), Faults())),
+    }
 
 
 def compare(servers: Sequence[Server], shape: Shape, repeat: int) -> str:
@@ -93,20 +91,20 @@ def compare(servers: Sequence[Server], shape: Shape, repeat: int) -> str:
             results[server.name].append(result)
             print(f"  {turn}/{repeat} {server.name}: {result.phase.rate:,.0f} deliveries/s", file=sys.stderr)
     return (
-        table(HEADS, [row(server, results[server.name]) for server in servers]) + "\n\n" + _checked(results)
+        table([row(server, results[server.name]) for server in servers])
+        + "\n\n"
+        + _checked([one for some in results.values() for one in some])
     )
 
 
-def _checked(results: dict[str, list[Result]]) -> str:
-    every = [result for some in results.values() for result in some]
-    lines = [
-        "Checked on every subscriber, warm-up included: all its bytes, against the channel's events in the order",
-        "in which they first appeared; of these, that each publisher's numbers, and the offsets in `id`, count up by one.",
-    ]
-    published, numbered = (
-        sum(getattr(result, name) for result in every) for name in ("published", "numbered")
+def _checked(results: Sequence[Result]) -> str:
+    published = sum(result.published for result in results)
+    numbered = sum(result.numbered for result in results)
+    return (
+        "Checked, warm-up included: all bytes of every subscriber, against the channel's events in the order in\n"
+        "which they first appeared; and that on these each publisher's numbers, and the offsets in `id`, count up\n"
+        f"by one. Events published: {published:,}; with an `id`: {numbered:,}."
     )
-    return "\n".join([*lines, f"Events published: {published:,}, with an `id`: {numbered:,}."])
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -150,8 +148,8 @@ def main() -> None:
     take_client_core()
     print(machine())
     print(
-        f"1 channel, {shape.subscribers:,} subscribers, {shape.events:,} events of {shape.size} bytes as published,"
-        f" {shape.publishers} publishers with {shape.in_flight} in flight each, closed loop\n"
+        f"1 channel, {shape.subscribers:,} subscribers; {shape.events:,} events of {shape.size} bytes;"
+        f" closed loop of {shape.publishers} publishers with {shape.in_flight} in flight each\n"
     )
     try:
         print(

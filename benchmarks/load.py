@@ -31,8 +31,8 @@ ANSWER_SECONDS = 30.0
 SETTLE_SECONDS = 3.0
 """How long nothing may come before what is missing counts as lost."""
 
-_BATCH = 256
-"""How many sockets are served before the publishers get a turn."""
+_BATCH = 64
+"""How many subscribers are served before the publishers get a turn."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Phase:
     deliveries: int
     bytes: int
     reads: int
-    """Of the client's sockets, receipts included."""
+    """Of sockets of subscribers."""
     seconds: float
     client_seconds: float
     """Processor seconds of the load client."""
@@ -69,8 +69,11 @@ class Load:
         self._free: deque[Publisher] = deque()
         """Who may publish: a publisher stands here as often as it may have another event in flight."""
         self._receipts = 0
-        self._epoll = select.epoll()
-        self._handlers: dict[int, Callable[[], None]] = {}
+        self._receiving = select.epoll()
+        """For subscribers, and for `_publishing` as a whole: receipts don't queue behind deliveries."""
+        self._publishing = select.epoll()
+        self._receiving.register(self._publishing, select.EPOLLIN)
+        self._handlers: dict[int, Callable[[], None]] = {self._publishing.fileno(): self._take_receipts}
         self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> Self:
@@ -81,7 +84,8 @@ class Load:
     ) -> None:
         for sock in self._sockets:
             sock.close()
-        self._epoll.close()
+        self._receiving.close()
+        self._publishing.close()
 
     @property
     def faults(self) -> Faults:
@@ -110,7 +114,7 @@ class Load:
                 subscriber = Subscriber(sock, tape)
                 subscriber.take(rest)
                 self.subscribers.append(subscriber)
-                self._watch(sock, subscriber.on_readable)
+                self._watch(self._receiving, sock, subscriber.on_readable)
 
     def stall(self, channel: str, receive_bytes: int) -> socket.socket:
         """A subscriber that never reads after its 101, with little more room than `receive_bytes`."""
@@ -149,9 +153,10 @@ class Load:
                 if now - plan.start > seconds * 1e9:
                     raise LoadError(f"{self._receipts} of {events} events had a receipt after {seconds:g} s")
                 self._publish(plan, now)
-                ready = self._epoll.poll(plan.patience(now), _BATCH)
+                ready = self._receiving.poll(plan.patience(now), _BATCH)
                 for descriptor, _ in ready:
                     self._handlers[descriptor]()
+                self._take_receipts()
                 now = perf_counter_ns()
                 if ready:
                     moved = now
@@ -181,6 +186,10 @@ class Load:
         """Events and bytes delivered up to now."""
         return sum(one.received for one in self.subscribers), sum(one.position for one in self.subscribers)
 
+    def _take_receipts(self) -> None:
+        for descriptor, _ in self._publishing.poll(0):
+            self._handlers[descriptor]()
+
     def _answered(self, publisher: Publisher) -> None:
         self._receipts += 1
         self._free.append(publisher)
@@ -198,7 +207,7 @@ class Load:
         sock = self._connect()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
-        self._watch(sock, publisher.on_readable)
+        self._watch(self._publishing, sock, publisher.on_readable)
         return sock
 
     def _connect(self, receive_bytes: int | None = None) -> socket.socket:
@@ -210,9 +219,9 @@ class Load:
         sock.connect(("127.0.0.1", self._port))
         return sock
 
-    def _watch(self, sock: socket.socket, on_readable: Callable[[], None]) -> None:
+    def _watch(self, epoll: select.epoll, sock: socket.socket, on_readable: Callable[[], None]) -> None:
         self._handlers[sock.fileno()] = on_readable
-        self._epoll.register(sock, select.EPOLLIN)
+        epoll.register(sock, select.EPOLLIN)
 
 
 def _await_upgrade(sock: socket.socket) -> bytes:

@@ -35,7 +35,7 @@ class Plan:
         return now if self.rate is None else self.start + round(self.sent * 1e9 / self.rate)
 
     def patience(self, now: int) -> float:
-        """For how many seconds one may wait for sockets: epoll counts whole milliseconds, the last one is spun."""
+        """For how many seconds to wait for sockets; epoll counts milliseconds, so the last one is spun."""
         if self.rate is None or self.done:
             return 0.1
         left = self.due(now) - now

@@ -28,13 +28,12 @@ class Publisher:
         """For each event, when it was meant to be sent (`perf_counter_ns`)."""
         self.sent: list[int] = []
         """For each event, when it was."""
-        self.connections = 0
         self._number = number
         self._connect = connect
         self._answered = answered
         self._unanswered = 0
         self._received = b""
-        self._reconnect()
+        self._sock = connect(self)
 
     def publish(self, channel: str, size: int, intended: int) -> None:
         """Send one event of `size` bytes to `channel`; its receipt comes later."""
@@ -76,14 +75,12 @@ class Publisher:
                     raise LoadError("the server does not read what is published") from None
 
     def _reconnect(self) -> None:
-        if self.connections:
-            self._sock.close()
+        self._sock.close()
         self._sock = self._connect(self)
-        self.connections += 1
 
 
 def _answer(data: bytes) -> tuple[bytes, int] | None:
-    """The head of the first answer, in lower case, and the size of all of it; None while it is not all there."""
+    """The head of the first answer, in lower case, and the size of it all; None while some is missing."""
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
         return None

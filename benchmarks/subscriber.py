@@ -86,13 +86,13 @@ class Subscriber:
         tape = self.tape
         whole = self._next
         start = tape.ends[whole - 1] if whole else 0
-        data = tape.data[start : self.position] + self._rest + data
+        data = bytes(tape.data[start : self.position]) + self._rest + data
         self.position = start
         end = 0
-        for frame in frames.split(bytes(data)):
+        for frame in frames.split(data):
             end = frame.end
-            self._judge(frame, bytes(data[frame.start : end]))
-        self._rest = bytes(data[end:])
+            self._judge(frame, data[frame.start : end])
+        self._rest = data[end:]
         if tape.data.startswith(self._rest, self.position):
             self.position += len(self._rest)
             self._rest = b""

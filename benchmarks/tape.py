@@ -7,7 +7,7 @@ CHUNK = b"chunk"
 
 
 class Mark(NamedTuple):
-    """Who published an event, and as his how manieth, 0 the first: an event's name, whatever the server adds."""
+    """Who published an event, and after how many others: its name, whatever the server adds."""
 
     publisher: int
     number: int
@@ -41,8 +41,8 @@ class Tape:
     """The events of one channel in the order in which they first appeared, as the frames that they came in.
 
     Whichever subscriber is ahead writes it, and each new frame is judged then: the offset in its `id` must
-    count up by one within one epoch, its `channel` be the channel's, and the number that its publisher gave it
-    follow the one before. All others need only have the same bytes.
+    count up by one within one epoch, its `channel` be the channel's, and the number that its publisher gave
+    it follow the one before. All others need only have the same bytes.
     """
 
     __slots__ = ("_channel", "_id", "_numbers", "_ordinals", "data", "ends", "faults", "marks", "numbered")

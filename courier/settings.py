@@ -116,6 +116,14 @@ def _limits(value: object) -> object:
     return limits
 
 
+def _secret(value: SecretStr) -> SecretStr:
+    try:
+        value.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("UTF-8 text") from None
+    return value
+
+
 def _public_key(value: str) -> str:
     try:
         pem = value if "-----BEGIN" in value else Path(value).read_text(encoding="ascii")
@@ -163,7 +171,7 @@ class Settings(BaseSettings):
     env: Literal["development", "production"] = "development"
     bind: Annotated[str, AfterValidator(_bind)] = "127.0.0.1:8766"
 
-    jwt_secret: SecretStr = Field(
+    jwt_secret: Annotated[SecretStr, AfterValidator(_secret)] = Field(
         default=SecretStr(DEVELOPMENT_SECRET),
         validation_alias=AliasChoices("COURIER_JWT_SECRET", "JWT_SECRET"),
     )
@@ -240,7 +248,7 @@ _UNSHOWN = frozenset(
 )
 """Variables whose wrong value is not repeated, since it may bear a password or a private key."""
 
-_SECRET = "COURIER_JWT_SECRET (or JWT_SECRET)"
+_SECRET = "COURIER_JWT_SECRET (or JWT_SECRET)"  # noqa: S105 - a name
 
 _MUST_BE = {
     "int_type": "a whole number",
@@ -274,12 +282,11 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
     try:
         return Settings(_env_file=".env" if environ is None else None, **given)
     except ValidationError as error:
-        # One variable can be wrong in many places, such as each of a list: the first will do.
-        sentences = {str(wrong["loc"][0]): _sentence(wrong) for wrong in reversed(error.errors())}
-        sentences_in_order = [
-            sentences[name] for name in map(variable, Settings.model_fields) if name in sentences
-        ]
-        raise SettingsError("\n".join(sentences_in_order)) from None
+        sentences: dict[str, str] = {}
+        for wrong in error.errors():
+            if wrong["type"] != "default_factory_not_called":  # follows from another that is wrong
+                sentences.setdefault(str(wrong["loc"][0]), _sentence(wrong))
+        raise SettingsError("\n".join(sentences.values())) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f".env must be a readable text file: {type(error).__name__}") from None
 
@@ -300,12 +307,8 @@ def check_bind(settings: Settings, binds: Sequence[str]) -> None:
     if settings.publish_auth == "off":
         wrong.append("COURIER_PUBLISH_AUTH must be required or report, because anybody could publish")
     if wrong:
-        raise SettingsError(
-            "\n".join(
-                f"{sentence}, to listen on {reachable[0]} (or say COURIER_ENV=development)"
-                for sentence in wrong
-            )
-        )
+        ending = f", to listen on {reachable[0]} (or set COURIER_ENV=development)"
+        raise SettingsError("\n".join(sentence + ending for sentence in wrong))
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -366,19 +369,22 @@ def _is_local(bind: str) -> bool:
 
 def _sentence(wrong: ErrorDetails) -> str:
     name = str(wrong["loc"][0])
-    phrase = _MUST_BE.get(wrong["type"], "valid: " + wrong["msg"]).format(**wrong.get("ctx", {}))
+    facts = {
+        key: f"{fact:g}" if isinstance(fact, float) else fact for key, fact in wrong.get("ctx", {}).items()
+    }
+    phrase = _MUST_BE.get(wrong["type"], "valid").format(**facts)
     shown = "" if name in _UNSHOWN else f", not {wrong['input']!r:.80}"
     return f"{name} must be {phrase}{shown}"
 
 
 def _printable(value: object) -> str:
     match value:
-        case None | "" | () | {}:
-            return "not set"
         case tuple():
-            return ",".join(value)
+            return ",".join(value) or "not set"
         case dict():
-            return json.dumps(value)
+            return json.dumps(value) if value else "not set"
+        case None:
+            return "not set"
         case float():
             return f"{value:g}"
         case str() if "-----BEGIN" in value:

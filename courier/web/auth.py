@@ -117,28 +117,29 @@ class Verifier:
     def _claims(self, model: type[Claims], payload: bytes) -> Claims:
         """The claims of a token whose signature is good (RFC 7519 section 4.1)."""
         try:
-            said = from_json(payload)
+            said = from_json(payload, allow_inf_nan=False)
             claims = model.model_validate(said)
         except ValueError:
             raise TokenInvalid from None
-        audiences = said.get("aud")
-        not_before = said.get("nbf", 0)
-        latest = self._now() + LEEWAY_SECONDS
-        if (
-            (self._issuer is not None and said.get("iss") != self._issuer)
-            or (self._audience is not None and self._audience not in _listed(audiences))
-            or type(not_before) not in (int, float)
-            or not max(claims.iat, not_before) <= latest
-        ):
+        now = self._now()
+        begun = _has_begun(claims.iat, now) and _has_begun(said.get("nbf", claims.iat), now)
+        if not begun or not self._is_ours(said):
             raise TokenInvalid
-        if claims.exp <= self._now():
+        if claims.exp <= now:
             raise TokenExpired
         return claims
 
+    def _is_ours(self, said: dict[str, Any]) -> bool:
+        """Whether issuer and audience are those of the settings, as far as these name any."""
+        if self._issuer is not None and said.get("iss") != self._issuer:
+            return False
+        audience = said.get("aud")  # one name or a list of them
+        audiences = audience if isinstance(audience, list) else [audience]
+        return self._audience is None or self._audience in audiences
 
-def _listed(audiences: object) -> list[object]:
-    """The `aud` claim, which is one name or a list of them (RFC 7519 section 4.1.3)."""
-    return audiences if isinstance(audiences, list) else [audiences]
+
+def _has_begun(moment: Any, now: float) -> bool:
+    return type(moment) in (int, float) and moment <= now + LEEWAY_SECONDS
 
 
 class PublicKey(NamedTuple):
@@ -269,7 +270,7 @@ def _sign(settings: Settings, claims: SubscriberClaims | ServiceClaims) -> str:
     algorithm = next((name for name in settings.jwt_algorithms if name.startswith("HS")), None)
     if algorithm is None:
         raise SettingsError(
-            "COURIER_JWT_ALGORITHMS must name an HS algorithm, because Courier has no private key to sign with"
+            "COURIER_JWT_ALGORITHMS must name an HS algorithm for Courier to sign tokens with"
         )
     addressed = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience}
     payload = claims.model_dump() | {claim: value for claim, value in addressed.items() if value is not None}

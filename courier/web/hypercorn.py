@@ -20,7 +20,8 @@ import hypercorn.trio.run
 import trio
 from hypercorn.config import Config, Sockets
 from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol.events import StreamClosed
+from hypercorn.protocol.events import Body, Data, StreamClosed
+from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
@@ -69,6 +70,15 @@ class Application(Protocol):
 
 class WebSocketStream(WSStream):
     """Hypercorn's WebSocket, which closes with a code and a reason whatever the peer did wrong."""
+
+    async def handle(self, event: StreamEvent) -> None:
+        if isinstance(event, (Body, Data)) and not self.closed and not self.handshake.accepted:
+            # A peer must wait for our side of the handshake (RFC 6455, 4.1). Hypercorn answers, and then
+            # forgets to tell the application that there is no WebSocket.
+            await self._send_error_response(400)
+            await self.send(StreamClosed(stream_id=self.stream_id))
+        else:
+            await super().handle(event)
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():
@@ -121,6 +131,8 @@ class WebSocketTransport:
         return self._ws_stream.connection.state is WebSocketState.OPEN
 
     async def writable(self) -> None:
+        if self._trio_socket.fileno() == -1:  # which epoll does not know as a closed socket
+            raise trio.ClosedResourceError
         await trio.lowlevel.wait_writable(self._trio_socket)
 
     def close_frame(self, code: int, reason: str) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import trio
 
 from courier.actors.errors import WireClosed, WireStalled
-from courier.actors.frames import Page, payload_of
+from courier.actors.frames import Page, payload_of, text_frame
 
 
 class FakeWire:
@@ -21,6 +21,7 @@ class FakeWire:
         self._room = room
         self._rest = b""
         self._changed = trio.Event()
+        self._flushing = trio.Lock()
 
     # What a subscriber calls
 
@@ -46,23 +47,36 @@ class FakeWire:
         return count
 
     async def flush(self) -> None:
-        await trio.lowlevel.checkpoint()
-        while True:
-            if self.stalled:
-                raise WireStalled
-            if self.closed:
-                raise WireClosed
-            self._rest = self._rest[self._take(self._rest) :]
-            if not self._rest and self._room > 0:
-                return
-            self._changed = trio.Event()
-            await self._changed.wait()
+        async with self._flushing:
+            while True:
+                if self.stalled:
+                    raise WireStalled
+                if self.closed:
+                    raise WireClosed
+                self._rest = self._rest[self._take(self._rest) :]
+                if not self._rest and self._room > 0:
+                    return
+                self._changed = trio.Event()
+                await self._changed.wait()
 
     def _take(self, data: bytes) -> int:
         count = int(min(len(data), self._room))
         self._room -= count
         self.received += data[:count]
         return count
+
+    # What a WebSocket's own task calls
+
+    async def say(self, text: bytes) -> None:
+        """Write one message of its own, in its turn."""
+        while self._rest:
+            await self.flush()
+        if self.closed:
+            raise WireClosed
+        frame = text_frame(text)
+        self._rest = frame[self._take(frame) :]
+        while self._rest:
+            await self.flush()
 
     # What the test does
 

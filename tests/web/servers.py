@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import h11
 import jwt
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket_url
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from courier.settings import Settings, load_settings
 from courier.web.server import open_server
@@ -98,23 +98,32 @@ class TestServer:
             given["X-Service-Name"] = service
         return await self.request("POST", f"/publish/{channel}", body, given)
 
-    def ws_url(self, channel: str, query: str = "") -> str:
-        return f"{self.url.replace('http', 'ws', 1)}/ws/{channel}{query}"
+    @asynccontextmanager
+    async def websocket(self, path: str, **kwargs: Any) -> AsyncIterator[WebSocketConnection]:
+        """A WebSocket on a socket of ours: trio-websocket leaves its own open when the server closes first."""
+        async with await self.connect() as stream, trio.open_nursery() as nursery:
+            websocket = await wrap_client_stream(
+                nursery, stream, f"{self.host}:{self.port}", path, message_queue_size=10_000, **kwargs
+            )
+            try:
+                yield websocket
+            finally:
+                with trio.move_on_after(1, shield=True):
+                    await websocket.aclose()
+                nursery.cancel_scope.cancel()
 
     @asynccontextmanager
     async def subscribe(
         self, channel: str = "user.u1", bearer: str | None = None, query: str = "", **kwargs: Any
     ) -> AsyncIterator[WebSocketConnection]:
         """A subscriber with a good token, unless another is given."""
-        url = self.ws_url(channel, f"?token={bearer or token()}{query}")
-        async with open_websocket_url(url, message_queue_size=10_000, **kwargs) as websocket:
+        async with self.websocket(f"/ws/{channel}?token={bearer or token()}{query}", **kwargs) as websocket:
             yield websocket
 
     async def refused(self, path: str, **kwargs: Any) -> tuple[int, str | None]:
         """Join, and get the code and the reason of the close."""
-        url = f"{self.url.replace('http', 'ws', 1)}{path}"
         with trio.fail_after(PATIENCE_SECONDS):
-            async with open_websocket_url(url, **kwargs) as websocket:
+            async with self.websocket(path, **kwargs) as websocket:
                 return await closed(websocket)
 
 

@@ -172,6 +172,9 @@ async def test_a_peer_that_sends_and_does_not_read_is_cut_and_not_waited_for(
 ) -> None:
     monkeypatch.setattr(adapted, "SEND_SECONDS", 0.3)
     async with a_server(stall_seconds=0.3) as server:
+        async with server.subscribe():  # which starts the channel's own task
+            pass
+        assert await alive(server)
         before = trio.lowlevel.current_statistics().tasks_living
         stream = await open_raw(server)
         flood = masked(9, b"p" * 125) * 1000 + masked(1, b"ping") * 1000

@@ -1,0 +1,199 @@
+"""Found by reading and by simulation: each test fails as long as its bug is there."""
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from courier.actors import supervisor as supervisor_module
+from courier.actors.channel import Channel
+from courier.actors.errors import ChannelFailed
+from courier.actors.frames import Page, text_frame
+from courier.actors.hub import DrainReport
+from courier.actors.limits import Limits
+from courier.actors.messages import Deliver
+from courier.actors.subscriber import Subscriber
+from courier.metrics import Metrics
+from courier.schemas.channels import ChannelName
+from courier.schemas.closing import CloseReason
+from courier.schemas.position import Position
+from tests.actors.hubs import CHANNEL, OTHER, a_hub, join, numbers, publish
+from tests.actors.wires import FakeWire
+
+NODE = [ChannelName.parse(f"strategy.s{number}") for number in range(10)]
+
+
+def crash_at_joins(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Make `CHANNEL` raise at so many joins."""
+    apply, left = Channel.apply, times
+
+    def crash(self: Channel, message: Any) -> None:
+        nonlocal left
+        if self.name == CHANNEL and left:
+            left -= 1
+            raise ZeroDivisionError
+        apply(self, message)
+
+    monkeypatch.setattr(Channel, "apply", crash)
+
+
+async def test_a_sweep_that_gives_way_does_not_retire_a_channel_that_crashed_meanwhile(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "SWEEP_PAUSE", 1)
+    async with a_hub() as hub:
+        for name in NODE:
+            await join(hub, channel=name)
+        await trio.sleep(supervisor_module.SWEEP_SECONDS / 2)
+        hub.supervisor.inbox(CHANNEL)  # the last that the sweep looks at
+        crash_at_joins(monkeypatch, 1)
+        await trio.sleep(supervisor_module.SWEEP_SECONDS / 2)
+        with pytest.raises(ChannelFailed):
+            await join(hub)
+        _, wire = await join(hub)
+        await trio.sleep(0.1)
+        await publish(hub, 1)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == [1]
+
+
+async def test_a_sweep_that_gives_way_bears_that_a_channel_is_given_up_meanwhile(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "SWEEP_PAUSE", 1)
+    async with a_hub() as hub:
+        for name in NODE:
+            await join(hub, channel=name)
+        await trio.sleep(supervisor_module.SWEEP_SECONDS / 2)
+        inbox = hub.supervisor.inbox(CHANNEL)
+        crash_at_joins(monkeypatch, 5)
+        await trio.sleep(supervisor_module.SWEEP_SECONDS / 2)
+        for _ in range(5):
+            inbox.put(supervisor_module.Trim())
+        await trio.sleep(1)
+        assert len(hub.supervisor) == len(NODE)
+
+
+async def test_a_drain_ends_who_was_held_up_by_a_word_of_the_websocket_itself(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_hub() as hub:
+        subscriber, wire = await join(hub, FakeWire(room=2))
+        ended: list[float] = []
+
+        async def leave() -> None:
+            with subscriber.alive:
+                await wire.say(b"pong")
+                await trio.sleep_forever()
+            ended.append(trio.current_time())
+            subscriber.close()
+
+        async def later() -> None:
+            await trio.sleep(1)
+            wire.take(1000)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave)
+            await wait_all_tasks_blocked()
+            nursery.start_soon(later)
+            report = await hub.drain(trio.current_time() + 20)
+        assert report == DrainReport(closed=1, flushed=0, aborted=0, undelivered=0)
+        assert ended[0] < 2
+
+
+async def test_a_message_that_crashes_a_channel_at_once_gives_its_room_back(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_hub(Limits(inbox_events=1)) as hub:
+        crash_at_joins(monkeypatch, 1)
+        with pytest.raises(ChannelFailed):
+            await publish(hub, 1)
+        with trio.move_on_after(1):
+            await publish(hub, 2)
+            return
+        pytest.fail("the next publisher waits for ever for the room of the one that failed")
+
+
+async def test_whoever_counts_cannot_make_an_event_that_was_appended_a_failure(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_hub() as hub:
+        _, wire = await join(hub)
+        published, calls = Metrics.published, 0
+
+        def crash(self: Metrics, events: int) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise ZeroDivisionError
+            published(self, events)
+
+        monkeypatch.setattr(Metrics, "published", crash)
+        [appended] = await publish(hub, 1)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == [1]
+        assert appended.position.offset == 1
+
+
+async def test_a_small_log_keeps_its_history_on_a_node_that_is_full_of_a_large_one(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_hub(Limits(history_bytes=100_000)) as hub:
+        for number in range(1000):
+            await publish(hub, number)
+        receipts = []
+        for number in range(20):
+            receipts += await publish(hub, number, channel=OTHER)
+            await trio.sleep(2)
+        _, wire = await join(hub, channel=OTHER, since=receipts[9].position)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == list(range(10, 20))
+
+
+async def test_joins_do_not_cost_a_channel_its_history(autojump_clock: MockClock) -> None:
+    async with a_hub(Limits(history_bytes=100_000)) as hub:
+        await publish(hub, *range(50), channel=OTHER)
+        for number in range(500):
+            await publish(hub, number)
+        await publish(hub, *range(400), channel=NODE[0])
+        held = {channel.name: channel.log for channel in hub.supervisor}[OTHER]
+        before = len(held)
+        for _ in range(5):
+            await hub.join(OTHER, "u1")
+        assert len(held) == before
+
+
+async def test_whoever_still_waits_when_the_hub_is_left_is_told(autojump_clock: MockClock) -> None:
+    told = 0
+
+    async with trio.open_nursery() as nursery:
+        async with a_hub() as hub:
+            slot = await hub.reserve(CHANNEL)
+
+            async def attempt() -> None:
+                nonlocal told
+                with trio.move_on_after(1), pytest.raises(ChannelFailed):
+                    await slot.deliver([b'{"n":0}'])
+                    told += 1
+
+            nursery.start_soon(attempt)
+            await trio.lowlevel.checkpoint()
+    assert told == 1
+
+
+async def test_an_aborted_subscriber_has_not_got_the_frame_that_was_cut(autojump_clock: MockClock) -> None:
+    async with a_hub() as hub:
+        subscriber, _ = await join(hub, FakeWire(room=10))
+        await publish(hub, 1)
+        await publish(hub, 2)
+
+        async def leave() -> None:
+            with subscriber.alive:
+                await trio.sleep_forever()
+            subscriber.close(aborted=True)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave)
+            report = await hub.drain(trio.current_time() + 1)
+        assert report == DrainReport(closed=0, flushed=0, aborted=1, undelivered=2)

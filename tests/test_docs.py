@@ -1,0 +1,104 @@
+"""The documents say what the code does."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from courier.schemas.closing import CloseReason
+from courier.schemas.registry import default_registry
+from courier.settings import Settings, describe, load_settings, variable
+
+ROOT = Path(__file__).parent.parent
+PROTOCOL = ROOT / "docs" / "protocol.md"
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+
+BASE_FIELDS = {"type", "source", "timestamp", "trace_id"}
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`([^`]+)`")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#{1,6} +(.+)$", re.MULTILINE)
+_ELSEWHERE = re.compile(r"[a-z]+:")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The rows, cell by cell, of the table in `docs/protocol.md` whose first column has this heading."""
+    lines = iter(PROTOCOL.read_text(encoding="utf-8").splitlines())
+    for line in lines:
+        if line.startswith(f"| {heading} |"):
+            next(lines)
+            return list(_cells(lines))
+    raise AssertionError(f"docs/protocol.md has no table that begins with {heading!r}")
+
+
+def _cells(lines: Iterator[str]) -> Iterator[list[str]]:
+    for line in lines:
+        if not line.startswith("|"):
+            return
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def plain(cell: str) -> str:
+    return cell.strip("`")
+
+
+def anchors(document: Path) -> set[str]:
+    """What GitHub calls the headings of a document in links."""
+    headings = _HEADING.findall(_FENCE.sub("", document.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_close_code_table_is_the_one_in_the_code() -> None:
+    told = [(int(code), plain(reason), come_back) for code, reason, come_back in rows("code")]
+    assert told == [(each.code, each.reason, each.come_back.value) for each in CloseReason]
+
+
+def test_the_settings_table_names_each_setting_once() -> None:
+    told = [plain(row[0]) for row in rows("variable")]
+    assert told == [variable(field) for field in Settings.model_fields]
+
+
+def test_the_settings_table_gives_the_default_of_each_setting() -> None:
+    told = {plain(name): plain(default) for name, default, _ in rows("variable")}
+    in_force = dict(describe(load_settings({})))
+    in_force["COURIER_JWT_SECRET"] = "a known one"
+    assert told == in_force
+
+
+def test_the_events_table_names_each_type_once() -> None:
+    told = [plain(row[0]) for row in rows("type")]
+    assert sorted(told) == sorted(default_registry().types)
+
+
+@pytest.mark.parametrize("event_type", sorted(default_registry().types))
+def test_the_events_table_gives_the_fields_of_each_type(event_type: str) -> None:
+    told = {plain(name): _CODE.findall(re.sub(r"\([^)]*\)", "", fields)) for name, fields in rows("type")}
+    fields = default_registry().models[event_type].model_fields
+    expected = {
+        name if field.is_required() else f"{name}?"
+        for name, field in fields.items()
+        if name not in BASE_FIELDS
+    }
+    assert set(told[event_type]) == expected
+    assert len(told[event_type]) == len(expected)
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    blocks = [text.strip() for _, text in _FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))]
+    assert blocks[:2] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_resolves(document: Path) -> None:
+    text = _FENCE.sub("", document.read_text(encoding="utf-8"))
+    broken = []
+    for link in _LINK.findall(text):
+        if _ELSEWHERE.match(link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []

@@ -1,0 +1,165 @@
+"""One line an event, on standard error, whoever logs it; and no token in any of them."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypercorn.config import Config
+from quart import Quart
+
+from courier.logs import MASK, configure_logging, get_logger
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoidTEifQ.c2lnbmF0dXJl"
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_before() -> Iterator[None]:
+    loggers = [
+        logging.getLogger(),
+        *map(logging.getLogger, ("hypercorn.error", "hypercorn.access", "quart.app")),
+    ]
+    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    logging.captureWarnings(capture=False)
+    for logger, handlers, level, propagate in before:
+        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return [json.loads(line) for line in captured.err.splitlines()]
+
+
+def test_a_line_of_json_has_time_level_service_message_and_its_facts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info", "json")
+    get_logger("courier.node").info("Drained", closed=3, reason="line\nbreak")
+    [line] = lines(capsys)
+    age = datetime.now(UTC) - datetime.fromisoformat(line.pop("timestamp"))
+    assert timedelta(0) <= age < timedelta(minutes=1)
+    assert line == {
+        "level": "info",
+        "service": "courier",
+        "logger": "courier.node",
+        "message": "Drained",
+        "closed": 3,
+        "reason": "line\nbreak",
+    }
+
+
+def test_a_fact_never_takes_the_place_of_what_every_line_has(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "json")
+    get_logger("courier").warning("Refused", service="prophet", message="no")
+    [line] = lines(capsys)
+    assert (line["service"], line["message"]) == ("courier", "Refused")
+    assert (line["service_"], line["message_"]) == ("prophet", "no")
+
+
+def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("warning", "json")
+    get_logger("courier").info("Not this")
+    logging.getLogger("hypercorn.error").info("Nor this")
+    get_logger("courier").warning("This")
+    assert [line["message"] for line in lines(capsys)] == ["This"]
+
+
+@pytest.mark.parametrize("name", ["hypercorn.error", "hypercorn.access", "quart.app", "any.other"])
+def test_what_a_library_logs_goes_the_same_way_and_once(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger(name)
+    logger.handlers = [logging.StreamHandler()]
+    logger.propagate = False
+    if name == "any.other":
+        logger.handlers, logger.propagate = [], True
+    configure_logging("info", "json")
+    logger.info("Running on %s", "http://localhost")
+    [line] = lines(capsys)
+    assert (line["logger"], line["service"]) == (name, "courier")
+    assert line["message"] == "Running on http://localhost"
+
+
+async def test_hypercorn_given_the_logger_and_quart_left_alone_write_each_line_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info", "json")
+    config = Config()
+    config.errorlog = logging.getLogger("hypercorn.error")
+    await config.log.info("Running")
+    Quart("quart.app").logger.error("Exception on request")
+    assert [line["message"] for line in lines(capsys)] == ["Running", "Exception on request"]
+
+
+def test_a_traceback_is_a_field_and_shows_no_local_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        hidden = "hunter2"
+        raise ExceptionGroup(f"{len(hidden)} letters", [ValueError("inner")])
+
+    for log_format in ("json", "console"):
+        configure_logging("info", log_format)
+        try:
+            fail()
+        except ExceptionGroup as error:
+            get_logger("courier").error("Channel failed", exc_info=error)
+            logging.getLogger("quart.app").exception("Request failed")
+    captured = capsys.readouterr().err
+    ours, theirs = map(json.loads, captured.splitlines()[:2])
+    for line in (ours, theirs):
+        assert "ValueError: inner" in line["exception"]
+        assert "exc_info" not in line
+    assert captured.count("ValueError: inner") == 4
+    assert "hunter2'" not in captured
+
+
+def test_a_person_reads_one_line_of_text(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "console")
+    get_logger("courier.node").info("Drained", closed=3)
+    [line] = capsys.readouterr().err.splitlines()
+    assert "Drained" in line
+    assert "closed=3" in line
+    assert "\x1b" not in line
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_no_token_leaves_in_a_line(log_format: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", log_format)
+    logger = get_logger("courier")
+    logger.info("Asked", url="/ws/global?since=1&token=s3cret&x=1", header=f"Bearer {JWT}")
+    logging.getLogger("hypercorn.access").info("GET /ws?token=%s 1.1", JWT)
+    logger.error("Failed", exc_info=ValueError(f"courier.bearer.s3cret {JWT}"))
+    captured = capsys.readouterr().err
+    assert "s3cret" not in captured
+    assert JWT[:20] not in captured
+    assert captured.count(MASK) == 5
+    assert "since=1&token=**********&x=1" in captured
+
+
+def test_a_python_warning_is_a_line_like_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)
+        logging.captureWarnings(capture=True)
+        warnings.warn("Key is short", stacklevel=1)
+    [line] = lines(capsys)
+    assert line["level"] == "warning"
+    assert "Key is short" in line["message"]
+
+
+def test_requests_that_courier_makes_itself_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("debug", "json")
+    logging.getLogger("httpx").info("HTTP Request: GET https://user:password@architect")
+    assert lines(capsys) == []
+
+
+def test_configuring_again_replaces_what_was(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("error", "console")
+    configure_logging("info", "json")
+    get_logger("courier").info("Once")
+    assert [line["message"] for line in lines(capsys)] == ["Once"]
