@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.errors import LoadError
+from benchmarks.errors import sentence
 from benchmarks.load import Load, Phase
 from benchmarks.report import machine, table
 from benchmarks.servers import SERVERS, Server, running, take_client_core
@@ -101,67 +101,65 @@ def _checked(results: Sequence[Result]) -> str:
     published = sum(result.published for result in results)
     numbered = sum(result.numbered for result in results)
     return (
-        "Checked, warm-up included: all bytes of every subscriber, against the channel's events in the order in\n"
-        "which they first appeared; and that on these each publisher's numbers, and the offsets in `id`, count up\n"
-        f"by one. Events published: {published:,}; with an `id`: {numbered:,}."
+        "Checked, warm-up included: all bytes of every subscriber, against the channel's events in the\n"
+        "order in which they first appeared; of these, that each publisher's numbers and the offsets in\n"
+        f"`id` count up by one. Events published: {published:,}; with an `id`: {numbered:,}."
     )
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
+def arguments(description: str | None, publishers: Sequence[int]) -> argparse.ArgumentParser:
     """The options that fan-out and the ceiling have in common."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--subscribers", type=int, default=1000)
-    parser.add_argument("--events", type=int, help="events measured in a run (default: 1500; quick: 300)")
-    parser.add_argument("--warm-up", type=int, default=100, help="events before them (%(default)s)")
-    parser.add_argument("--bytes", type=int, default=200, help="size of an event as published (%(default)s)")
+    parser.add_argument(
+        "--publishers",
+        type=int,
+        nargs="+",
+        default=publishers,
+        help="keep-alive connections, a table for each",
+    )
     parser.add_argument(
         "--in-flight", type=int, default=1, help="unanswered events a publisher (%(default)s)"
     )
-    parser.add_argument("--repeat", type=int, help="runs of each server (default: 5; quick: 1)")
+    parser.add_argument("--events", type=int, help="events measured in a run (default: 1000; quick: 300)")
+    parser.add_argument("--warm-up", type=int, default=100, help="events before them (%(default)s)")
+    parser.add_argument("--bytes", type=int, default=200, help="size of an event as published (%(default)s)")
+    parser.add_argument("--repeat", type=int, help="runs of each server (default: 3; quick: 1)")
     parser.add_argument(
-        "--seconds", type=float, default=60, help="the most that a run may take (%(default)s)"
+        "--seconds", type=float, default=60, help="the most that a phase may take (%(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="fewer events, one run")
     return parser
 
 
-def shape_of(options: argparse.Namespace, publishers: int) -> Shape:
-    """What `options` ask for."""
-    events = options.events or (300 if options.quick else 1500)
-    return Shape(
-        options.subscribers,
-        events,
-        options.warm_up,
-        options.bytes,
-        publishers,
-        options.in_flight,
-        options.seconds,
-    )
+def show(servers: Sequence[Server], options: argparse.Namespace) -> None:
+    """Print a table of `servers` for each number of publishers."""
+    take_client_core()
+    print(machine())
+    for publishers in options.publishers:
+        shape = Shape(
+            subscribers=options.subscribers,
+            events=options.events or (300 if options.quick else 1000),
+            warm_up=options.warm_up,
+            size=options.bytes,
+            publishers=publishers,
+            in_flight=options.in_flight,
+            seconds=options.seconds,
+        )
+        print(
+            f"\n1 channel, {shape.subscribers:,} subscribers; {shape.events:,} events of {shape.size} bytes;"
+            f" closed loop of {publishers} publishers with {shape.in_flight} in flight each\n"
+        )
+        print(compare(servers, shape, options.repeat or (1 if options.quick else 3)), flush=True)
 
 
 def main() -> None:
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--publishers", type=int, default=8, help="keep-alive connections (%(default)s)")
+    parser = arguments(__doc__, publishers=(1, 8))
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS), metavar="SERVER")
     options = parser.parse_args()
-    shape = shape_of(options, options.publishers)
-    take_client_core()
-    print(machine())
-    print(
-        f"1 channel, {shape.subscribers:,} subscribers; {shape.events:,} events of {shape.size} bytes;"
-        f" closed loop of {shape.publishers} publishers with {shape.in_flight} in flight each\n"
-    )
-    try:
-        print(
-            compare(
-                [SERVERS[name] for name in options.servers],
-                shape,
-                options.repeat or (1 if options.quick else 5),
-            )
-        )
-    except LoadError as error:
-        sys.exit(str(error))
+    show([SERVERS[name] for name in options.servers], options)
 
 
 if __name__ == "__main__":
-    main()
+    with sentence():
+        main()

@@ -166,6 +166,21 @@ class Load:
         deliveries, size = (now - then for now, then in zip(self._progress(), before, strict=True))
         return Phase(events, deliveries, size, reads, (moved - plan.start) / 1e9, cpu)
 
+    def record(self) -> None:
+        """From now on, keep the time at which each event comes to each subscriber."""
+        for subscriber in self.subscribers:
+            subscriber.record()
+
+    def latencies(self) -> list[int]:
+        """All that was recorded: nanoseconds from when an event was meant to be sent until it had come."""
+
+        def of(subscriber: Subscriber) -> Iterator[int]:
+            channel = subscriber.tape.channel
+            intended = [publisher.intended[channel] for publisher in self.publishers]
+            return subscriber.latencies(lambda mark: intended[mark.publisher][mark.number])
+
+        return [latency for subscriber in self.subscribers for latency in of(subscriber)]
+
     def _publish(self, plan: Plan, now: int) -> None:
         while self._free and not plan.done and (due := plan.due(now)) <= now:
             self._expected += plan.channel in self._tapes

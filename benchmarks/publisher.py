@@ -2,6 +2,7 @@
 
 import select
 import socket
+from collections import defaultdict
 from collections.abc import Callable
 from time import perf_counter_ns
 
@@ -24,10 +25,10 @@ class Publisher:
         connect: Callable[["Publisher"], socket.socket],
         answered: Callable[["Publisher"], None],
     ) -> None:
-        self.intended: list[int] = []
-        """For each event, when it was meant to be sent (`perf_counter_ns`)."""
-        self.sent: list[int] = []
-        """For each event, when it was."""
+        self.intended: defaultdict[str, list[int]] = defaultdict(list)
+        """For each channel and event, when it was meant to be sent (`perf_counter_ns`)."""
+        self.delays: list[int] = []
+        """For each event, how many nanoseconds later it was sent."""
         self._number = number
         self._connect = connect
         self._answered = answered
@@ -37,15 +38,15 @@ class Publisher:
 
     def publish(self, channel: str, size: int, intended: int) -> None:
         """Send one event of `size` bytes to `channel`; its receipt comes later."""
-        body = event(Mark(self._number, len(self.sent)), size)
+        body = event(Mark(self._number, len(self.intended[channel])), size)
         self._send(
             b"POST /publish/%b HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Service-Name: benchmark\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
             % (channel.encode(), len(body), body)
         )
         self._unanswered += 1
-        self.intended.append(intended)
-        self.sent.append(perf_counter_ns())
+        self.intended[channel].append(intended)
+        self.delays.append(perf_counter_ns() - intended)
 
     def on_readable(self) -> None:
         """Take what has come: receipts, or the end of the connection."""

@@ -17,10 +17,9 @@ def machine() -> str:
         (line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine()
     )
     cores = f"server on core {SERVER_CORE}, client on core {CLIENT_CORE} of {os.cpu_count()}"
-    python = f"Python {platform.python_version()}"
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {model} · {cores} · Linux {platform.release()} · {python}"
-    )
+    system = f"Linux {platform.release()} · Python {platform.python_version()}"
+    load = f"load average before {os.getloadavg()[0]:.1f}"
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {model} · {cores} · {system} · {load}"
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:

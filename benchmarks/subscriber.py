@@ -21,7 +21,7 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_missing", "_receive", "_rest", "_sock", "arrivals", "first", "gaps", "is_open", "late", "position",
+        "_arrivals", "_missing", "_recorded", "_receive", "_rest", "_sock", "first", "gaps", "is_open", "late", "position",
         "repeated", "tape",
     )  # fmt: skip
 
@@ -31,10 +31,11 @@ class Subscriber:
         """The ordinal of the first event that this subscriber must get."""
         self.position = len(tape.data)
         """How much of the tape has come."""
-        self.arrivals: list[tuple[int, int]] | None = None
-        """If it is a list: after each read the time in nanoseconds, and `position`."""
         self.is_open = True
         self.late = self.repeated = self.gaps = 0
+        self._arrivals: list[tuple[int, int]] | None = None
+        """While it is a list: for each read the time in nanoseconds, and `position` after it."""
+        self._recorded = 0
         self._missing: set[int] = set()
         self._rest = b""
         self._sock = sock
@@ -56,11 +57,16 @@ class Subscriber:
         lost = len(self.tape.ends) - self._next + len(self._missing)
         return Faults(lost, self.late, self.repeated, gaps=self.gaps, closed=int(not self.is_open))
 
+    def record(self) -> None:
+        """From now on, keep the time at which each event comes."""
+        self._arrivals = []
+        self._recorded = self._next
+
     def latencies(self, intended: Callable[[Mark], int]) -> Iterator[int]:
-        """For every event in `arrivals`, the nanoseconds since the time at which it was meant to be sent."""
+        """For each event recorded, the nanoseconds since the time at which it was meant to be sent."""
         ends, marks = self.tape.ends, self.tape.marks
-        ordinal = self.first
-        for now, position in self.arrivals or ():
+        ordinal = self._recorded
+        for now, position in self._arrivals or ():
             while ordinal < len(ends) and ends[ordinal] <= position:
                 yield now - intended(marks[ordinal])
                 ordinal += 1
@@ -78,8 +84,8 @@ class Subscriber:
         else:
             self.is_open = False
             self._sock.close()
-        if self.arrivals is not None:
-            self.arrivals.append((perf_counter_ns(), self.position))
+        if self._arrivals is not None:
+            self._arrivals.append((perf_counter_ns(), self.position))
 
     def take(self, data: bytes) -> None:
         """Judge `data`, the next bytes of this WebSocket, frame by frame."""

@@ -7,7 +7,7 @@ CHUNK = b"chunk"
 
 
 class Mark(NamedTuple):
-    """Who published an event, and after how many others: its name, whatever the server adds."""
+    """An event's name, whatever the server adds: who published it, and how many on its channel before."""
 
     publisher: int
     number: int
@@ -45,7 +45,18 @@ class Tape:
     it follow the one before. All others need only have the same bytes.
     """
 
-    __slots__ = ("_channel", "_id", "_numbers", "_ordinals", "data", "ends", "faults", "marks", "numbered")
+    __slots__ = (
+        "_address",
+        "_id",
+        "_numbers",
+        "_ordinals",
+        "channel",
+        "data",
+        "ends",
+        "faults",
+        "marks",
+        "numbered",
+    )
 
     def __init__(self, channel: str) -> None:
         self.data = bytearray()
@@ -55,7 +66,8 @@ class Tape:
         self.faults = Faults()
         self.numbered = 0
         """How many frames bore an `id` of the form `<epoch>-<offset>`."""
-        self._channel = b'"channel":"%b"' % channel.encode()
+        self.channel = channel
+        self._address = b'"channel":"%b"' % channel.encode()
         self._id: tuple[bytes, int] | None = None
         self._numbers: dict[int, int] = {}
         self._ordinals: dict[Mark, int] = {}
@@ -82,7 +94,7 @@ class Tape:
         if dash and offset.isdigit():
             self.numbered += 1
             number = int(offset)
-            right = self._id in (None, (epoch, number - 1)) and self._channel in frame
+            right = self._id in (None, (epoch, number - 1)) and self._address in frame
             self.faults.misnumbered += not right
             self._id = (epoch, number)
 

@@ -29,7 +29,7 @@ def serve(bind: str | None, certfile: str | None, keyfile: str | None) -> None:
     if (certfile is None) != (keyfile is None):
         raise click.UsageError("--certfile and --keyfile go together")
     try:
-        settings = load_settings(**({} if bind is None else {"bind": bind}))
+        settings = load_settings() if bind is None else load_settings(bind=bind)
     except SettingsError as error:
         raise SystemExit(f"Courier does not start: {error}") from None
     trio.run(partial(courier.web.server.serve, settings, certfile=certfile, keyfile=keyfile))
@@ -43,7 +43,9 @@ def token() -> None:
 @token.command()
 @click.argument("user_id")
 @click.option("--wallet", default="", metavar="ADDRESS", help="The claim wallet_address.")
-@click.option("--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for.")
+@click.option(
+    "--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for."
+)
 def user(user_id: str, wallet: str, ttl: int) -> None:
     """A subscriber's token."""
     from courier.web.auth import mint_user_token
@@ -53,7 +55,9 @@ def user(user_id: str, wallet: str, ttl: int) -> None:
 
 @token.command()
 @click.argument("name")
-@click.option("--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for.")
+@click.option(
+    "--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for."
+)
 def service(name: str, ttl: int) -> None:
     """A publishing service's token."""
     from courier.web.auth import mint_service_token

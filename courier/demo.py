@@ -19,7 +19,26 @@ USER = "demo"
 CHANNEL = f"user.{USER}"
 COLOURS = {"prophet": "magenta", "cartographe": "cyan", "chevalier": "green"}
 
-STRATEGY = "Buy when the 20-hour mean crosses the 50-hour mean from below; sell at +4 % or -2 %.".split(" ")
+STRATEGY = [
+    "Buy",
+    "when",
+    "the",
+    "20-hour",
+    "mean",
+    "crosses",
+    "the",
+    "50-hour",
+    "mean",
+    "from",
+    "below;",
+    "sell",
+    "at",
+    "+4",
+    "%",
+    "or",
+    "-2",
+    "%.",
+]
 
 Publish = Callable[[dict[str, Any]], Awaitable[None]]
 console = Console(highlight=False)
@@ -69,7 +88,9 @@ async def _stop_after(seconds: int, stop: trio.Event) -> None:
 
 
 def _introduce(url: str) -> None:
-    body = '{"type":"system.announcement","source":"you","title":"Hello","message":"It works","severity":"info"}'
+    body = (
+        '{"type":"system.announcement","source":"you","title":"Hello","message":"It works","severity":"info"}'
+    )
     console.print("\n[bold]Courier[/] is running, in memory. Below is what a subscriber of")
     console.print(f"[bold]{CHANNEL}[/] receives. In another terminal, try:\n")
     for line in (
@@ -168,9 +189,7 @@ async def _chevalier(publish: Publish) -> None:
     price = round(random.uniform(140, 180), 2)  # noqa: S311
     trade = {"strategy_id": "str_demo", "user_id": USER, "token": "SOL"}
     order = {"order_id": _id("ord"), "direction": "buy"}
-    await publish(
-        {"type": "trade.order_placed", **trade, **order, "order_type": "market", "amount": 2.5}
-    )
+    await publish({"type": "trade.order_placed", **trade, **order, "order_type": "market", "amount": 2.5})
     filled = {"fill_price": price, "fill_amount": 2.5, "total_value": price * 2.5, "fees": 0.01}
     await publish({"type": "trade.order_filled", **trade, **order, **filled, "tx_signature": _id("tx")})
     position = {"position_id": _id("pos")}
@@ -184,4 +203,4 @@ async def _chevalier(publish: Publish) -> None:
 
 
 def _id(kind: str) -> str:
-    return f"{kind}_{random.getrandbits(32):08x}"  # noqa: S311 - a name in a simulation
+    return f"{kind}_{random.getrandbits(32):08x}"

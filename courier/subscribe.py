@@ -28,7 +28,7 @@ async def subscribe(
     address = f"{url.replace('http', 'ws', 1).rstrip('/')}/ws/{channel}"
     if since is not None:
         address += "?" + urlencode({"since": since})
-    headers = [("Authorization", f"Bearer {token}")]
+    headers = [(b"Authorization", f"Bearer {token}".encode())]
     async with open_websocket_url(address, extra_headers=headers, message_queue_size=256) as websocket:
         while True:
             try:

@@ -18,7 +18,7 @@ from courier.schemas.position import Position
 TURN_BYTES = 256 * 1024
 """What one turn may append before it is fanned out: what every subscriber's one write is joined from."""
 
-SENDS_A_TURN = 500
+OFFERS_A_TURN = 500
 """How many subscribers are written to before other tasks get their turn."""
 
 Clock = Callable[[], int]
@@ -133,20 +133,22 @@ class Channel:
 
         It may be cancelled, or raise, between any two of them: the cursors say who has what.
         """
-        log = self.log
+        head = self.log.head
         pages: dict[int, Page] = {}
-        sends = 0
-        for subscriber in tuple(self.subscribers):
-            cursor = subscriber.cursor
-            if cursor == log.head or not subscriber.ready:
-                continue
-            page = pages.get(cursor)
-            if page is None:
-                page = pages[cursor] = log.page(cursor)
-            subscriber.offer(page)
-            sends += 1
-            if sends % SENDS_A_TURN == 0:
-                await trio.lowlevel.checkpoint()
+        offers = delivered = 0
+        try:
+            for subscriber in tuple(self.subscribers):
+                cursor = subscriber.cursor
+                if cursor == head or not subscriber.ready:
+                    continue
+                if cursor not in pages:
+                    pages[cursor] = self.log.page(cursor)
+                delivered += subscriber.offer(pages[cursor])
+                offers += 1
+                if offers % OFFERS_A_TURN == 0:
+                    await trio.lowlevel.checkpoint()
+        finally:
+            self._metrics.delivered(delivered)
 
     def trim(self) -> None:
         """Drop what the log need not keep any more. Whoever is up to date has seen it.

@@ -32,9 +32,8 @@ logger = get_logger(__name__)
 class Wire(Protocol):
     """The socket under a subscriber. It holds at most the rest of one frame that was cut."""
 
-    @property
-    def holding(self) -> bool:
-        """Whether the rest of a frame waits in it to be written."""
+    holding: bool
+    """Whether the rest of a frame waits in it to be written."""
 
     def write_nowait(self, page: Page) -> int:
         """Write what the socket takes at once; returns how many frames are now the wire's: written, or,
@@ -53,6 +52,7 @@ class Subscriber:
     """
 
     __slots__ = (
+        "_ended",
         "_finishing",
         "_gap",
         "_leave",
@@ -70,6 +70,7 @@ class Subscriber:
         "id",
         "left",
         "owner",
+        "ready",
         "reason",
     )
 
@@ -87,6 +88,8 @@ class Subscriber:
         self.channel = channel
         self.owner = owner
         self.cursor = 0
+        self.ready = False
+        """It takes frames at once: its wire is open, and its pump has nothing to do."""
         self.alive = trio.CancelScope()
         self.reason: CloseReason | None = None
         self.goodbye = trio.CancelScope(shield=True)
@@ -99,6 +102,7 @@ class Subscriber:
         self._gap: tuple[GapReason, str] | None = None
         self._overrun_at = -math.inf
         self._pumping = False
+        self._ended = False
         self._finishing: CloseReason | None = None
         self._spawn = spawn
         self._leave = leave
@@ -113,23 +117,23 @@ class Subscriber:
         if replay.gap is not None:
             self._missed(replay.gap, str(since))
 
-    @property
-    def ready(self) -> bool:
-        """It takes frames at once: its wire is open and its pump has nothing to do."""
-        return self._wire is not None and not self._pumping and not self.alive.cancel_called
-
-    def offer(self, page: Page) -> None:
+    def offer(self, page: Page) -> int:
         """Write the page, which starts at the cursor, as far as the socket takes it; the pump does the rest.
 
-        Call it only when `ready`. Never waits and never raises for what the wire does.
+        Returns by how many entries the cursor moved. Call it only when `ready`. Never waits, and never
+        raises for what the wire does.
         """
-        assert self._wire is not None
+        wire = self._wire
+        assert wire is not None
         try:
-            self._move(self._wire.write_nowait(page))
+            moved = wire.write_nowait(page)
         except Exception as error:  # noqa: BLE001 - whatever a wire raises ends only its own subscriber
             self.fail(error)
-            return
-        self._wake()
+            return 0
+        self.cursor += moved
+        if wire.holding or moved != len(page.frames) or self._finishing is not None:
+            self._wake()
+        return moved
 
     # What the WebSocket does with it
 
@@ -143,7 +147,7 @@ class Subscriber:
         if not self.left:
             self.left = True
             self.aborted = aborted
-            self.alive.cancel()
+            self._stop()
             self._leave(self)
 
     # What ends it
@@ -162,29 +166,30 @@ class Subscriber:
         """End it as soon as it has everything; the last word is to be said by the time `by`."""
         self._finishing = reason
         self.goodbye.deadline = by
-        if self.current:
-            self.end(reason, by)
+        self._wake()
 
     def end(self, reason: CloseReason | None, by: float | None = None) -> None:
         """End it now, with the last word said by the time `by`; the first reason stands."""
-        if not self.alive.cancel_called:
+        if not self._ended:
             self.reason = reason
-            self.alive.cancel()
+            self._stop()
             self.goodbye.deadline = trio.current_time() + GOODBYE_SECONDS
         if by is not None:
             self.goodbye.deadline = by
 
-    # How it moves
+    def _stop(self) -> None:
+        self._ended = True
+        self.ready = False
+        self.alive.cancel()
 
-    def _move(self, entries: int) -> None:
-        self.cursor += entries
-        self._metrics.delivered(entries)
+    # How it moves
 
     def _wake(self) -> None:
         """Start the pump if there is something to do for it; end what was to finish if there is not."""
-        if self.alive.cancel_called or self._pumping:
+        if self._ended or self._pumping or self._wire is None:
             return
-        if not self.current:
+        self.ready = self.current
+        if not self.ready:
             self._pumping = True
             self._spawn(self._pump)
         elif self._finishing is not None:
@@ -196,7 +201,7 @@ class Subscriber:
         try:
             while not self.current:
                 await self._wire.flush()
-                if self.alive.cancel_called:
+                if self._ended:
                     break
                 self._advance(self._wire)
         except Exception as error:  # noqa: BLE001 - as in `offer`
@@ -215,7 +220,9 @@ class Subscriber:
                 return
             self._gap = None
         if self.lag:
-            self._move(wire.write_nowait(self._log.page(self.cursor, PAGE_BYTES)))
+            moved = wire.write_nowait(self._log.page(self.cursor, PAGE_BYTES))
+            self.cursor += moved
+            self._metrics.delivered(moved)
 
     def _overrun(self, log: Log) -> bool:
         """The cursor fell off the tail: once is told as a gap, twice within a minute is too slow."""

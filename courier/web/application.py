@@ -1,5 +1,7 @@
 """Application: the ASGI callable that a server runs; it opens the node when the server starts it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import sniffio
@@ -52,8 +54,8 @@ class Application:
             raise SystemExit(f"Courier does not start: {error}") from None
         if config.workers > 1:
             raise SystemExit(
-                "Courier does not start: more than one worker needs a shared log, and this node keeps its own in"
-                f" memory; start it with one worker, not {config.workers}"
+                "Courier does not start: workers would need a shared log, and a node keeps its own in memory;"
+                f" start it with one worker, not {config.workers}"
             )
         logs.configure_logging(settings.log_level, settings.log_format)
 
@@ -80,25 +82,7 @@ class Application:
         await receive()
         started = False
         try:
-            if sniffio.current_async_library() != "trio":
-                raise RuntimeError(WRONG_SERVER)
-            settings = self._load()
-            async with open_node(settings) as node, open_ownership(settings) as ownership:
-                self._node = node
-                self._quart = create_app(
-                    Site(
-                        node=node,
-                        registry=registry_for(settings.event_modules),
-                        verifier=Verifier(settings),
-                        limiter=RateLimiter(
-                            settings.rate_limit,
-                            settings.rate_window_seconds,
-                            settings.rate_limits,
-                            settings.max_services,
-                        ),
-                        ownership=ownership,
-                    )
-                )
+            async with self._open():
                 await send({"type": "lifespan.startup.complete"})
                 started = True
                 await receive()
@@ -110,3 +94,18 @@ class Application:
             logger.critical("Node failed", exc_info=error)
             raise
         await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[None]:
+        """The node and its routes, for the length of a block."""
+        if sniffio.current_async_library() != "trio":
+            raise RuntimeError(WRONG_SERVER)
+        settings = self._load()
+        async with open_node(settings) as node, open_ownership(settings) as ownership:
+            self._node = node
+            limiter = RateLimiter(
+                settings.rate_limit, settings.rate_window_seconds, settings.rate_limits, settings.max_services
+            )
+            registry = registry_for(settings.event_modules)
+            self._quart = create_app(Site(node, registry, Verifier(settings), limiter, ownership))
+            yield

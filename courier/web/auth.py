@@ -230,17 +230,21 @@ async def fetch(client: httpx.AsyncClient, url: str, max_bytes: int, token: str 
         headers["Authorization"] = f"Bearer {token}"
     body = bytearray()
     try:
-        async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
-            if response.status_code == 404:
-                raise NotFound
-            if response.status_code != 200:
-                raise FetchError(f"The answer was {response.status_code}")
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > max_bytes:
-                    raise FetchError(f"The answer was longer than {max_bytes} bytes")
+        # Too many bytes end in a cancel, since a `break` would leave httpx's generators half-way.
+        with trio.CancelScope() as reading:
+            async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
+                if response.status_code == 404:
+                    raise NotFound
+                if response.status_code != 200:
+                    raise FetchError(f"The answer was {response.status_code}")
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > max_bytes:
+                        reading.cancel()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise FetchError(f"There was no answer: {type(error).__name__}") from error
+    if len(body) > max_bytes:
+        raise FetchError(f"The answer was longer than {max_bytes} bytes")
     return bytes(body)
 
 

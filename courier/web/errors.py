@@ -1,5 +1,7 @@
 """Errors: one table that says which HTTP answer, and which close code, every error becomes."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from courier.actors.errors import ChannelFailed, Draining, Refused, TooManyChannels
@@ -41,8 +43,8 @@ class ErrorAnswer(NamedTuple):
 
     status: int
     error: str
-    facts: dict[str, Any] = {}
-    headers: dict[str, str] = {}
+    facts: Mapping[str, Any] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def http_answer(error: Exception) -> ErrorAnswer:

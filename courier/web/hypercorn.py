@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -25,11 +26,12 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import check_multiprocess_shutdown_event
-from hypercorn.typing import WorkerContext
 from wsproto.connection import ConnectionState as WebSocketState
 from wsproto.events import CloseConnection, Message, Ping
+from wsproto.events import Event as WebSocketEvent
 
 from courier.logs import get_logger
 from courier.schemas.closing import CloseReason
@@ -70,6 +72,8 @@ class Application(Protocol):
 
 class WebSocketStream(WSStream):
     """Hypercorn's WebSocket, which closes with a code and a reason whatever the peer did wrong."""
+
+    transport: "WebSocketTransport | None" = None
 
     async def handle(self, event: StreamEvent) -> None:
         if isinstance(event, (Body, Data)) and not self.closed and not self.handshake.accepted:
@@ -112,38 +116,42 @@ class WebSocketStream(WSStream):
         await self._send_wsproto_event(close)
         await self.send(StreamClosed(stream_id=self.stream_id))
 
+    async def _send_wsproto_event(self, event: WebSocketEvent) -> None:
+        if isinstance(event, CloseConnection) and self.transport is not None:
+            self.transport.open = False
+        await super()._send_wsproto_event(event)
+
 
 class WebSocketTransport:
     """The extension `courier.wire`: the socket of one WebSocket, for `SocketWire`."""
 
-    __slots__ = ("_stream", "_trio_socket", "_ws_stream", "send", "send_lock")
+    __slots__ = ("_stream", "_websocket", "open", "send", "send_lock")
 
-    def __init__(self, connection: "Connection", ws_stream: WSStream) -> None:
-        self._trio_socket = connection.stream.socket
-        self._ws_stream = ws_stream
+    def __init__(self, connection: "Connection", websocket: WebSocketStream) -> None:
+        self._stream = connection.stream
+        self._websocket = websocket
+        self.open = True
+        self.send_lock = connection.send_lock
         # Trio's own `send` waits; only the socket under it does not. Once closed it raises, and never
         # writes to a stranger who got the same file descriptor.
         self.send: Callable[[bytes], int] = connection.stream.socket._sock.send
-        self.send_lock = connection.send_lock
-
-    @property
-    def open(self) -> bool:
-        return self._ws_stream.connection.state is WebSocketState.OPEN
 
     async def writable(self) -> None:
-        if self._trio_socket.fileno() == -1:  # which epoll does not know as a closed socket
+        if self._stream.socket.fileno() == -1:  # which epoll does not know as a closed socket
             raise trio.ClosedResourceError
-        await trio.lowlevel.wait_writable(self._trio_socket)
+        await trio.lowlevel.wait_writable(self._stream.socket)
 
     def close_frame(self, code: int, reason: str) -> bytes:
-        self._ws_stream.state = ASGIWebsocketState.CLOSED
-        return self._ws_stream.connection.send(CloseConnection(code, reason))
+        self.open = False
+        self._websocket.state = ASGIWebsocketState.CLOSED
+        return self._websocket.connection.send(CloseConnection(code, reason))
 
     def abort(self) -> None:
-        reset = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: what is unsent is dropped
-        if self._trio_socket.fileno() != -1:
-            self._trio_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-            self._trio_socket.close()
+        self.open = False
+        if self._stream.socket.fileno() != -1:
+            reset = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: what is unsent is dropped
+            self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            self._stream.socket.close()
 
 
 class Connection(TCPServer):
@@ -187,14 +195,14 @@ class Connection(TCPServer):
         if scope["type"] != "websocket":
             await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
             return
-        ws_stream = cast(WSStream, self.protocol.protocol.stream)
+        websocket = cast(WebSocketStream, cast(H11Protocol, self.protocol.protocol).stream)
         if not self._is_tls:
-            scope["extensions"][EXTENSION] = WebSocketTransport(self, ws_stream)
+            websocket.transport = scope["extensions"][EXTENSION] = WebSocketTransport(self, websocket)
         try:
             await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
         finally:
             # What the peer still sends has nobody to read it: Hypercorn would wait for room in this queue.
-            ws_stream.app_put = _nowhere
+            websocket.app_put = _nowhere
             receive.__self__.close()
 
     @property
@@ -259,11 +267,9 @@ class Connection(TCPServer):
         await self.protocol.handle(Closed())
 
     async def _handle(self, data: bytes) -> None:
-        with trio.CancelScope() as self._handling:
-            try:
-                await self.protocol.handle(RawData(data))
-            except trio.BrokenResourceError:
-                pass  # the application has ended, see `_run_app`
+        # A broken resource here is the queue of an application that has ended, see `_run_app`.
+        with trio.CancelScope() as self._handling, suppress(trio.BrokenResourceError):
+            await self.protocol.handle(RawData(data))
 
 
 async def _nowhere(message: Any) -> None:
@@ -377,18 +383,27 @@ def _run_in_trio(
 
 def install() -> None:
     """Put what stands above in its place. Doing it twice does nothing more."""
-    hypercorn.trio.run.TCPServer = Connection  # type: ignore[misc]
-    hypercorn.trio.run.worker_serve = worker_serve
-    hypercorn.protocol.h11.WSStream = WebSocketStream  # type: ignore[misc]
+    _put(hypercorn.trio.run, "TCPServer", Connection)
+    _put(hypercorn.trio.run, "worker_serve", worker_serve)
+    _put(hypercorn.protocol.h11, "WSStream", WebSocketStream)
     # Cleartext HTTP/2 (`h2c`, or by prior knowledge) cannot be switched off, and one odd path in it ends
     # the stock server. A request that asks for it is served as HTTP/1.1.
-    H11Protocol._check_protocol = _stay_with_http_1  # type: ignore[method-assign]
+    _put(H11Protocol, "_check_protocol", _stay_with_http_1)
     # Compression costs 93 KiB a connection and one deflate a subscriber an event, and what comes in may
     # grow a thousandfold before its size is looked at. RFC 7692, 5 lets a server decline.
-    hypercorn.protocol.ws_stream.server_extensions_handshake = lambda *_: None
-    asyncio_run = sys.modules.get("hypercorn.asyncio.run")
-    if asyncio_run is not None:
-        asyncio_run._run = _run_in_trio  # type: ignore[attr-defined]
+    _put(hypercorn.protocol.ws_stream, "server_extensions_handshake", _no_extensions)
+    if "hypercorn.asyncio.run" in sys.modules:
+        _put(sys.modules["hypercorn.asyncio.run"], "_run", _run_in_trio)
+
+
+def _put(owner: object, name: str, ours: object) -> None:
+    """Replace what is there; AttributeError when a release of Hypercorn has nothing there."""
+    getattr(owner, name)
+    setattr(owner, name, ours)
+
+
+def _no_extensions(requested: Any, supported: Any) -> None:
+    """In the place of `wsproto.handshake.server_extensions_handshake`, as Hypercorn calls it."""
 
 
 async def _stay_with_http_1(self: H11Protocol, request: h11.Request) -> None:

@@ -1,6 +1,7 @@
 """Join: from a WebSocket's handshake to a subscription, and until one of the two ends."""
 
 import time
+from typing import Any
 
 import trio
 from quart import Websocket
@@ -36,7 +37,7 @@ async def join(site: Site, websocket: Websocket, channel: str) -> None:
     subprotocol = PLAIN if PLAIN in websocket.requested_subprotocols else None
     try:
         claims, subscriber = await _admit(site, websocket, channel)
-    except Exception as error:  # noqa: BLE001 - the table of errors has a close for every one of them
+    except Exception as error:
         reason = close_reason(error)
         if reason is CloseReason.CHANNEL_FAILED:
             site.node.metrics.error("join")
@@ -96,7 +97,7 @@ def _token(websocket: Websocket) -> str:
 async def _serve(site: Site, websocket: Websocket, subscriber: Subscriber, claims: SubscriberClaims) -> None:
     """Keep the subscription until it ends or the peer goes, and say the last word."""
     stall_seconds = site.settings.stall_seconds
-    transport = websocket.scope["extensions"].get(EXTENSION)
+    transport: Any = websocket.scope["extensions"].get(EXTENSION)
     wire: SocketWire | AsgiWire
     if transport is None:
         wire = AsgiWire(websocket.send, websocket.close, stall_seconds)

@@ -12,10 +12,10 @@ import trio
 from courier.actors.errors import Draining
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
+from courier.schemas.errors import SchemaError
 from courier.schemas.events.base import Event
 from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.publish import Receipt
-from courier.schemas.errors import SchemaError
 from courier.web.auth import AuthError, bearer
 from courier.web.errors import HttpError, InboxFull, http_answer
 from courier.web.rate_limit import Verdict
@@ -52,19 +52,26 @@ async def publish(site: Site, caller: Caller, channel: str | None, body: bytes) 
     """
     headers: dict[str, str] = {}
     try:
-        if site.node.hub.draining:
-            raise Draining
-        service = await _authenticate(site, caller)
-        headers |= _admit(site, service)
-        if (caller.content_type or "").partition(";")[0].strip().lower() != JSON:
-            raise HttpError(415, f"Media type must be {JSON}", content_type=caller.content_type)
-        name, event = _parse(site, channel, body)
-        if event.source != service:
-            raise HttpError(400, "Event source must match X-Service-Name header")
-        receipt = await _deliver(site, name, event)
+        receipt = await _publish(site, caller, channel, body, headers)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
         return refusal(site, error, headers)
     return Answer(200, receipt.to_json(), headers)
+
+
+async def _publish(
+    site: Site, caller: Caller, channel: str | None, body: bytes, headers: dict[str, str]
+) -> Receipt:
+    """Judge and deliver; `headers` gets what every answer bears from the rate step on."""
+    if site.node.hub.draining:
+        raise Draining
+    service = await _authenticate(site, caller)
+    headers |= _admit(site, service)
+    if (caller.content_type or "").partition(";")[0].strip().lower() != JSON:
+        raise HttpError(415, f"Media type must be {JSON}", content_type=caller.content_type)
+    name, event = _parse(site, channel, body)
+    if event.source != service:
+        raise HttpError(400, "Event source must match X-Service-Name header")
+    return await _deliver(site, name, event)
 
 
 def refusal(site: Site, error: Exception, headers: dict[str, str]) -> Answer:
@@ -74,7 +81,7 @@ def refusal(site: Site, error: Exception, headers: dict[str, str]) -> Answer:
         site.node.metrics.error("publish")
         logger.error("Publish failed", exc_info=error)
     body = json.dumps({"detail": {"error": sentence, **facts}}).encode()
-    return Answer(status, body, headers | own)
+    return Answer(status, body, {**headers, **own})
 
 
 async def _authenticate(site: Site, caller: Caller) -> str:
@@ -90,15 +97,19 @@ async def _authenticate(site: Site, caller: Caller) -> str:
     if site.settings.publish_auth == "off":
         return service
     try:
-        claims = await site.verifier.service(bearer(caller.authorization))
-        if claims.service != service:
-            raise HttpError(403, "Service token is another service's than X-Service-Name")
+        await _verify(site, caller, service)
     except (AuthError, HttpError) as error:
         if site.settings.publish_auth == "required":
             raise
         site.node.metrics.error("publish_auth")
         logger.warning("Publish would be refused", service=service, error=type(error).__name__)
     return service
+
+
+async def _verify(site: Site, caller: Caller, service: str) -> None:
+    claims = await site.verifier.service(bearer(caller.authorization))
+    if claims.service != service:
+        raise HttpError(403, "Service token is another service's than X-Service-Name")
 
 
 def _admit(site: Site, service: str) -> dict[str, str]:

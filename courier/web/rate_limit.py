@@ -18,13 +18,17 @@ class Verdict(NamedTuple):
 
 
 class _Window:
-    """The events of one service within the last `seconds`: one entry a request, oldest first."""
+    """The events that count for one service: an entry a request, oldest first."""
 
     __slots__ = ("count", "entries")
 
     def __init__(self) -> None:
         self.entries: deque[tuple[float, int]] = deque()
         self.count = 0
+
+    def add(self, events: int, now: float) -> None:
+        self.entries.append((now, events))
+        self.count += events
 
     def forget(self, until: float) -> None:
         """Drop what was admitted at `until` or before."""
@@ -46,9 +50,9 @@ class RateLimiter:
 
     `overrides` gives services a limit, and a window, of their own; 0 is no limit. Beside those at most
     `max_services` windows are kept, and one that has run empty makes room for another. While there is none,
-    newcomers share one common window, and go on sharing it as long as it holds events. So a flood of made-up
-    names crowds out other newcomers only: it never costs a service that has a window a single event, and
-    nobody gets more than the limit by moving from the common window to one of its own.
+    newcomers share one common window. So a flood of made-up names can crowd out newcomers only, and never
+    costs a service that has a window a single event. Who moves from the common window to one of its own takes
+    along all that the common one holds: it is nobody's way to more than the limit.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class RateLimiter:
         self._overrides = dict(overrides or {})
         self._max_services = max_services
         self._named = {service: _Window() for service in self._overrides}
-        # Ordered by the last admission, so the first is the first to run empty.
+        # Ordered by their last admission, so that the first is the first to run empty.
         self._windows: OrderedDict[str, _Window] = OrderedDict()
         self._common = _Window()
 
@@ -87,21 +91,21 @@ class RateLimiter:
         if events > free:
             wait = window.time_of(events - free) - horizon if events <= limit else float(self._window_seconds)
             return Verdict(False, limit, free, wait, self._window_seconds)
-        window.entries.append((now, events))
-        window.count += events
+        window.add(events, now)
         if service in self._windows:
             self._windows.move_to_end(service)
         return Verdict(True, limit, free - events, window.entries[0][0] - horizon, self._window_seconds)
 
     def _window_of(self, service: str, horizon: float) -> _Window:
         window = self._named.get(service) or self._windows.get(service)
-        if window is not None:
-            return window
-        self._reclaim(horizon)
-        self._common.forget(horizon)
-        if self._common.count or len(self._windows) >= self._max_services:
-            return self._common
-        window = self._windows[service] = _Window()
+        if window is None:
+            self._reclaim(horizon)
+            if len(self._windows) >= self._max_services:
+                return self._common
+            window = self._windows[service] = _Window()
+            self._common.forget(horizon)
+            if self._common.entries:
+                window.add(self._common.count, self._common.entries[-1][0])
         return window
 
     def _reclaim(self, horizon: float) -> None:

@@ -18,7 +18,8 @@ class Site:
     registry: Registry
     verifier: Verifier
     limiter: RateLimiter
-    ownership: Ownership
+    ownership: Ownership | None
+    """None when nobody knows whose a strategy is."""
 
     @property
     def settings(self) -> Settings:

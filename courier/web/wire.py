@@ -9,7 +9,7 @@ from typing import Protocol
 
 import trio
 
-from courier.actors.errors import WireClosed, WireStalled
+from courier.actors.errors import WireClosed, WireError, WireStalled
 from courier.actors.frames import Page, payload_of, text_frame
 from courier.schemas.closing import CloseReason
 
@@ -17,13 +17,11 @@ from courier.schemas.closing import CloseReason
 class Transport(Protocol):
     """What the server lends to a wire: the extension `courier.wire` of a WebSocket's ASGI scope."""
 
-    @property
-    def send_lock(self) -> trio.Semaphore:
-        """Held round whatever is written to the socket, by us and by the server."""
+    send_lock: trio.Semaphore
+    """Held round whatever is written to the socket, by us and by the server."""
 
-    @property
-    def open(self) -> bool:
-        """The socket is there and no close frame has been written or read."""
+    open: bool
+    """No close frame has been written or read."""
 
     def send(self, data: bytes) -> int:
         """Write what the socket takes at once; returns how many bytes. Raises OSError."""
@@ -58,22 +56,20 @@ class SocketWire:
     rest is held the send lock is ours, so that nothing lands inside the frame that was cut.
     """
 
-    __slots__ = ("_flushing", "_rest", "_stall_seconds", "_transport")
+    __slots__ = ("_flushing", "_rest", "_stall_seconds", "_transport", "holding")
 
     def __init__(self, transport: Transport, stall_seconds: float) -> None:
         self._transport = transport
         self._stall_seconds = stall_seconds
         self._rest = b""
         self._flushing = trio.Lock()
-
-    @property
-    def holding(self) -> bool:
-        return bool(self._rest)
+        self.holding = False
 
     def write_nowait(self, page: Page) -> int:
-        if not self._transport.open:
+        transport = self._transport
+        if not transport.open:
             raise WireClosed
-        if not self._free:
+        if self.holding or not transport.send_lock.value:
             return 0
         sent = self._send(page.data)
         if sent == len(page.data):
@@ -91,19 +87,16 @@ class SocketWire:
 
     async def flush(self) -> None:
         async with self._flushing:
-            if not self._rest:
+            if not self.holding:
                 await self._transport.send_lock.acquire()
             try:
                 await self._write_rest()
-            except WireStalled:
-                self.abort()
-                raise
-            except WireClosed:
+            except WireError:
                 self._rest = b""
                 raise
             finally:
                 if not self._rest:
-                    self._transport.send_lock.release()
+                    self._let_go()
 
     async def say(self, text: bytes) -> None:
         await self._write(lambda: text_frame(text))
@@ -112,16 +105,13 @@ class SocketWire:
         await self._write(lambda: self._transport.close_frame(reason.code, reason.reason))
 
     def abort(self) -> None:
-        self._rest = b""
         self._transport.abort()
-
-    @property
-    def _free(self) -> bool:
-        return not self._rest and self._transport.send_lock.value > 0
+        if self.holding and not self._flushing.locked():
+            self._let_go()
 
     async def _write(self, make_frame: Callable[[], bytes]) -> None:
         """Write one frame, made when its turn has come."""
-        while not self._free:
+        while self.holding or not self._transport.send_lock.value:
             await self.flush()
         if not self._transport.open:
             raise WireClosed
@@ -139,9 +129,16 @@ class SocketWire:
             raise WireClosed from error
 
     def _hold(self, rest: bytes) -> None:
+        """Keep what the socket did not take, and the send lock with it."""
         if rest:
             self._transport.send_lock.acquire_nowait()
             self._rest = rest
+            self.holding = True
+
+    def _let_go(self) -> None:
+        self._rest = b""
+        self.holding = False
+        self._transport.send_lock.release()
 
     async def _write_rest(self) -> None:
         """Wait for the socket, and write the rest as it takes it; the send lock is held."""
@@ -150,6 +147,7 @@ class SocketWire:
                 with trio.fail_after(self._stall_seconds):
                     await self._transport.writable()
             except trio.TooSlowError as error:
+                self._transport.abort()
                 raise WireStalled from error
             except (OSError, trio.ClosedResourceError) as error:
                 raise WireClosed from error
@@ -161,7 +159,7 @@ class SocketWire:
 class AsgiWire:
     """A wire of plain ASGI sends: one frame at a time, and never at once."""
 
-    __slots__ = ("_closed", "_frame", "_send_close", "_send_text", "_sending", "_stall_seconds")
+    __slots__ = ("_closed", "_frame", "_send_close", "_send_text", "_sending", "_stall_seconds", "holding")
 
     def __init__(
         self,
@@ -172,34 +170,32 @@ class AsgiWire:
         self._send_text = send_text
         self._send_close = send_close
         self._stall_seconds = stall_seconds
+        self.holding = False
         self._frame = b""
         self._closed = False
         self._sending = trio.Lock()
 
-    @property
-    def holding(self) -> bool:
-        return bool(self._frame)
-
     def write_nowait(self, page: Page) -> int:
         if self._closed:
             raise WireClosed
-        if self._frame:
+        if self.holding:
             return 0
         self._frame = page.frames[0]
+        self.holding = True
         return 1
 
     async def flush(self) -> None:
         async with self._sending:
-            if self._frame:
+            if self.holding:
                 await self._within_limit(self._send_text(payload_of(self._frame).decode()))
-                self._frame = b""
+                self.holding = False
 
     async def say(self, text: bytes) -> None:
         async with self._sending:
             await self._within_limit(self._send_text(text.decode()))
 
     async def close(self, reason: CloseReason) -> None:
-        while self._frame:
+        while self.holding:
             await self.flush()
         async with self._sending:
             self._closed = True

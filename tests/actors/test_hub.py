@@ -344,12 +344,12 @@ async def test_a_crash_between_two_deliveries_loses_nothing_and_repeats_nothing(
         await publish(hub, 1)
         offer, offers = Subscriber.offer, 0
 
-        def offer_and_crash(self: Subscriber, page: Page) -> None:
+        def offer_and_crash(self: Subscriber, page: Page) -> int:
             nonlocal offers
             offers += 1
             if offers == 3:
                 raise ZeroDivisionError
-            offer(self, page)
+            return offer(self, page)
 
         monkeypatch.setattr(Subscriber, "offer", offer_and_crash)
         await publish(hub, 2)
@@ -631,7 +631,7 @@ async def test_publishes_in_flight_finish_before_anyone_is_closed(autojump_clock
 async def test_a_fan_out_gives_way_to_other_tasks(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channel_module, "SENDS_A_TURN", 10)
+    monkeypatch.setattr(channel_module, "OFFERS_A_TURN", 10)
     async with a_hub() as hub:
         wires = [(await join(hub))[1] for _ in range(100)]
         most = 0

@@ -5,10 +5,9 @@ import os
 import time
 from importlib.metadata import version
 
-import h11
 import h2.config
 import h2.connection
-
+import h11
 import pytest
 import trio
 

@@ -1,0 +1,752 @@
+"""A whole hub in memory, put through a list of steps, with what everyone saw checked against the promise.
+
+Publishers, subscribers and their sockets are tasks that run while the steps go on. `Plan` is one run, as
+data; `replay` does it. After a failure, paste the plan that was printed and replay it.
+"""
+
+import json
+import math
+import random
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+from unittest.mock import patch
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from courier.actors import channel as channel_module
+from courier.actors import subscriber as subscriber_module
+from courier.actors.channel import Channel
+from courier.actors.errors import ChannelFailed, Draining, WireError
+from courier.actors.frames import Page, payload_of
+from courier.actors.hub import LAST_WORD_SECONDS, DrainReport, Hub
+from courier.actors.limits import Limits
+from courier.actors.log import Log
+from courier.actors.messages import Appended, Deliver, Leave, Message
+from courier.actors.subscriber import OVERRUN_SECONDS, Subscriber
+from courier.actors.supervisor import CRASH_WINDOW_SECONDS, CRASHES_ALLOWED, Supervisor
+from courier.schemas.channels import ChannelName
+from courier.schemas.closing import CloseReason
+from courier.schemas.position import Moment, Position, Since
+from tests.actors.hubs import START_MS, a_hub, wall_clock
+from tests.actors.ledger import Ledger, Publication
+from tests.actors.wires import FakeWire
+
+CHANNELS = (ChannelName.parse("user.u1"), ChannelName.parse("user.u2"))
+PEERS = (0, 0, 0, 1, 1)
+"""Which channel each peer subscribes to."""
+AUDITOR = len(PEERS)
+"""The first of the peers that come at the end to read all that the logs hold, one a channel."""
+
+DRAIN_SECONDS = 10.0
+RELIEF_SECONDS = 2.0
+"""How long after the start of the drain the peers that recover take everything again."""
+
+CLOSE = b'{"type":"close"}'
+"""What stands here for a close frame."""
+
+
+# Steps
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Give the other tasks so many turns."""
+
+    turns: int
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Let everyone do what they can do at this moment, and check what must hold then."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Publishers that come at once, each with a batch. Each keeps its room so long before it uses it, and is
+    cancelled after so many turns (None: never)."""
+
+    channel: int
+    batches: tuple[int, ...]
+    hold_seconds: float = 0
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class Join:
+    """A peer comes, if it is not there; its wire is opened after so many turns and has so much room."""
+
+    peer: int
+    since: Literal["now", "last", "first", "ahead", "junk", "moment"] = "now"
+    room: float = math.inf
+    opens_after: int = 0
+    patience: int | None = None
+    ago_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Room:
+    """From here on the peer's socket takes so many bytes more."""
+
+    peer: int
+    room: float
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The peer leaves, or goes; or its socket takes no byte any more, or raises what it should not."""
+
+    peer: int
+    fault: Literal["leave", "close", "stall", "raise"]
+
+
+Point: TypeAlias = Literal["apply", "append", "start", "offer", "trim", "trimmed"]
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The channel passes the point so many times, and then raises there so many times."""
+
+    channel: int
+    point: Point
+    passes: int = 0
+    times: int = 1
+
+
+Step: TypeAlias = Tick | Settle | Wait | Publish | Join | Room | Fault | Crash
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: what the hub is given, and what happens to it."""
+
+    steps: tuple[Step, ...]
+    limits: Limits = field(default_factory=Limits)
+    remembered: int = 1000
+    calm: bool = True
+    """Before the drain no channel crashes any more, everyone is answered, and auditors read the logs."""
+    recovering: frozenset[int] = frozenset()
+    """The peers whose sockets take everything again soon after the drain has begun."""
+    seed: int = 0
+    """Of the order in which Trio runs what can run."""
+
+    def __repr__(self) -> str:
+        steps = "".join(f"        {step!r},\n" for step in self.steps if step != Tick(0))
+        return (
+            f"Plan(\n    (\n{steps}    ),\n    {self.limits!r},\n    remembered={self.remembered},"
+            f" calm={self.calm}, recovering={self.recovering!r}, seed={self.seed},\n)"
+        )
+
+
+# The parts
+
+
+class Saboteur:
+    """Makes a channel raise at the points that steps have named."""
+
+    def __init__(self) -> None:
+        self.given_up: Counter[str] = Counter()
+        self.fatal: Counter[str] = Counter()
+        """Crashes that may each have cost one asker its answer."""
+        self._armed: dict[tuple[str, Point], list[int]] = {}
+        self._crashes: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=CRASHES_ALLOWED + 1))
+
+    def arm(self, crash: Crash) -> None:
+        self._armed[CHANNELS[crash.channel].name, crash.point] = [crash.passes, crash.times]
+
+    def disarm(self) -> None:
+        self._armed.clear()
+
+    def passes(self, channel: str, point: Point) -> None:
+        left = self._armed.get((channel, point))
+        if left is None:
+            return
+        if left[0]:
+            left[0] -= 1
+            return
+        left[1] -= 1
+        if not left[1]:
+            del self._armed[channel, point]
+        self._crashes[channel].append(trio.current_time())
+        self.fatal[channel] += point in ("apply", "append", "start")
+        raise ZeroDivisionError(point)
+
+    def gives_up(self, channel: str) -> None:
+        """Only the fifth crash within a minute may end a channel."""
+        self.given_up[channel] += 1
+        crashes = self._crashes[channel]
+        assert len(crashes) == CRASHES_ALLOWED + 1
+        assert crashes[-1] - crashes[0] < CRASH_WINDOW_SECONDS
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Within the block; there every buffer of the actors that has a fixed size is small, too."""
+        apply, trim, give_up = Channel.apply, Channel.trim, Supervisor._give_up
+        start, offer, text_frame = Subscriber.start, Subscriber.offer, channel_module.text_frame
+
+        def sabotaged_apply(channel: Channel, message: Message) -> None:
+            if not isinstance(message, Deliver):  # which has a point of its own
+                self.passes(channel.name.name, "apply")
+            apply(channel, message)
+
+        def sabotaged_text_frame(payload: bytes) -> bytes:
+            self.passes(json.loads(payload)["channel"], "append")
+            return text_frame(payload)
+
+        def sabotaged_trim(channel: Channel) -> None:
+            self.passes(channel.name.name, "trim")
+            trim(channel)
+            self.passes(channel.name.name, "trimmed")
+
+        def sabotaged_start(subscriber: Subscriber, *arguments: Any) -> None:
+            self.passes(subscriber.channel, "start")
+            start(subscriber, *arguments)
+
+        def sabotaged_offer(subscriber: Subscriber, page: Page) -> None:
+            self.passes(subscriber.channel, "offer")
+            offer(subscriber, page)
+
+        def watched_give_up(supervisor: Supervisor, channel: Channel) -> None:
+            self.gives_up(channel.name.name)
+            give_up(supervisor, channel)
+
+        with ExitStack() as stack:
+            for owner, name, value in (
+                (Channel, "apply", sabotaged_apply),
+                (Channel, "trim", sabotaged_trim),
+                (Subscriber, "start", sabotaged_start),
+                (Subscriber, "offer", sabotaged_offer),
+                (Supervisor, "_give_up", watched_give_up),
+                (channel_module, "text_frame", sabotaged_text_frame),
+                (channel_module, "SENDS_A_TURN", 2),
+                (channel_module, "TURN_BYTES", 600),
+                (subscriber_module, "PAGE_BYTES", 150),
+            ):
+                stack.enter_context(patch.object(owner, name, value))
+            yield
+
+
+class Socket(FakeWire):
+    """A wire that has each gap judged at the moment at which it goes out."""
+
+    def __init__(self, room: float, judge: Callable[[dict[str, str]], None]) -> None:
+        super().__init__(room)
+        self.judge = judge
+
+    def write_nowait(self, page: Page) -> int:
+        count = super().write_nowait(page)
+        for frame in page.frames[:count]:
+            if b'"courier.gap"' in frame:
+                self.judge(json.loads(payload_of(frame)))
+        return count
+
+
+@dataclass
+class Connection:
+    """One subscription of a peer, from the question to the end."""
+
+    peer: int
+    channel: int
+    since: Since | None
+    socket: Socket
+    asked_at: Position | None
+    """Where the log was when the join was asked; None when no log was there."""
+    crashes: int
+    """How often the channel had been given up by then."""
+    subscriber: Subscriber | None = None
+    joined_at: Position | None = None
+    """Where the log was when the join was answered."""
+    error: Exception | None = None
+    opened: bool = False
+    steady: bool = False
+    """It had everything once, and ever since its socket took everything."""
+    broken: bool = False
+    """Its socket raises what it should not."""
+    overruns: list[float] = field(default_factory=list)
+    aborted: bool = False
+    ended_at: float | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    judged: bool = False
+
+    @property
+    def name(self) -> str:
+        return CHANNELS[self.channel].name
+
+    @property
+    def there(self) -> bool:
+        return self.ended_at is None
+
+    @property
+    def last(self) -> Position | None:
+        """What the peer would come back with."""
+        last = self.since if isinstance(self.since, Position) else None
+        for message in self.messages:
+            if message.get("type") != "close":
+                last = Position.parse(message.get("resumed_from") or message["id"])
+        return last
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [json.loads(payload) for payload in self.socket.payloads]
+
+
+def judge_stream(connection: Connection, ledger: Ledger) -> None:
+    """What a connection received: each event once, in order, or a gap that says which it has not got."""
+    since = connection.since
+    place = since if isinstance(since, Position) else None
+    for index, message in enumerate(connection.messages):
+        kind = message.get("type")
+        if kind == "close":
+            assert index == len(connection.messages) - 1, "something came after the close"
+        elif kind == "courier.gap":
+            resumed = Position.parse(message["resumed_from"])
+            if message["reason"] == "overrun":
+                requested = Position.parse(message["requested"])
+                if place is None:
+                    judge_start(connection, ledger, requested)
+                else:
+                    assert requested == place, f"the gap begins at {requested}, and {place} was the last"
+                assert requested.epoch == resumed.epoch
+                assert requested.offset < resumed.offset, "a gap that misses nothing"
+            else:
+                assert index == 0, "only at the start can it be unknown what there was"
+                judge_refusal(connection, ledger, resumed, message)
+            place = resumed
+        else:
+            at = Position.parse(message["id"])
+            assert message["channel"] == connection.name
+            ledger.shown(connection.channel, at, message["n"])
+            before = Position(at.epoch, at.offset - 1)
+            if place is None:
+                judge_start(connection, ledger, before)
+            else:
+                assert before == place, f"{at} came after {place}, and no gap was told"
+            place = at
+
+
+def judge_start(connection: Connection, ledger: Ledger, start: Position) -> None:
+    """A connection that named no position starts just after `start`: is that right?"""
+    asked, joined = connection.asked_at, connection.joined_at
+    low = asked.offset if asked is not None and asked.epoch == start.epoch else 0
+    assert joined is None or joined.epoch == start.epoch
+    assert joined is None or start.offset <= joined.offset, "it missed what came after its join"
+    if connection.since is None:
+        assert start.offset >= low, "it was given what came before its join"
+        return
+    assert isinstance(connection.since, Moment)
+    moment = connection.since.milliseconds
+    for place, arrived in ledger.arrivals.items():
+        if place.epoch == start.epoch and place.offset <= start.offset:
+            assert arrived <= moment or place.offset > low, "it missed what came after the moment"
+        if place.epoch == start.epoch and start.offset < place.offset <= low:
+            assert arrived > moment, "it was given what came before the moment"
+
+
+def judge_refusal(
+    connection: Connection, ledger: Ledger, resumed: Position, gap: dict[str, Any]
+) -> None:
+    """A gap told at a join: was what the peer asked for really not to be had?"""
+    since, reason = connection.since, gap["reason"]
+    assert since is not None, "nothing was asked, and nothing can be missing"
+    if isinstance(since, Position):
+        assert gap["requested"] == str(since)
+        if reason == "expired":
+            assert since.epoch == resumed.epoch
+            assert since.offset < resumed.offset, "a gap that misses nothing"
+        else:
+            assert reason == "unknown_position"
+            asked = connection.asked_at
+            low = asked.offset if asked is not None and asked.epoch == since.epoch else 0
+            assert since.epoch != resumed.epoch or since.offset > low, "a position that the log knew"
+    else:
+        assert reason == "expired"
+        arrived = ledger.arrivals.get(resumed)
+        if resumed.offset == 0:
+            forgotten = any(at > since.milliseconds for at in ledger.arrivals.values())
+            assert since.milliseconds < START_MS or forgotten, "a gap that misses nothing"
+        else:
+            assert arrived is None or arrived > since.milliseconds, "a gap that misses nothing"
+
+
+# The run
+
+
+class Simulation:
+    """Does the steps of a plan to a hub, and judges what becomes of everyone."""
+
+    def __init__(self, plan: Plan, hub: Hub, nursery: trio.Nursery, saboteur: Saboteur) -> None:
+        self.plan = plan
+        self.hub = hub
+        self.nursery = nursery
+        self.saboteur = saboteur
+        self.ledger = Ledger()
+        self.connections: list[Connection] = []
+        self.wrong: list[AssertionError] = []
+        self.draining = False
+
+    def connection(self, peer: int) -> Connection | None:
+        """The peer's subscription, if it has one or has asked for one."""
+        return next((one for one in self.connections if one.peer == peer and one.there), None)
+
+    def log(self, channel: int) -> Log | None:
+        """The log of the channel, if it is running."""
+        return next((one.log for one in self.hub.supervisor if one.name == CHANNELS[channel]), None)
+
+    # Steps
+
+    async def do(self, step: Step) -> None:
+        match step:
+            case Tick(turns):
+                for _ in range(turns):
+                    await trio.lowlevel.checkpoint()
+            case Settle():
+                await self.settle()
+            case Wait(seconds):
+                await trio.sleep(seconds)
+            case Publish(channel, batches):
+                for batch in batches:
+                    self.nursery.start_soon(self.publish, self.ledger.open(channel, batch), step)
+            case Join(peer):
+                if self.connection(peer) is None:
+                    self.come(step)
+            case Room(peer, room):
+                if (connection := self.connection(peer)) is not None:
+                    connection.steady = False
+                    connection.socket.leave_room(room)
+                    connection.socket.take(0)
+            case Fault(peer, fault):
+                if (connection := self.connection(peer)) is not None:
+                    connection.steady = False
+                    self.strike(connection, fault)
+            case Crash():
+                self.saboteur.arm(step)
+
+    def strike(self, connection: Connection, fault: str) -> None:
+        match fault:
+            case "leave":
+                connection.scope.cancel()
+            case "close":
+                connection.socket.close()
+            case "stall":
+                connection.socket.leave_room(0)
+                connection.socket.stall()
+            case _:
+                connection.broken = True
+                connection.socket.error = ZeroDivisionError("socket")
+
+    @contextmanager
+    def patience(self, turns: int | None) -> Iterator[trio.CancelScope]:
+        """Cancel the block after so many turns of the other tasks."""
+        with trio.CancelScope() as scope:
+            if turns is not None:
+
+                async def lose_it() -> None:
+                    await self.do(Tick(turns))
+                    scope.cancel()
+
+                self.nursery.start_soon(lose_it)
+            yield scope
+
+    async def publish(self, publication: Publication, step: Publish) -> None:
+        receipts: list[Appended] | None = None
+        with self.patience(step.patience) as scope:
+            try:
+                slot = await self.hub.reserve(CHANNELS[publication.channel], len(publication.numbers))
+                if step.hold_seconds:
+                    publication.holding = True
+                    with trio.CancelScope(shield=True):  # whoever has a slot uses it
+                        await trio.sleep(step.hold_seconds)
+                    publication.holding = False
+                receipts = await slot.deliver([event(number) for number in publication.numbers])
+            except (ChannelFailed, Draining) as error:
+                publication.error = error
+        publication.cancelled = scope.cancelled_caught
+        if receipts is not None:
+            publication.receipts = receipts
+            with self.judging():
+                self.ledger.record(publication, receipts)
+
+    def come(self, step: Join) -> None:
+        channel = PEERS[step.peer] if step.peer < AUDITOR else step.peer - AUDITOR
+        log = self.log(channel)
+        connection = Connection(
+            step.peer,
+            channel,
+            self.since(step, channel),
+            Socket(step.room, lambda gap: self.judge_gap(connection, gap)),
+            asked_at=None if log is None else log.position,
+            crashes=self.saboteur.given_up[CHANNELS[channel].name],
+        )
+        self.connections.append(connection)
+        self.nursery.start_soon(self.attend, connection, step)
+
+    def since(self, step: Join, channel: int) -> Since | None:
+        heads = list(self.ledger.heads[channel].items())
+        match step.since:
+            case "last":
+                mine = [one.last for one in self.connections if one.peer == step.peer]
+                return next((last for last in reversed(mine) if last is not None), None)
+            case "first" if heads:
+                return Position(heads[-1][0], 0)
+            case "ahead" if heads:
+                return Position(heads[-1][0], heads[-1][1] + 1000)
+            case "junk":
+                return Position("00000000", 3)
+            case "moment":
+                return Moment(wall_clock() - step.ago_ms)
+            case _:
+                return None
+
+    async def attend(self, connection: Connection, step: Join) -> None:
+        """What the task of a WebSocket does."""
+        try:
+            with connection.scope:
+                try:
+                    with self.patience(step.patience):
+                        connection.subscriber = await self.hub.join(
+                            CHANNELS[connection.channel], f"u{step.peer}", connection.since
+                        )
+                except (ChannelFailed, Draining) as error:
+                    connection.error = error
+                if connection.subscriber is not None:
+                    log = self.log(connection.channel)
+                    connection.joined_at = None if log is None else log.position
+                    await self.do(Tick(step.opens_after))
+                    await self.serve(connection, connection.subscriber)
+        finally:
+            if connection.subscriber is not None:
+                connection.subscriber.close()
+            connection.socket.close()
+            connection.ended_at = trio.current_time()
+
+    async def serve(self, connection: Connection, subscriber: Subscriber) -> None:
+        try:
+            with subscriber.alive:
+                connection.opened = True
+                subscriber.open(connection.socket)
+                await trio.sleep_forever()
+            if subscriber.reason is not None:
+                with subscriber.goodbye:
+                    await connection.socket.say(CLOSE)
+                connection.aborted = subscriber.goodbye.cancelled_caught
+        except WireError as error:
+            subscriber.fail(error)
+            connection.aborted = True
+        subscriber.close(aborted=connection.aborted)
+
+    # Judgement
+
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Keep what a block finds wrong for the next `settle`: it may stand below the hub's own code."""
+        try:
+            yield
+        except AssertionError as error:
+            self.wrong.append(error)
+
+    def judge_gap(self, connection: Connection, gap: dict[str, str]) -> None:
+        """A gap goes out: at this moment, is what it says is missing really not to be had?"""
+        with self.judging():
+            log, now = self.log(connection.channel), trio.current_time()
+            assert log is not None, "a channel that is not running told a gap"
+            oldest = Position(log.epoch, log.offset - len(log))
+            assert Position.parse(gap["resumed_from"]) == oldest, f"the log holds all that came after {oldest}"
+            assert gap["channel"] == connection.name
+            if gap["reason"] == "overrun":
+                assert not connection.steady, "whoever took everything at once was overrun"
+                last = max(connection.overruns, default=-math.inf)
+                assert now - last >= OVERRUN_SECONDS, "twice within a minute is too slow"
+                connection.overruns.append(now)
+
+    async def settle(self) -> None:
+        """When nobody has anything left to do, everyone who can have an answer has it."""
+        await wait_all_tasks_blocked()
+        self.judge_askers()
+        self.judge_budget()
+        for connection in self.connections:
+            self.judge_connection(connection)
+        if self.wrong:
+            raise self.wrong[0]
+
+    def judge_askers(self) -> None:
+        busy = {one.channel for one in self.ledger.publications if one.holding}
+        for publication in self.ledger.publications:
+            assert publication.answered or publication.channel in busy, f"no answer to {publication}"
+        for channel, name in enumerate(CHANNELS):
+            failed = sum(
+                isinstance(one.error, ChannelFailed)
+                for one in (*self.ledger.publications, *self.connections)
+                if one.channel == channel
+            )
+            assert self.saboteur.given_up[name.name] or failed <= self.saboteur.fatal[name.name]
+
+    def judge_budget(self) -> None:
+        supervisor = self.hub.supervisor
+        held = 0
+        for channel in supervisor:
+            log = channel.log
+            entries = log._entries[log._skip :]
+            assert len(entries) == len(log) <= self.plan.limits.history_events
+            assert log.bytes == sum(entry.cost for entry in entries)
+            held += log.bytes
+        assert supervisor.budget.used_bytes == held
+
+    def judge_connection(self, connection: Connection) -> None:
+        if connection.judged:
+            return
+        judge_stream(connection, self.ledger)
+        subscriber = connection.subscriber
+        assert not connection.there or connection.opened, "a join was not answered"
+        if subscriber is not None:
+            if subscriber.alive.cancel_called:
+                self.judge_end(connection, subscriber)
+            elif connection.opened:
+                self.judge_life(connection, subscriber)
+        connection.judged = not connection.there
+
+    def judge_life(self, connection: Connection, subscriber: Subscriber) -> None:
+        """A connection that nobody has ended: if its socket takes everything, it has everything."""
+        socket = connection.socket
+        given_up = self.saboteur.given_up[connection.name]
+        assert connection.crashes == given_up or connection.joined_at is None or subscriber.lag == 0
+        log = self.log(connection.channel)
+        assert log is not None, "its channel is not running, and it was not told"
+        assert connection.joined_at is None or connection.joined_at.epoch == log.epoch
+        if socket._room < math.inf or socket.error or socket.stalled or socket.closed:
+            return
+        self.judge_whole(connection, log.position)
+        connection.steady = True
+
+    def judge_whole(self, connection: Connection, head: Position) -> None:
+        """The connection must have all, up to the head of its log."""
+        if connection.last is not None:
+            assert connection.last == head, f"it has all up to {connection.last}, and the log goes to {head}"
+        elif connection.since is None:
+            judge_start(connection, self.ledger, head)
+        else:
+            assert isinstance(connection.since, Moment)
+            judge_start(connection, self.ledger, head)
+
+    def judge_end(self, connection: Connection, subscriber: Subscriber) -> None:
+        """Why a subscription ended is true."""
+        match subscriber.reason:
+            case CloseReason.CHANNEL_FAILED:
+                given_up = self.saboteur.given_up[connection.name] > connection.crashes
+                assert connection.broken or given_up, "neither its socket nor its channel failed"
+            case CloseReason.TOO_SLOW:
+                assert connection.socket.stalled or not connection.steady, "it took everything at once"
+            case CloseReason.SHUTTING_DOWN:
+                assert self.draining
+            case reason:
+                assert reason is None
+                gone = connection.socket.closed or connection.scope.cancel_called
+                assert gone or subscriber.left, "nobody told it why"
+
+    # The end
+
+    async def end(self) -> None:
+        if self.plan.calm:
+            self.saboteur.disarm()
+            await self.audit()
+        report = await self.drain()
+        await self.settle()
+        assert not self.hub.connections
+        assert all(not connection.there for connection in self.connections)
+        if self.plan.calm:
+            self.judge_report(report)
+        self.ledger.check()
+
+    async def audit(self) -> None:
+        """Nobody waits for an answer, no byte is over the budget, and the logs are what the ledger says."""
+        await trio.sleep(max([4, *(step.hold_seconds for step in self.plan.steps if isinstance(step, Publish))]))
+        await self.settle()
+        assert all(publication.answered for publication in self.ledger.publications)
+        assert self.hub.supervisor.budget.excess_bytes == 0
+        for channel in range(len(CHANNELS)):
+            await self.do(Join(AUDITOR + channel, "first"))
+            await self.do(Publish(channel, (2,)))
+        await self.settle()
+        assert all(publication.answered for publication in self.ledger.publications)
+
+    async def drain(self) -> DrainReport:
+        self.draining = True
+        started = trio.current_time()
+        by = started + DRAIN_SECONDS
+        self.leaving = [one for one in self.connections if one.there]
+
+        async def relieve() -> None:
+            await trio.sleep(RELIEF_SECONDS)
+            for peer in self.plan.recovering:
+                await self.do(Room(peer, math.inf))
+
+        self.nursery.start_soon(relieve)
+        self.steady = [one for one in self.leaving if one.steady]
+        report = await self.hub.drain(by)
+        assert trio.current_time() <= by + 2 * LAST_WORD_SECONDS
+        await wait_all_tasks_blocked()
+        for connection in self.leaving:
+            assert connection.ended_at is not None
+            assert connection.ended_at <= by + LAST_WORD_SECONDS
+        await self.do(Publish(0, (1,)))
+        await self.do(Join(0))
+        await self.settle()
+        assert isinstance(self.ledger.publications[-1].error, Draining)
+        assert isinstance(self.connections[-1].error, Draining)
+        return report
+
+    def judge_report(self, report: DrainReport) -> None:
+        """Whoever could have everything has it and was told soon; and the report says how it was."""
+        started = self.leaving[0].ended_at
+        assert started is not None
+        counts: Counter[str] = Counter()
+        undelivered = cut = 0
+        for connection in self.leaving:
+            subscriber, socket = connection.subscriber, connection.socket
+            assert subscriber is not None
+            lag = subscriber.lag
+            undelivered += lag
+            cut += bool(socket.holding)
+            counts["aborted" if connection.aborted else "flushed" if lag else "closed"] += 1
+        assert report._replace(undelivered=0) == DrainReport(
+            closed=counts["closed"], flushed=counts["flushed"], aborted=counts["aborted"], undelivered=0
+        )
+        assert undelivered <= report.undelivered <= undelivered + cut
+
+
+def event(number: int) -> bytes:
+    """An event of that number; every seventh is long enough for the longer frame header."""
+    return b'{"n":%d,"text":"%b"}' % (number, b"x" * (150 if number % 7 == 6 else 0))
+
+
+async def simulate(plan: Plan) -> None:
+    """Do the plan; raises AssertionError when something that was promised is not so."""
+    before = trio.lowlevel.current_statistics().tasks_living
+    saboteur = Saboteur()
+    with saboteur.at_work():
+        async with a_hub(plan.limits, remembered=plan.remembered) as hub, trio.open_nursery() as nursery:
+            alone = trio.lowlevel.current_statistics().tasks_living
+            simulation = Simulation(plan, hub, nursery, saboteur)
+            for step in plan.steps:
+                await simulation.do(step)
+            await simulation.end()
+            assert not nursery.child_tasks, "somebody still waits"
+            saboteur.disarm()
+            await trio.sleep(plan.limits.history_seconds + 4)
+            assert len(hub.supervisor) == hub.supervisor.budget.used_bytes == 0
+            assert trio.lowlevel.current_statistics().tasks_living == alone, "a task was left behind"
+    assert trio.lowlevel.current_statistics().tasks_living == before
+
+
+def replay(plan: Plan) -> None:
+    """Do the plan on a clock of its own that jumps, in the order of tasks that its seed gives."""
+    trio._core._run._r.seed(plan.seed)
+    random.seed(plan.seed)
+    trio.run(simulate, plan, clock=MockClock(autojump_threshold=0))
