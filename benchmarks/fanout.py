@@ -34,10 +34,16 @@ class Result:
 
     phase: Phase
     server_seconds: float
+    server_waited: float
     peak_rss_kib: int
     faults: Faults
     published: int
     numbered: int
+
+    @property
+    def disturbed(self) -> float:
+        """For what share of the time other processes kept the server off its core, or the client, if more."""
+        return max(self.server_waited, self.phase.client_waited) / self.phase.seconds
 
 
 def measure(server: Server, shape: Shape) -> Result:
@@ -50,12 +56,13 @@ def measure(server: Server, shape: Shape) -> Result:
         phase = load.drive([CHANNEL], shape.events, shape.size, seconds=shape.seconds)
         after = process.usage()
         return Result(
-            phase,
-            after.cpu_seconds - before.cpu_seconds,
-            after.peak_rss_kib,
-            load.faults,
-            load.published,
-            load.numbered,
+            phase=phase,
+            server_seconds=after.cpu_seconds - before.cpu_seconds,
+            server_waited=after.waited_seconds - before.waited_seconds,
+            peak_rss_kib=after.peak_rss_kib,
+            faults=load.faults,
+            published=load.published,
+            numbered=load.numbered,
         )
 
 
@@ -77,6 +84,7 @@ def row(server: Server, results: Sequence[Result]) -> dict[str, str]:
         "µs each": f"{middle(lambda one: one.server_seconds / one.phase.deliveries) * 1e6:.2f}",
         "server busy": f"{middle(lambda one: one.server_seconds / one.phase.seconds):.0%}",
         "client busy": f"{middle(lambda one: one.phase.client_seconds / one.phase.seconds):.0%}",
+        "disturbed": f"{middle(lambda one: one.disturbed):.0%}",
         "peak MiB": f"{middle(lambda one: one.peak_rss_kib) / 1024:.0f}",
         "faults": str(sum((result.faults for result in results), Faults())),
     }

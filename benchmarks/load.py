@@ -1,6 +1,7 @@
 """Load: subscribers and publishers in one thread round one epoll."""
 
 import gc
+import os
 import select
 import socket
 from collections import deque
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from time import perf_counter_ns, process_time, time
+from time import perf_counter_ns, time
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +20,7 @@ from benchmarks import frames
 from benchmarks.errors import LoadError
 from benchmarks.plan import Plan
 from benchmarks.publisher import Publisher
+from benchmarks.servers import usage_of
 from benchmarks.subscriber import Subscriber
 from benchmarks.tape import Faults, Tape
 
@@ -47,6 +49,8 @@ class Phase:
     seconds: float
     client_seconds: float
     """Processor seconds of the load client."""
+    client_waited: float
+    """Seconds for which the client was ready to run and another process had its core."""
 
     @property
     def rate(self) -> float:
@@ -146,7 +150,7 @@ class Load:
         before = self._progress()
         reads = 0
         with _no_collection():
-            cpu = process_time()
+            client = usage_of(os.getpid())
             moved = now = perf_counter_ns()
             plan = Plan(channels, events, size, rate, now)
             while not self._finished(plan, now - moved):
@@ -161,10 +165,18 @@ class Load:
                 if ready:
                     moved = now
                     reads += len(ready)
-            cpu = process_time() - cpu
+            usage = usage_of(os.getpid())
         self._receipts = 0
-        deliveries, size = (now - then for now, then in zip(self._progress(), before, strict=True))
-        return Phase(events, deliveries, size, reads, (moved - plan.start) / 1e9, cpu)
+        deliveries, delivered = (now - then for now, then in zip(self._progress(), before, strict=True))
+        return Phase(
+            events=events,
+            deliveries=deliveries,
+            bytes=delivered,
+            reads=reads,
+            seconds=(moved - plan.start) / 1e9,
+            client_seconds=usage.cpu_seconds - client.cpu_seconds,
+            client_waited=usage.waited_seconds - client.waited_seconds,
+        )
 
     def record(self) -> None:
         """From now on, keep the time at which each event comes to each subscriber."""

@@ -22,7 +22,6 @@ STOP_SECONDS = 30.0
 
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, CLIENT_CORE = _CORES[0], _CORES[-1]
-_TICKS = os.sysconf("SC_CLK_TCK")
 _ROOT = Path(__file__).parent.parent
 
 
@@ -67,9 +66,11 @@ SERVERS = {"courier": COURIER, "hypercorn": HYPERCORN, "sender": SENDER, "joinin
 
 @dataclass(frozen=True)
 class Usage:
-    """What a server and its child processes have taken so far."""
+    """What a process and its children have taken so far."""
 
     cpu_seconds: float
+    waited_seconds: float
+    """How long it was ready to run and another process had the core."""
     rss_kib: int
     peak_rss_kib: int
 
@@ -85,12 +86,31 @@ class Running:
 
     def usage(self) -> Usage:
         """What `/proc` says of it, its children added."""
-        used = [_usage(pid) for pid in _family(self.pid)]
+        used = [usage_of(pid) for pid in _family(self.pid)]
         return Usage(
             sum(one.cpu_seconds for one in used),
+            sum(one.waited_seconds for one in used),
             sum(one.rss_kib for one in used),
             sum(one.peak_rss_kib for one in used),
         )
+
+
+def usage_of(pid: int) -> Usage:
+    """What `/proc` says of the process `pid` alone; nothing at all when it is gone."""
+    process = Path(f"/proc/{pid}")
+    try:
+        ran, waited = zip(*(_scheduled(task) for task in (process / "task").iterdir()), strict=True)
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    except (FileNotFoundError, ProcessLookupError):
+        return Usage(0, 0, 0, 0)
+    rss, peak = (int(status.get(name, "0 kB").split()[0]) for name in ("VmRSS", "VmHWM"))
+    return Usage(sum(ran) / 1e9, sum(waited) / 1e9, rss, peak)
+
+
+def _scheduled(task: Path) -> tuple[int, int]:
+    """Nanoseconds that a thread ran, and that it waited for its core."""
+    ran, waited, _ = (task / "schedstat").read_text().split()
+    return int(ran), int(waited)
 
 
 @contextmanager
@@ -169,16 +189,6 @@ def _family(pid: int) -> list[int]:
         except FileNotFoundError:
             continue
     return found
-
-
-def _usage(pid: int) -> Usage:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    except (FileNotFoundError, ProcessLookupError):
-        return Usage(0, 0, 0)
-    rss, peak = (int(status.get(name, "0 kB").split()[0]) for name in ("VmRSS", "VmHWM"))
-    return Usage((int(fields[11]) + int(fields[12])) / _TICKS, rss, peak)
 
 
 def _free_port() -> int:

@@ -37,7 +37,10 @@ class Result:
     p99_ms: float
     most_ms: float
     delay_ms: float
-    """99th percentile of how much later than meant the client sent an event: part of the latency."""
+    """99th percentile of how much later than meant an event was sent, as every publisher still waited for a
+    receipt or the client was busy: part of the latency."""
+    disturbed: float
+    """For what share of the time other processes kept the server off its core, or the client, if more."""
     faults: Faults
 
 
@@ -51,13 +54,16 @@ def measure(process: Running, channel: str, shape: Shape, *, stalled: bool) -> R
         load.drive([channel], round(shape.rate), shape.size, rate=shape.rate)
         warm_up = {publisher: len(publisher.delays) for publisher in load.publishers}
         load.record()
-        load.drive([channel], round(shape.rate * shape.seconds), shape.size, rate=shape.rate)
+        before = process.usage()
+        phase = load.drive([channel], round(shape.rate * shape.seconds), shape.size, rate=shape.rate)
+        waited = process.usage().waited_seconds - before.waited_seconds
+        disturbed = max(waited, phase.client_waited) / phase.seconds
         if silent is not None and not _connected(silent):
             raise LoadError("the server closed the stalled subscriber before the end of the run")
         delays = [delay for publisher, sent in warm_up.items() for delay in publisher.delays[sent:]]
         latencies = load.latencies()
         p50, p99 = (_percentile(latencies, percent) for percent in (50, 99))
-        return Result(p50, p99, max(latencies) / 1e6, _percentile(delays, 99), load.faults)
+        return Result(p50, p99, max(latencies) / 1e6, _percentile(delays, 99), disturbed, load.faults)
 
 
 def pairs(server: Server, shape: Shape, count: int) -> tuple[list[Result], list[Result]]:
@@ -84,6 +90,7 @@ def rows(server: Server, without: list[Result], beside: list[Result]) -> list[di
             "p99 ms": f"{median(one.p99_ms for one in results):.2f}",
             "most ms": f"{median(one.most_ms for one in results):.2f}",
             "sent late p99 ms": f"{median(one.delay_ms for one in results):.2f}",
+            "disturbed": f"{median(one.disturbed for one in results):.0%}",
             "p99 ratio": ratio_of_row,
             "faults": str(sum((one.faults for one in results), Faults())),
         }
@@ -113,9 +120,7 @@ def main() -> None:
     shape = Shape(options.others, options.rate, seconds, options.bytes)
     take_client_core()
     print(machine())
-    print(
-        f"\n{shape.others} subscribers; {shape.rate:g} events/s of {shape.size} bytes, {seconds:g} s, open loop\n"
-    )
+    print(f"\n{shape.others} subscribers, {shape.rate:g} events/s of {shape.size} bytes for {seconds:g} s\n")
     lines = []
     for name in options.servers:
         lines += rows(
@@ -123,7 +128,7 @@ def main() -> None:
         )
     print(table(lines))
     print(
-        "\nLatency since the time at which an event was meant to be sent. The stalled one stayed connected."
+        "\nOpen loop: latency runs from when an event was meant to be sent. The stalled one stayed connected."
     )
 
 

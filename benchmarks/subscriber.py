@@ -21,9 +21,20 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_arrivals", "_missing", "_recorded", "_receive", "_rest", "_sock", "first", "gaps", "is_open", "late", "position",
-        "repeated", "tape",
-    )  # fmt: skip
+        "_arrivals",
+        "_missing",
+        "_receive",
+        "_recorded",
+        "_rest",
+        "_sock",
+        "first",
+        "gaps",
+        "is_open",
+        "late",
+        "position",
+        "repeated",
+        "tape",
+    )
 
     def __init__(self, sock: socket.socket, tape: Tape) -> None:
         self.tape = tape

@@ -1,4 +1,4 @@
-"""The command line: `courier serve`, `token`, `check`, `demo`."""
+"""The command line: `courier serve`, `token`, `check`, `subscribe`, `demo`."""
 
 import json
 import sys
@@ -115,6 +115,7 @@ def demo(seconds: int) -> None:
 def subscribe(channel: str, since: str | None, url: str, token: str) -> None:
     """Print a channel's events, one JSON object a line, until the node ends the subscription."""
     import trio
+    from trio_websocket import HandshakeError
 
     from courier.subscribe import Closed
     from courier.subscribe import subscribe as events_of
@@ -128,7 +129,7 @@ def subscribe(channel: str, since: str | None, url: str, token: str) -> None:
         trio.run(print_events)
     except Closed as closed:
         raise SystemExit(f"Closed: {closed}") from None
-    except OSError as error:
-        raise SystemExit(f"No node at {url}: {error}") from None
+    except (OSError, HandshakeError) as error:
+        raise SystemExit(f"No node at {url}: {error or type(error).__name__}") from None
     except KeyboardInterrupt:
         pass

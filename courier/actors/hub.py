@@ -33,8 +33,8 @@ LAST_WORD_SECONDS = 1.0
 
 
 def wall_clock() -> int:
-    """Unix milliseconds."""
-    return time.time_ns() // 1_000_000
+    """Unix milliseconds, rounded up: an arrival is never before a time that was rounded down."""
+    return -(-time.time_ns() // 1_000_000)
 
 
 class DrainReport(NamedTuple):

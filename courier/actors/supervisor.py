@@ -80,18 +80,9 @@ class Supervisor:
 
     async def _keep(self, name: ChannelName, inbox: Inbox) -> None:
         """Run a channel until it is retired; after a crash go on with a fresh actor."""
-        origin = await self._backplane.follow(name.name)
-        channel = Channel(
-            name,
-            inbox,
-            Log(origin, self.budget),
-            limits=self._limits,
-            clock=self._clock,
-            metrics=self._metrics,
-        )
         crashes: deque[float] = deque(maxlen=CRASHES_ALLOWED)
+        channel = self._channels[name.name] = await self._start(name, inbox)
         while True:
-            self._channels[name.name] = channel
             try:
                 await channel.run()
             except Exception as error:  # one channel's crash is never another's
@@ -103,9 +94,13 @@ class Supervisor:
                     self._give_up(channel)
                     return
                 crashes.append(now)
-                channel = channel.successor()
+                channel = self._channels[name.name] = channel.successor()
             else:
                 return
+
+    async def _start(self, name: ChannelName, inbox: Inbox) -> Channel:
+        log = Log(await self._backplane.follow(name.name), self.budget)
+        return Channel(name, inbox, log, limits=self._limits, clock=self._clock, metrics=self._metrics)
 
     def retire(self, channel: Channel) -> None:
         """End an idle channel; where its log stopped is remembered. Its bytes are the budget's again."""
@@ -129,6 +124,8 @@ class Supervisor:
             await trio.sleep(SWEEP_SECONDS)
             before_ms = self._clock() - round(self._limits.history_seconds * 1000)
             for count, channel in enumerate(self, start=1):
+                if self._channels.get(channel.name.name) is not channel:
+                    continue  # crashed, or given up, since the walk began
                 if channel.idle:
                     self.retire(channel)
                 elif (oldest := channel.log.oldest_ms) is not None and oldest < before_ms:

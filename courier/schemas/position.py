@@ -38,9 +38,13 @@ class Position(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A point in time, in whole milliseconds since 1970-01-01T00:00:00Z."""
+    """A point in time: whole milliseconds since 1970-01-01T00:00:00Z, and the text that it came as."""
 
     milliseconds: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 Since = Position | Moment
@@ -60,7 +64,7 @@ def parse_since(text: str) -> Since:
     """
     if _POSITION.fullmatch(text):
         return Position.parse(text)
-    return Moment(_milliseconds(text))
+    return Moment(_milliseconds(text), text)
 
 
 def _milliseconds(text: str) -> int:

@@ -16,6 +16,7 @@ from courier.schemas.registry import registry_for
 from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.auth import Verifier
 from courier.web.factory import create_app
+from courier.web.hypercorn import SEND_LIMIT
 from courier.web.ownership import open_ownership
 from courier.web.rate_limit import RateLimiter
 from courier.web.site import Site
@@ -48,7 +49,7 @@ class Application:
         """Refuse, with one sentence and exit code 1, what would not be safe or would not work."""
         try:
             settings = self._load()
-            check_bind(settings, config.bind)
+            check_bind(settings, [*config.bind, *config.insecure_bind, *config.quic_bind])
             registry_for(settings.event_modules)
         except (SettingsError, RegistryError) as error:
             raise SystemExit(f"Courier does not start: {error}") from None
@@ -57,11 +58,12 @@ class Application:
                 "Courier does not start: workers would need a shared log, and a node keeps its own in memory;"
                 f" start it with one worker, not {config.workers}"
             )
+        setattr(config, SEND_LIMIT, settings.stall_seconds)
         logs.configure_logging(settings.log_level, settings.log_format)
 
     async def drain(self) -> None:
         """Return when every subscriber has been given what it is owed and told to come back."""
-        if self._node is not None:
+        if self._node is not None and not self._failed.is_set():
             await self._node.drain()
 
     async def failed(self) -> None:

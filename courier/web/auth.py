@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -67,7 +67,8 @@ class Verifier:
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
-        self._algorithms = settings.jwt_algorithms
+        self._by_secret = [name for name in settings.jwt_algorithms if name.startswith("HS")]
+        self._by_public_key = [name for name in settings.jwt_algorithms if not name.startswith("HS")]
         self._secret = settings.jwt_secret.get_secret_value().encode()
         pem = settings.jwt_public_key
         self._public_key = None if pem is None else PublicKey(load_pem_public_key(pem.encode()))
@@ -92,32 +93,34 @@ class Verifier:
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenInvalid
         try:
-            header = jwt.get_unverified_header(token)
-            algorithm = header.get("alg")
-            if algorithm not in self._algorithms:
-                raise TokenInvalid
-            key = await self._key(algorithm, header.get("kid"))
-            payload: bytes = self._signatures.decode(token, key, algorithms=[algorithm])
+            key, algorithms = await self._key(token)
+            payload: bytes = self._signatures.decode(token, key, algorithms)
         except (jwt.PyJWTError, TypeError, ValueError, RecursionError):
             raise TokenInvalid from None
         return payload
 
-    async def _key(self, algorithm: str, key_id: str | None) -> Any:
-        """The secret for HS*; else the public key of that id at the JWKS URL, or the one in the settings."""
-        if algorithm.startswith("HS"):
-            return self._secret
+    async def _key(self, token: str) -> tuple[Any, Sequence[str]]:
+        """The key to hold the signature against, and the algorithms that this key may be used with.
+
+        It is the secret, the public key of the token's key id at the JWKS URL, or the one in the settings.
+        """
+        if not self._by_public_key:
+            return self._secret, self._by_secret
+        header = jwt.get_unverified_header(token)
+        algorithm, key_id = header.get("alg"), header.get("kid")
+        if algorithm not in self._by_public_key:
+            return self._secret, self._by_secret
+        key = self._public_key
         if self._key_set is not None and key_id is not None:
             key = await self._key_set.key(key_id)
-        else:
-            key = self._public_key
         if key is None or key.algorithm not in (None, algorithm):
             raise TokenInvalid
-        return key.key
+        return key.key, [algorithm]
 
     def _claims(self, model: type[Claims], payload: bytes) -> Claims:
         """The claims of a token whose signature is good (RFC 7519 section 4.1)."""
         try:
-            said = from_json(payload, allow_inf_nan=False)
+            said = from_json(payload)
             claims = model.model_validate(said)
         except ValueError:
             raise TokenInvalid from None
@@ -205,10 +208,12 @@ def _signing_keys(document: bytes) -> dict[str, PublicKey]:
         raise ValueError("Not a JWK set")  # noqa: TRY004 - a document of the wrong shape is a wrong value
     keys = {}
     for jwk in jwk_set["keys"]:
-        if not isinstance(jwk, dict) or jwk.get("kty") == "oct" or jwk.get("use", "sig") != "sig":
+        if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str):
+            continue
+        if jwk.get("kty") == "oct" or jwk.get("use", "sig") != "sig":
             continue
         with suppress(jwt.PyJWTError, ValueError, TypeError):
-            keys[str(jwk["kid"])] = PublicKey(jwt.PyJWK(jwk).key, jwk.get("alg"))
+            keys[jwk["kid"]] = PublicKey(jwt.PyJWK(jwk).key, jwk.get("alg"))
     return keys
 
 

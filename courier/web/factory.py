@@ -1,13 +1,12 @@
 """Factory: the routes, and nothing else."""
 
-import json
-
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from courier.web import health
 from courier.web.body import read_body
+from courier.web.errors import HttpError
 from courier.web.join import join
 from courier.web.publish import Answer, Caller, publish, refusal
 from courier.web.site import Site
@@ -20,7 +19,8 @@ def create_app(site: Site) -> QuartTrio:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     @app.post("/publish", defaults={"channel": None})
-    @app.post("/publish/<channel>")
+    @app.post("/publish/", defaults={"channel": ""})
+    @app.post("/publish/<path:channel>")
     async def publish_event(channel: str | None) -> Response:
         headers = request.headers
         try:
@@ -32,6 +32,7 @@ def create_app(site: Site) -> QuartTrio:
         )
         return _response(await publish(site, caller, channel, body))
 
+    @app.websocket("/ws/", defaults={"channel": ""})
     @app.websocket("/ws/<path:channel>")
     async def subscribe(channel: str) -> None:
         await join(site, websocket, channel)
@@ -51,9 +52,10 @@ def create_app(site: Site) -> QuartTrio:
     @app.errorhandler(HTTPException)
     async def explain(error: HTTPException) -> Response:
         """What Quart refuses by itself: no such path, no such method."""
-        body = json.dumps({"detail": {"error": error.description}}).encode()
-        headers = {key: value for key, value in error.get_headers() if key.lower() == "allow"}
-        return _response(Answer(error.code or 500, body, headers))
+        sentence = {404: "There is nothing at this path", 405: "This path takes another method"}
+        answer = HttpError(error.code or 500, sentence.get(error.code or 500, error.name))
+        headers = {key: value for key, value in error.get_headers() if key == "Allow"}
+        return _response(refusal(site, answer, headers))
 
     return app
 

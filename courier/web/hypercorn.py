@@ -40,6 +40,9 @@ from courier.web.shutdown import until_asked
 SEND_SECONDS = 30.0
 """How long a peer may take for `SEND_BYTES` of what the server itself sends: responses, pongs, closes."""
 
+SEND_LIMIT = "courier_send_seconds"
+"""The attribute of Hypercorn's settings that says otherwise."""
+
 SEND_BYTES = 64 * 1024
 
 LINGER_SECONDS = 2.0
@@ -50,6 +53,8 @@ bytes unread sends a reset, and a reset takes away from the peer what it has not
 MAX_MESSAGE_BYTES = 64 * 1024
 
 EXTENSION = "courier.wire"
+ABORT_EXTENSION = "courier.abort"
+"""What the ASGI scope of a WebSocket offers: a `Transport`, except under TLS, and a way to end it at once."""
 
 logger = get_logger(__name__)
 
@@ -125,11 +130,12 @@ class WebSocketStream(WSStream):
 class WebSocketTransport:
     """The extension `courier.wire`: the socket of one WebSocket, for `SocketWire`."""
 
-    __slots__ = ("_stream", "_websocket", "open", "send", "send_lock")
+    __slots__ = ("_abort", "_stream", "_websocket", "open", "send", "send_lock")
 
     def __init__(self, connection: "Connection", websocket: WebSocketStream) -> None:
         self._stream = connection.stream
         self._websocket = websocket
+        self._abort = connection.abort
         self.open = True
         self.send_lock = connection.send_lock
         # Trio's own `send` waits; only the socket under it does not. Once closed it raises, and never
@@ -148,10 +154,7 @@ class WebSocketTransport:
 
     def abort(self) -> None:
         self.open = False
-        if self._stream.socket.fileno() != -1:
-            reset = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: what is unsent is dropped
-            self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-            self._stream.socket.close()
+        self._abort()
 
 
 class Connection(TCPServer):
@@ -167,6 +170,7 @@ class Connection(TCPServer):
         # A trio.Lock must be released by the task that took it; a frame is begun by a channel's task and
         # finished by a subscriber's.
         self.send_lock = trio.Semaphore(1)
+        self._send_seconds: float = getattr(config, SEND_LIMIT, SEND_SECONDS)
         self._reading = trio.CancelScope()
         self._handling = trio.CancelScope()
         self._ended = False
@@ -195,6 +199,7 @@ class Connection(TCPServer):
         if scope["type"] != "websocket":
             await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
             return
+        scope["extensions"][ABORT_EXTENSION] = self.abort
         websocket = cast(WebSocketStream, cast(H11Protocol, self.protocol.protocol).stream)
         if not self._is_tls:
             websocket.transport = scope["extensions"][EXTENSION] = WebSocketTransport(self, websocket)
@@ -204,6 +209,14 @@ class Connection(TCPServer):
             # What the peer still sends has nobody to read it: Hypercorn would wait for room in this queue.
             websocket.app_put = _nowhere
             receive.__self__.close()
+
+    def abort(self) -> None:
+        """Close the socket by force: what is unsent is dropped, and the peer sees a reset."""
+        stream = self.stream.transport_stream if self._is_tls else self.stream
+        if stream.socket.fileno() != -1:
+            reset = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            stream.socket.close()
 
     @property
     def _is_tls(self) -> bool:
@@ -218,14 +231,19 @@ class Connection(TCPServer):
             await self.protocol.handle(Closed())
             self._handling.cancel()
         else:
-            await super().protocol_send(event)
+            # Quart ends a request by cancelling its own tasks, and it is from one of them that Hypercorn
+            # starts the idle timer: unshielded, a connection once used is never closed for being idle.
+            with trio.CancelScope(shield=True):
+                await super().protocol_send(event)
 
     async def _send(self, data: bytes) -> None:
         """Write all of it, or close: Hypercorn's send is shielded and has no limit, so that a peer which
         does not read could neither be cancelled nor drained."""
         async with self.send_lock:
             for start in range(0, len(data), SEND_BYTES):
-                with trio.CancelScope(deadline=trio.current_time() + SEND_SECONDS, shield=True) as limit:
+                with trio.CancelScope(
+                    deadline=trio.current_time() + self._send_seconds, shield=True
+                ) as limit:
                     try:
                         await self.stream.send_all(data[start : start + SEND_BYTES])
                     except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -264,6 +282,7 @@ class Connection(TCPServer):
                     await self._handle(bytes(data))
                 if not data:
                     break
+        await self.idle_task.stop()  # nothing more comes, so there is nothing to wait for
         await self.protocol.handle(Closed())
 
     async def _handle(self, data: bytes) -> None:
@@ -298,6 +317,7 @@ def adapt(config: Config) -> None:
     config.include_server_header = False
     config.keep_alive_max_requests = sys.maxsize  # a publisher's connection is not to be cut
     config.keep_alive_timeout = 75.0
+    config.max_requests = None  # it would end the node without a drain
     config.websocket_max_message_size = MAX_MESSAGE_BYTES
     config.access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s'  # no query: it may hold a token
 
@@ -338,7 +358,12 @@ async def worker_serve(
     application = cast(Application, application)
     adapt(config)
     application.prepare(config)
-    sockets = sockets or config.create_sockets()
+    try:
+        sockets = sockets or config.create_sockets()
+    except OSError as error:
+        raise SystemExit(
+            f"Courier does not start: it cannot listen on {', '.join(config.bind)}: {error}"
+        ) from None
     for listener in (*sockets.secure_sockets, *sockets.insecure_sockets):
         harden(listener, config.backlog)
 

@@ -16,7 +16,7 @@ from courier.schemas.position import parse_since
 from courier.web.access import may_join
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
-from courier.web.hypercorn import EXTENSION
+from courier.web.hypercorn import ABORT_EXTENSION, EXTENSION
 from courier.web.site import Site
 from courier.web.wire import AsgiWire, SocketWire
 
@@ -97,10 +97,12 @@ def _token(websocket: Websocket) -> str:
 async def _serve(site: Site, websocket: Websocket, subscriber: Subscriber, claims: SubscriberClaims) -> None:
     """Keep the subscription until it ends or the peer goes, and say the last word."""
     stall_seconds = site.settings.stall_seconds
-    transport: Any = websocket.scope["extensions"].get(EXTENSION)
+    extensions: Any = websocket.scope["extensions"]
+    transport = extensions.get(EXTENSION)
     wire: SocketWire | AsgiWire
     if transport is None:
-        wire = AsgiWire(websocket.send, websocket.close, stall_seconds)
+        abort = extensions.get(ABORT_EXTENSION, _leave_it_to_the_server)
+        wire = AsgiWire(websocket.send, websocket.close, abort, stall_seconds)
     else:
         wire = SocketWire(transport, stall_seconds)
     try:
@@ -128,16 +130,17 @@ async def _listen(
     heartbeat_seconds: float,
 ) -> None:
     """Take what the peer says, so that it is never kept waiting; ping it when it says nothing."""
-    token_ends = trio.current_time() + claims.exp - time.time()
-    while True:
-        heartbeat = trio.current_time() + heartbeat_seconds
-        message: str | bytes | None = None
-        with trio.move_on_at(min(heartbeat, token_ends)) as silence:
-            message = await websocket.receive()
-        if message in ("ping", PING):
-            await wire.say(PONG)
-        if trio.current_time() >= token_ends:
-            subscriber.end(CloseReason.TOKEN_EXPIRED)
-            await trio.lowlevel.checkpoint()
-        elif silence.cancelled_caught:
-            await wire.say(PING)
+    with trio.move_on_at(trio.current_time() + claims.exp - time.time()):
+        while True:
+            message: str | bytes | None = None
+            with trio.move_on_after(heartbeat_seconds) as silence:
+                message = await websocket.receive()
+            if silence.cancelled_caught:
+                await wire.say(PING)
+            elif message in ("ping", PING):
+                await wire.say(PONG)
+    subscriber.end(CloseReason.TOKEN_EXPIRED)
+
+
+def _leave_it_to_the_server() -> None:
+    """The abort of a server that offers none: it closes the socket when we return."""

@@ -159,14 +159,25 @@ class SocketWire:
 class AsgiWire:
     """A wire of plain ASGI sends: one frame at a time, and never at once."""
 
-    __slots__ = ("_closed", "_frame", "_send_close", "_send_text", "_sending", "_stall_seconds", "holding")
+    __slots__ = (
+        "_abort",
+        "_closed",
+        "_frame",
+        "_send_close",
+        "_send_text",
+        "_sending",
+        "_stall_seconds",
+        "holding",
+    )
 
     def __init__(
         self,
         send_text: Callable[[str], Awaitable[None]],
         send_close: Callable[[int, str], Awaitable[None]],
+        abort: Callable[[], None],
         stall_seconds: float,
     ) -> None:
+        self._abort = abort
         self._send_text = send_text
         self._send_close = send_close
         self._stall_seconds = stall_seconds
@@ -203,6 +214,7 @@ class AsgiWire:
 
     def abort(self) -> None:
         self._closed = True
+        self._abort()
 
     async def _within_limit(self, sending: Awaitable[None]) -> None:
         try:

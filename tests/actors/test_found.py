@@ -9,15 +9,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from courier.actors import supervisor as supervisor_module
 from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed
-from courier.actors.frames import Page, text_frame
 from courier.actors.hub import DrainReport
 from courier.actors.limits import Limits
-from courier.actors.messages import Deliver
-from courier.actors.subscriber import Subscriber
+from courier.actors.messages import Trim
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
-from courier.schemas.closing import CloseReason
-from courier.schemas.position import Position
 from tests.actors.hubs import CHANNEL, OTHER, a_hub, join, numbers, publish
 from tests.actors.wires import FakeWire
 
@@ -70,7 +66,7 @@ async def test_a_sweep_that_gives_way_bears_that_a_channel_is_given_up_meanwhile
         crash_at_joins(monkeypatch, 5)
         await trio.sleep(supervisor_module.SWEEP_SECONDS / 2)
         for _ in range(5):
-            inbox.put(supervisor_module.Trim())
+            inbox.put(Trim())
         await trio.sleep(1)
         assert len(hub.supervisor) == len(NODE)
 
@@ -167,18 +163,17 @@ async def test_joins_do_not_cost_a_channel_its_history(autojump_clock: MockClock
 async def test_whoever_still_waits_when_the_hub_is_left_is_told(autojump_clock: MockClock) -> None:
     told = 0
 
-    async with trio.open_nursery() as nursery:
-        async with a_hub() as hub:
-            slot = await hub.reserve(CHANNEL)
+    async with trio.open_nursery() as nursery, a_hub() as hub:
+        slot = await hub.reserve(CHANNEL)
 
-            async def attempt() -> None:
-                nonlocal told
-                with trio.move_on_after(1), pytest.raises(ChannelFailed):
-                    await slot.deliver([b'{"n":0}'])
-                    told += 1
+        async def attempt() -> None:
+            nonlocal told
+            with trio.move_on_after(1) as patience, pytest.raises(ChannelFailed):
+                await slot.deliver([b'{"n":0}'])
+            told += not patience.cancelled_caught
 
-            nursery.start_soon(attempt)
-            await trio.lowlevel.checkpoint()
+        nursery.start_soon(attempt)
+        await trio.lowlevel.checkpoint()
     assert told == 1
 
 

@@ -20,14 +20,11 @@ class FakeWire:
         self.error: Exception | None = None
         self._room = room
         self._rest = b""
+        self.holding = False
         self._changed = trio.Event()
         self._flushing = trio.Lock()
 
     # What a subscriber calls
-
-    @property
-    def holding(self) -> bool:
-        return bool(self._rest)
 
     def write_nowait(self, page: Page) -> int:
         if self.error is not None:
@@ -43,7 +40,7 @@ class FakeWire:
                 break
             end += len(frame)
             count += 1
-        self._rest = page.data[sent:end]
+        self._hold(page.data[sent:end])
         return count
 
     async def flush(self) -> None:
@@ -53,11 +50,15 @@ class FakeWire:
                     raise WireStalled
                 if self.closed:
                     raise WireClosed
-                self._rest = self._rest[self._take(self._rest) :]
+                self._hold(self._rest[self._take(self._rest) :])
                 if not self._rest and self._room > 0:
                     return
                 self._changed = trio.Event()
                 await self._changed.wait()
+
+    def _hold(self, rest: bytes) -> None:
+        self._rest = rest
+        self.holding = bool(rest)
 
     def _take(self, data: bytes) -> int:
         count = int(min(len(data), self._room))
@@ -74,7 +75,7 @@ class FakeWire:
         if self.closed:
             raise WireClosed
         frame = text_frame(text)
-        self._rest = frame[self._take(frame) :]
+        self._hold(frame[self._take(frame) :])
         while self._rest:
             await self.flush()
 

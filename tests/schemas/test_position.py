@@ -100,15 +100,18 @@ def test_a_new_epoch_is_eight_characters_and_not_the_last_one() -> None:
     ],
 )
 def test_a_time_is_read_down_to_the_millisecond(text: str, milliseconds: int) -> None:
-    assert parse_since(text) == Moment(milliseconds)
+    assert parse_since(text) == Moment(milliseconds, text)
+    assert str(parse_since(text)) == text
 
 
 @given(st.datetimes(), st.integers(-23 * 60, 23 * 60))
 def test_a_time_in_any_zone_is_the_same_moment(local: datetime, minutes: int) -> None:
     time = local.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     text = time.isoformat()
-    assert parse_since(text) == Moment((time - UNIX_EPOCH) // timedelta(milliseconds=1))
-    assert parse_since(text.replace("+", " ")) == parse_since(text)
+    milliseconds = (time - UNIX_EPOCH) // timedelta(milliseconds=1)
+    assert parse_since(text) == Moment(milliseconds, text)
+    as_decoded = text.replace("+", " ")
+    assert parse_since(as_decoded) == Moment(milliseconds, as_decoded)
 
 
 @pytest.mark.parametrize("text", NO_TIMES)

@@ -147,7 +147,7 @@ async def exchange(
     return await read_response(stream, connection)
 
 
-async def read_response(stream: trio.SocketStream, connection: h11.Connection) -> Response:
+async def read_response(stream: trio.abc.ReceiveStream, connection: h11.Connection) -> Response:
     status, found, body = 0, {}, b""
     while True:
         event = connection.next_event()

@@ -10,6 +10,7 @@ import h2.connection
 import h11
 import pytest
 import trio
+from hypercorn.config import Config
 
 from courier.web import hypercorn as adapted
 from tests.web.servers import TestServer, a_server, announcement, closed, exchange, read_response, token
@@ -210,3 +211,17 @@ async def test_the_close_comes_with_its_reason_after_all_that_was_sent() -> None
         async with server.subscribe(bearer=token(exp=int(time.time()) + 1)) as websocket:
             await server.publish("user.u1", announcement())
             assert await closed(websocket) == (1008, "Token expired")
+
+
+async def test_an_idle_connection_is_closed_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapt = adapted.adapt
+
+    def adapt_with_little_patience(config: Config) -> None:
+        adapt(config)
+        config.keep_alive_timeout = 0.2
+
+    monkeypatch.setattr(adapted, "adapt", adapt_with_little_patience)
+    async with a_server() as server, await server.connect() as stream:
+        assert (await exchange(stream, "GET", "/health/live")).status == 200
+        with trio.fail_after(5):
+            assert await stream.receive_some() == b""

@@ -16,7 +16,7 @@ from courier.web.ownership import MAX_ANSWER_BYTES, Answers, Ownership, Ownershi
 
 Answer = Callable[[trio.SocketStream], Awaitable[None]]
 
-SHORT_SECONDS = 0.2
+SHORT_SECONDS = 0.4
 
 
 class HttpServer:
@@ -173,6 +173,13 @@ async def test_no_answer_is_unknown_and_is_asked_again(answer: Answer) -> None:
             with pytest.raises(OwnershipUnknown):
                 await ownership.owner_of("s1")
             assert await ownership.owner_of("s1") == "u1"
+
+
+async def test_an_answer_without_an_end_is_cut_off_by_its_size_long_before_its_time() -> None:
+    with trio.fail_after(5):
+        async with asking(floods, limit_seconds=60) as (_, ownership):
+            with pytest.raises(OwnershipUnknown):
+                await ownership.owner_of("s1")
 
 
 async def test_a_redirect_is_no_answer_and_is_not_followed() -> None:

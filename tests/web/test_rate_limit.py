@@ -91,6 +91,9 @@ def test_the_window_used_longest_ago_is_reclaimed_and_not_the_oldest() -> None:
     limiter.admit("newcomer", 1, 11.0)
     assert limiter.admit("early", 1, 11.0).remaining == 3
     assert limiter.admit("newcomer", 1, 11.0).remaining == 3
+    assert limiter.admit("another", 1, 11.0).remaining == 4, (
+        "the common window, which the newcomer did not need"
+    )
 
 
 def test_nobody_gets_more_by_leaving_the_common_window() -> None:

@@ -1,0 +1,91 @@
+"""No hole, no repeat, one order for all, every asker answered: whatever happens in whatever order."""
+
+import math
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from courier.actors.limits import Limits
+from tests.actors.simulation import (
+    PEERS,
+    Crash,
+    Fault,
+    Join,
+    Plan,
+    Publish,
+    Room,
+    Settle,
+    Step,
+    Tick,
+    Wait,
+    replay,
+)
+
+channels = st.integers(0, 1)
+peers = st.integers(0, len(PEERS) - 1)
+rooms = st.just(math.inf) | st.integers(0, 150)
+patience = st.none() | st.none() | st.none() | st.integers(0, 6)
+
+pauses: st.SearchStrategy[Step] = st.one_of(
+    st.builds(Tick, st.integers(0, 8)),
+    st.just(Settle()),
+    st.builds(Wait, st.sampled_from([0.3, 1.5, 4, 25, 61])),
+)
+publishes: st.SearchStrategy[Step] = st.builds(
+    Publish,
+    channels,
+    st.lists(st.integers(1, 4), min_size=1, max_size=5).map(tuple),
+    st.sampled_from([0, 0, 0, 0.7, 3]),
+    patience,
+)
+joins: st.SearchStrategy[Step] = st.builds(
+    Join,
+    peers,
+    st.sampled_from(["now", "last", "last", "last", "first", "ahead", "junk", "moment"]),
+    rooms,
+    st.integers(0, 6),
+    patience,
+    st.integers(-500, 30_000),
+)
+troubles: st.SearchStrategy[Step] = st.one_of(
+    st.builds(Room, peers, rooms),
+    st.builds(Fault, peers, st.sampled_from(["leave", "leave", "close", "stall", "raise"])),
+    st.builds(
+        Crash,
+        channels,
+        st.sampled_from(["apply", "append", "start", "offer", "offer", "trim", "trimmed"]),
+        st.integers(0, 4),
+        st.sampled_from([1, 1, 1, 2, 5, 6]),
+    ),
+)
+limits = st.builds(
+    Limits,
+    history_events=st.sampled_from([1000, 10, 4, 1]),
+    history_seconds=st.sampled_from([3600, 20, 3]),
+    history_bytes=st.sampled_from([1 << 20, 4000, 1000]),
+    inbox_events=st.sampled_from([100, 6, 2, 1]),
+)
+plans = st.builds(
+    Plan,
+    st.lists(pauses | publishes | publishes | joins | joins | troubles, min_size=30, max_size=50).map(tuple),
+    limits=limits,
+    remembered=st.sampled_from([1000, 1000, 1, 0]),
+    calm=st.sampled_from([True, True, False]),
+    recovering=st.frozensets(peers),
+    seed=st.integers(0, 1000),
+)
+
+
+@pytest.mark.timeout(600)  # to have time to shrink what fails
+@settings(
+    max_examples=150,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(plans)
+def test_whatever_happens_nothing_is_lost_repeated_or_left_unanswered(plan: Plan) -> None:
+    replay(plan)
