@@ -1,4 +1,4 @@
-"""LoadError: the one thing that ends a measurement."""
+"""LoadError: what ends a measurement."""
 
 import sys
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ class LoadError(Exception):
 
 @contextmanager
 def sentence() -> Iterator[None]:
-    """A LoadError in this block ends the program with its sentence alone."""
+    """A LoadError in this block, or the system's refusal of a socket, ends the program with its sentence alone."""
     try:
         yield
-    except LoadError as error:
+    except (LoadError, OSError) as error:
         sys.exit(str(error))

@@ -81,7 +81,7 @@ def row(server: Server, results: Sequence[Result]) -> dict[str, str]:
         "MB/s": f"{middle(lambda one: one.phase.bytes / one.phase.seconds) / 1e6:.0f}",
         "a read": f"{middle(lambda one: one.phase.deliveries / one.phase.reads):.1f}",
         "server CPU s": f"{middle(lambda one: one.server_seconds):.2f}",
-        "µs each": f"{middle(lambda one: one.server_seconds / one.phase.deliveries) * 1e6:.2f}",
+        "µs each": f"{middle(lambda one: one.server_seconds / max(1, one.phase.deliveries)) * 1e6:.2f}",
         "server busy": f"{middle(lambda one: one.server_seconds / one.phase.seconds):.0%}",
         "client busy": f"{middle(lambda one: one.phase.client_seconds / one.phase.seconds):.0%}",
         "disturbed": f"{middle(lambda one: one.disturbed):.0%}",

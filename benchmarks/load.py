@@ -45,7 +45,7 @@ class Phase:
     deliveries: int
     bytes: int
     reads: int
-    """Of sockets of subscribers."""
+    """Of subscribers' sockets; receipts that came between them count as well."""
     seconds: float
     client_seconds: float
     """Processor seconds of the load client."""

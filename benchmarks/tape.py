@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Self
 
-CHUNK = b"chunk"
+from benchmarks.errors import LoadError
 
 
 class Mark(NamedTuple):
@@ -110,6 +110,8 @@ def event(mark: Mark, size: int) -> bytes:
 
 def _mark(frame: bytes) -> Mark:
     publisher, _, number = _value(frame, b'"trace_id":"').partition(b"-")
+    if not (publisher.isdigit() and number.isdigit()):
+        raise LoadError(f"a frame that bears no event of ours: {frame[:200]!r}")
     return Mark(int(publisher), int(number))
 
 

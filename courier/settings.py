@@ -65,7 +65,7 @@ def _bind(value: str) -> str:
     if value.startswith(("unix:", "fd://")):
         return value
     _, separator, port = value.rpartition(":")
-    if not separator or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
         raise ValueError("host:port, unix:path or fd://number")
     return value
 

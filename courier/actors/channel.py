@@ -34,11 +34,11 @@ class Channel:
     """
 
     __slots__ = (
-        "_before_ms",
         "_clock",
-        "_free_bytes",
         "_limits",
         "_metrics",
+        "_over_budget",
+        "_trim",
         "failed",
         "inbox",
         "log",
@@ -55,6 +55,7 @@ class Channel:
         limits: Limits,
         clock: Clock,
         metrics: Metrics,
+        over_budget: Callable[[], None],
     ) -> None:
         self.name = name
         self.inbox = inbox
@@ -65,13 +66,19 @@ class Channel:
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
-        self._before_ms = 0
-        self._free_bytes = 0
+        self._over_budget = over_budget
+        self._trim: Trim | None = None
 
     def successor(self) -> "Channel":
         """A fresh actor for the same channel, with its log, its subscribers and its inbox."""
         heir = Channel(
-            self.name, self.inbox, self.log, limits=self._limits, clock=self._clock, metrics=self._metrics
+            self.name,
+            self.inbox,
+            self.log,
+            limits=self._limits,
+            clock=self._clock,
+            metrics=self._metrics,
+            over_budget=self._over_budget,
         )
         heir.subscribers = {subscriber: None for subscriber in self.subscribers if not subscriber.left}
         return heir
@@ -95,14 +102,15 @@ class Channel:
                 self.failed = message
                 self.apply(message)
                 self.failed = None
-                message = self.inbox.take_nowait() if self.log.bytes < full else None
+                done = self.log.bytes >= full or self._trim is not None
+                message = None if done else self.inbox.take_nowait()
 
     def apply(self, message: Message) -> None:
         """Handle one message, in one step: nothing else happens in between."""
         match message:
             case Deliver():
-                self.inbox.release(len(message.events))
                 message.reply.give(self._append(message))
+                self._metrics.published(len(message.events))
             case Join(subscriber, since, reply):
                 if not subscriber.left:
                     self.subscribers[subscriber] = None
@@ -110,9 +118,8 @@ class Channel:
                 reply.give(None)
             case Leave(subscriber):
                 self.subscribers.pop(subscriber, None)
-            case Trim(before_ms, free_bytes):
-                self._before_ms = max(self._before_ms, before_ms)
-                self._free_bytes = max(self._free_bytes, free_bytes)
+            case Trim():
+                self._trim = message
             case _:
                 assert_never(message)
 
@@ -125,7 +132,6 @@ class Channel:
             for number, event in enumerate(message.events, offset)
         ]
         entries = [log.append(frame, now_ms) for frame in frames]
-        self._metrics.published(len(entries))
         return [Appended(Position(epoch, entry.offset), entry.arrived_ms, reached) for entry in entries]
 
     async def fan_out(self) -> None:
@@ -151,13 +157,14 @@ class Channel:
             self._metrics.delivered(delivered)
 
     def trim(self) -> None:
-        """Drop what the log need not keep any more. Whoever is up to date has seen it.
-
-        Over the node's byte budget, a channel that appends pays with its own oldest, up to half of what
-        it holds; the rest comes from the largest log, by the supervisor's hand.
-        """
-        log, limits = self.log, self._limits
-        free_bytes = max(self._free_bytes, min(log.budget.excess_bytes, log.bytes // 2))
-        if len(log) > limits.history_events or self._before_ms or free_bytes:
-            log.trim(keep=limits.history_events, before_ms=self._before_ms, free_bytes=free_bytes)
-            self._before_ms = self._free_bytes = 0
+        """Drop what the log need not keep any more: whoever is up to date has seen it."""
+        asked, self._trim = self._trim, None
+        if asked is not None:
+            self.log.trim(
+                keep=self._limits.history_events, before_ms=asked.before_ms, free_bytes=asked.free_bytes
+            )
+            asked.reply.give(None)
+        elif len(self.log) > self._limits.history_events:
+            self.log.trim(keep=self._limits.history_events)
+        if self.log.budget.excess_bytes:
+            self._over_budget()

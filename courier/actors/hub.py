@@ -47,7 +47,8 @@ class DrainReport(NamedTuple):
     aborted: int
     """Subscribers that took no byte any more."""
     undelivered: int
-    """Events, summed over subscribers, that flushed and aborted ones must come back for."""
+    """Events, summed over subscribers, that nothing was written of; what an aborted one's socket held when
+    it was cut is not known."""
 
 
 class Slot:

@@ -5,7 +5,7 @@ import math
 import trio
 
 from courier.actors.errors import ChannelFailed
-from courier.actors.messages import Message
+from courier.actors.messages import Deliver, Message
 
 
 class Inbox:
@@ -53,11 +53,6 @@ class Inbox:
                 raise ChannelFailed
             self._room -= events
 
-    def release(self, events: int) -> None:
-        """Give room back."""
-        self._room += events
-        self._freed.set()
-
     def put(self, message: Message) -> None:
         """Put a message in; a closed inbox raises `ChannelFailed`."""
         if self.closed:
@@ -66,12 +61,12 @@ class Inbox:
 
     async def take(self) -> Message:
         """Wait for a message; raises `trio.EndOfChannel` when the inbox is closed and empty."""
-        return await self._messages.receive()
+        return self._make_room(await self._messages.receive())
 
     def take_nowait(self) -> Message | None:
         """The next message, or None when there is none at the moment."""
         try:
-            return self._messages.receive_nowait()
+            return self._make_room(self._messages.receive_nowait())
         except (trio.WouldBlock, trio.EndOfChannel):
             return None
 
@@ -80,3 +75,9 @@ class Inbox:
         self.closed = True
         self._sender.close()
         self._freed.set()
+
+    def _make_room(self, message: Message) -> Message:
+        if isinstance(message, Deliver):
+            self._room += len(message.events)
+            self._freed.set()
+        return message

@@ -1,7 +1,7 @@
 """What may enter a channel's inbox, and the answer that its sender waits for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import trio
@@ -83,6 +83,7 @@ class Trim:
 
     before_ms: int = 0
     free_bytes: int = 0
+    reply: Reply[None] = field(default_factory=Reply)
 
 
 Message: TypeAlias = Deliver | Join | Leave | Trim

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import trio
 
@@ -11,7 +11,7 @@ from courier.actors.errors import ChannelFailed, TooManyChannels
 from courier.actors.inbox import Inbox
 from courier.actors.limits import Limits
 from courier.actors.log import Budget, Log
-from courier.actors.messages import Deliver, Join, Message, Trim
+from courier.actors.messages import Leave, Message, Trim
 from courier.actors.subscriber import Spawn
 from courier.backplane import Backplane
 from courier.logs import get_logger
@@ -31,6 +31,22 @@ TRIM_SHARE = 16
 """Of the node's byte budget, the part that the largest log gives up at a time."""
 
 logger = get_logger(__name__)
+
+
+class Signal:
+    """An event that can be used again: set by many, waited for and cleared by one."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def clear(self) -> None:
+        self._event = trio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
 
 
 class Supervisor:
@@ -53,6 +69,7 @@ class Supervisor:
         self._metrics = metrics
         self._inboxes: dict[str, Inbox] = {}
         self._channels: dict[str, Channel] = {}
+        self._pressed = Signal()
 
     @property
     def spawn(self) -> Spawn:
@@ -100,7 +117,15 @@ class Supervisor:
 
     async def _start(self, name: ChannelName, inbox: Inbox) -> Channel:
         log = Log(await self._backplane.follow(name.name), self.budget)
-        return Channel(name, inbox, log, limits=self._limits, clock=self._clock, metrics=self._metrics)
+        return Channel(
+            name,
+            inbox,
+            log,
+            limits=self._limits,
+            clock=self._clock,
+            metrics=self._metrics,
+            over_budget=self._pressed.set,
+        )
 
     def retire(self, channel: Channel) -> None:
         """End an idle channel; where its log stopped is remembered. Its bytes are the budget's again."""
@@ -113,8 +138,7 @@ class Supervisor:
         """End a channel that cannot be kept running: everyone who waits on it is told."""
         logger.error("Channel given up", channel=channel.name.name, crashes=CRASHES_ALLOWED + 1)
         self.retire(channel)
-        while (message := channel.inbox.take_nowait()) is not None:
-            _fail(message)
+        _fail_all(channel.inbox)
         for subscriber in channel.subscribers:
             subscriber.end(CloseReason.CHANNEL_FAILED)
 
@@ -132,23 +156,38 @@ class Supervisor:
                     channel.inbox.put(Trim(before_ms=before_ms))
                 if count % SWEEP_PAUSE == 0:
                     await trio.lowlevel.checkpoint()
-            self.relieve()
 
-    def relieve(self) -> None:
-        """Over the byte budget, have the largest log drop its oldest."""
-        excess = self.budget.excess_bytes
-        if excess:
-            largest = max(self, key=lambda channel: channel.log.bytes)
-            largest.inbox.put(Trim(free_bytes=excess + self.budget.limit_bytes // TRIM_SHARE))
+    async def relieve(self) -> None:
+        """Keep the logs within the node's byte budget, for ever: the largest log pays, whoever appended.
+
+        If whoever appended paid, a busy channel would leave no history to the quiet ones.
+        """
+        while True:
+            await self._pressed.wait()
+            while excess := self.budget.excess_bytes:
+                largest = max(self, key=lambda channel: channel.log.bytes)
+                trim = Trim(free_bytes=excess + self.budget.limit_bytes // TRIM_SHARE)
+                with suppress(ChannelFailed):
+                    largest.inbox.put(trim)
+                    await trim.reply.wait()
+            self._pressed.clear()
+
+    def abandon(self) -> None:
+        """Answer everyone who still waits: no channel will run any more."""
+        for inbox in self._inboxes.values():
+            inbox.close()
+            _fail_all(inbox)
 
 
 def _fail(message: Message | None) -> None:
     """Answer whoever waits for a message that will not be handled. What was appended was answered then."""
-    match message:
-        case Deliver() | Join():
-            message.reply.fail(ChannelFailed())
-        case _:
-            pass
+    if message is not None and not isinstance(message, Leave):
+        message.reply.fail(ChannelFailed())
+
+
+def _fail_all(inbox: Inbox) -> None:
+    while (message := inbox.take_nowait()) is not None:
+        _fail(message)
 
 
 @asynccontextmanager
@@ -159,5 +198,9 @@ async def open_supervisor(
     async with trio.open_nursery() as nursery:
         supervisor = Supervisor(nursery, backplane, limits=limits, clock=clock, metrics=metrics)
         nursery.start_soon(supervisor.sweep)
-        yield supervisor
-        nursery.cancel_scope.cancel()
+        nursery.start_soon(supervisor.relieve)
+        try:
+            yield supervisor
+        finally:
+            supervisor.abandon()
+            nursery.cancel_scope.cancel()

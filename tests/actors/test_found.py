@@ -175,20 +175,3 @@ async def test_whoever_still_waits_when_the_hub_is_left_is_told(autojump_clock: 
         nursery.start_soon(attempt)
         await trio.lowlevel.checkpoint()
     assert told == 1
-
-
-async def test_an_aborted_subscriber_has_not_got_the_frame_that_was_cut(autojump_clock: MockClock) -> None:
-    async with a_hub() as hub:
-        subscriber, _ = await join(hub, FakeWire(room=10))
-        await publish(hub, 1)
-        await publish(hub, 2)
-
-        async def leave() -> None:
-            with subscriber.alive:
-                await trio.sleep_forever()
-            subscriber.close(aborted=True)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(leave)
-            report = await hub.drain(trio.current_time() + 1)
-        assert report == DrainReport(closed=0, flushed=0, aborted=1, undelivered=2)
