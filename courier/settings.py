@@ -331,6 +331,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     elif production and settings.secret_in_use and len(secret.encode()) < MIN_SECRET_BYTES:
         yield f"{_SECRET} must have at least {MIN_SECRET_BYTES} bytes in production"
 
+    if production and settings.publish_auth == "off":
+        yield "COURIER_PUBLISH_AUTH must be required or report in production, because anybody could publish"
+
     by_public_key = [algorithm for algorithm in settings.jwt_algorithms if not algorithm.startswith("HS")]
     if by_public_key and settings.jwt_public_key is None and settings.jwks_url is None:
         yield f"COURIER_JWT_PUBLIC_KEY or COURIER_JWKS_URL must be set for {by_public_key[0]}"

@@ -10,16 +10,21 @@ from hypercorn.config import Config
 from quart_trio import QuartTrio
 
 from courier import logs
-from courier.node import Node, open_node
+from courier.node import open_node
 from courier.schemas.errors import RegistryError
 from courier.schemas.registry import registry_for
 from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.auth import Verifier
 from courier.web.factory import create_app
 from courier.web.hypercorn import SEND_LIMIT
+from courier.web.join import join
 from courier.web.ownership import open_ownership
 from courier.web.rate_limit import RateLimiter
 from courier.web.site import Site
+from courier.web.websocket import WebSocket
+
+SUBSCRIBE = "/ws/"
+"""Where a channel's WebSockets are: its name follows."""
 
 WRONG_SERVER = "Courier runs on Trio: start it with `courier serve` or `hypercorn -k trio courier.web:app`"
 
@@ -32,14 +37,16 @@ class Application:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings
         self._quart: QuartTrio | None = None
-        self._node: Node | None = None
+        self._site: Site | None = None
         self._failed = trio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif self._quart is None:
+        elif self._site is None or self._quart is None:
             raise RuntimeError(WRONG_SERVER)
+        elif scope["type"] == "websocket" and scope["path"].startswith(SUBSCRIBE):
+            await join(self._site, WebSocket(scope, receive, send), scope["path"].removeprefix(SUBSCRIBE))
         else:
             await self._quart(scope, receive, send)
 
@@ -63,8 +70,8 @@ class Application:
 
     async def drain(self) -> None:
         """Return when every subscriber has been given what it is owed and told to come back."""
-        if self._node is not None and not self._failed.is_set():
-            await self._node.drain()
+        if self._site is not None and not self._failed.is_set():
+            await self._site.node.drain()
 
     async def failed(self) -> None:
         """Return when the node has failed, so that serving on would be a lie."""
@@ -104,10 +111,10 @@ class Application:
             raise RuntimeError(WRONG_SERVER)
         settings = self._load()
         async with open_node(settings) as node, open_ownership(settings) as ownership:
-            self._node = node
             limiter = RateLimiter(
                 settings.rate_limit, settings.rate_window_seconds, settings.rate_limits, settings.max_services
             )
             registry = registry_for(settings.event_modules)
-            self._quart = create_app(Site(node, registry, Verifier(settings), limiter, ownership))
+            self._site = Site(node, registry, Verifier(settings), limiter, ownership)
+            self._quart = create_app(self._site)
             yield

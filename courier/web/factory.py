@@ -1,13 +1,12 @@
-"""Factory: the routes, and nothing else."""
+"""Factory: the routes of HTTP, and nothing else. WebSockets have one, in `application.py`."""
 
-from quart import Response, request, websocket
+from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from courier.web import health
 from courier.web.body import read_body
 from courier.web.errors import HttpError
-from courier.web.join import join
 from courier.web.publish import Answer, Caller, publish, refusal
 from courier.web.site import Site
 
@@ -31,11 +30,6 @@ def create_app(site: Site) -> QuartTrio:
             headers.get("X-Service-Name"), headers.get("Authorization"), headers.get("Content-Type")
         )
         return _response(await publish(site, caller, channel, body))
-
-    @app.websocket("/ws/", defaults={"channel": ""})
-    @app.websocket("/ws/<path:channel>")
-    async def subscribe(channel: str) -> None:
-        await join(site, websocket, channel)
 
     @app.get("/health")
     async def show_health() -> Response:

@@ -272,9 +272,8 @@ class Connection(TCPServer):
         with self._reading:
             while dropped <= LINGER_BYTES:
                 try:
-                    with trio.fail_after(self.config.read_timeout or float("inf")):
-                        data = await self.stream.receive_some(MAX_RECV)
-                except (trio.ClosedResourceError, trio.BrokenResourceError, trio.TooSlowError):
+                    data = await self.stream.receive_some(MAX_RECV)
+                except (trio.ClosedResourceError, trio.BrokenResourceError):
                     break
                 if self._ended:
                     dropped += len(data)

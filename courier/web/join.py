@@ -1,10 +1,8 @@
 """Join: from a WebSocket's handshake to a subscription, and until one of the two ends."""
 
 import time
-from typing import Any
 
 import trio
-from quart import Websocket
 
 from courier.actors.errors import Draining, NodeFull, WireError
 from courier.actors.subscriber import Subscriber
@@ -18,6 +16,7 @@ from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
 from courier.web.hypercorn import ABORT_EXTENSION, EXTENSION
 from courier.web.site import Site
+from courier.web.websocket import Disconnected, WebSocket
 from courier.web.wire import AsgiWire, SocketWire
 
 PLAIN = "courier.plain"
@@ -29,12 +28,12 @@ PONG = b"pong"
 logger = get_logger(__name__)
 
 
-async def join(site: Site, websocket: Websocket, channel: str) -> None:
+async def join(site: Site, websocket: WebSocket, channel: str) -> None:
     """Serve one WebSocket: a subscription to `channel`, or a close that says why not.
 
     A refusal accepts the socket first, because a browser shows its page no other reason than a close code.
     """
-    subprotocol = PLAIN if PLAIN in websocket.requested_subprotocols else None
+    subprotocol = PLAIN if PLAIN in websocket.subprotocols else None
     try:
         claims, subscriber = await _admit(site, websocket, channel)
     except Exception as error:
@@ -44,17 +43,17 @@ async def join(site: Site, websocket: Websocket, channel: str) -> None:
             logger.error("Join failed", exc_info=error)
         else:
             logger.info("Join refused", code=reason.code, reason=reason.reason)
-        await websocket.accept(subprotocol=subprotocol)
+        await websocket.accept(subprotocol)
         await websocket.close(reason.code, reason.reason)
         return
     try:
-        await websocket.accept(subprotocol=subprotocol)
+        await websocket.accept(subprotocol)
         await _serve(site, websocket, subscriber, claims)
     finally:
         subscriber.close()
 
 
-async def _admit(site: Site, websocket: Websocket, channel: str) -> tuple[SubscriberClaims, Subscriber]:
+async def _admit(site: Site, websocket: WebSocket, channel: str) -> tuple[SubscriberClaims, Subscriber]:
     """Judge the join in the order of the contract, and make it; raises what the table of errors knows."""
     hub = site.node.hub
     if hub.draining:
@@ -62,13 +61,13 @@ async def _admit(site: Site, websocket: Websocket, channel: str) -> tuple[Subscr
     if hub.full:
         raise NodeFull
     origins = site.settings.allowed_origins
-    origin = websocket.headers.get("Origin")
-    if origins and origin is not None and origin not in origins:
+    origin = websocket.headers.get("origin")
+    if origins and origin is not None and origin.lower() not in origins:
         raise JoinRefused(CloseReason.ORIGIN_NOT_ALLOWED)
     claims = await site.verifier.subscriber(_token(websocket))
     name = ChannelName.parse(channel)
     await may_join(claims, name, site.ownership, site.settings)
-    asked = websocket.args.get("since")
+    asked = websocket.query.get("since")
     try:
         since = None if asked is None else parse_since(asked)
     except ValueError:
@@ -76,17 +75,17 @@ async def _admit(site: Site, websocket: Websocket, channel: str) -> tuple[Subscr
     return claims, await hub.join(name, claims.user_id, since)
 
 
-def _token(websocket: Websocket) -> str:
+def _token(websocket: WebSocket) -> str:
     """The token: `?token=`, else `Authorization: Bearer`, else the subprotocol `courier.bearer.<token>`.
 
     A browser cannot set the header; the subprotocol keeps the token out of URLs. It must stand beside one
     that can be selected, since it is itself never echoed.
     """
-    offered = websocket.requested_subprotocols
+    offered = websocket.subprotocols
     bearers = [protocol.removeprefix(BEARER) for protocol in offered if protocol.startswith(BEARER)]
-    token: str | None = websocket.args.get("token") or bearer(websocket.headers.get("Authorization"))
+    token: str | None = websocket.query.get("token") or bearer(websocket.headers.get("authorization"))
     if token is None and bearers:
-        if len(bearers) == len(offered):
+        if PLAIN not in offered:
             raise TokenInvalid
         token = bearers[0]
     if not token:
@@ -94,14 +93,13 @@ def _token(websocket: Websocket) -> str:
     return token
 
 
-async def _serve(site: Site, websocket: Websocket, subscriber: Subscriber, claims: SubscriberClaims) -> None:
+async def _serve(site: Site, websocket: WebSocket, subscriber: Subscriber, claims: SubscriberClaims) -> None:
     """Keep the subscription until it ends or the peer goes, and say the last word."""
     stall_seconds = site.settings.stall_seconds
-    extensions: Any = websocket.scope["extensions"]
-    transport = extensions.get(EXTENSION)
+    transport = websocket.extensions.get(EXTENSION)
     wire: SocketWire | AsgiWire
     if transport is None:
-        abort = extensions.get(ABORT_EXTENSION, _leave_it_to_the_server)
+        abort = websocket.extensions.get(ABORT_EXTENSION, _leave_it_to_the_server)
         wire = AsgiWire(websocket.send, websocket.close, abort, stall_seconds)
     else:
         wire = SocketWire(transport, stall_seconds)
@@ -114,6 +112,8 @@ async def _serve(site: Site, websocket: Websocket, subscriber: Subscriber, claim
                 await wire.close(subscriber.reason)
             if subscriber.goodbye.cancelled_caught:
                 subscriber.close(aborted=True)
+    except Disconnected:
+        pass
     except WireError as error:
         subscriber.fail(error)
         subscriber.close(aborted=True)
@@ -123,22 +123,24 @@ async def _serve(site: Site, websocket: Websocket, subscriber: Subscriber, claim
 
 
 async def _listen(
-    websocket: Websocket,
+    websocket: WebSocket,
     subscriber: Subscriber,
     wire: SocketWire | AsgiWire,
     claims: SubscriberClaims,
     heartbeat_seconds: float,
 ) -> None:
     """Take what the peer says, so that it is never kept waiting; ping it when it says nothing."""
-    with trio.move_on_at(trio.current_time() + claims.exp - time.time()):
-        while True:
-            message: str | bytes | None = None
-            with trio.move_on_after(heartbeat_seconds) as silence:
-                message = await websocket.receive()
-            if silence.cancelled_caught:
-                await wire.say(PING)
-            elif message in ("ping", PING):
-                await wire.say(PONG)
+    token_ends = trio.current_time() + claims.exp - time.time()
+    while (now := trio.current_time()) < token_ends:
+        word = None
+        with trio.move_on_at(min(now + heartbeat_seconds, token_ends)) as silence:
+            message = await websocket.receive()
+            word = PONG if message in ("ping", PING) else None
+        if silence.cancelled_caught:
+            word = PING
+        if word is not None:
+            with trio.move_on_at(token_ends):
+                await wire.say(word)
     subscriber.end(CloseReason.TOKEN_EXPIRED)
 
 

@@ -102,7 +102,7 @@ async def _authenticate(site: Site, caller: Caller) -> str:
         if site.settings.publish_auth == "required":
             raise
         site.node.metrics.error("publish_auth")
-        logger.warning("Publish would be refused", service=service, error=type(error).__name__)
+        logger.warning("Publish would be refused", source=service, error=type(error).__name__)
     return service
 
 

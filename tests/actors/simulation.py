@@ -42,7 +42,8 @@ AUDITOR = len(PEERS)
 
 DRAIN_SECONDS = 10.0
 RELIEF_SECONDS = 2.0
-"""How long after the start of the drain the peers that recover take everything again."""
+"""How long after the start of the drain the peers that recover take everything again. Of the others, those
+with an odd number take what they are sent last."""
 
 CLOSE = b'{"type":"close"}'
 """What stands here for a close frame."""
@@ -658,6 +659,8 @@ class Simulation:
             await self.audit()
         await self.quiet(lambda one: one.answered or one.holding)
         await self.drain()
+        if self.plan.remembered >= len(CHANNELS):
+            assert all(len(heads) <= 1 for heads in self.ledger.heads.values()), "a channel was forgotten"
         await self.do(Publish(0, (1,)))
         await self.do(Join(0))
         await self.settle()
@@ -696,9 +699,14 @@ class Simulation:
             await trio.sleep(RELIEF_SECONDS)
             for peer in self.plan.recovering:
                 await self.do(Room(peer, math.inf))
+            await trio.sleep(DRAIN_SECONDS - RELIEF_SECONDS + LAST_WORD_SECONDS / 2)
+            for peer in range(1, len(PEERS), 2):
+                await self.do(Room(peer, 400))
 
-        self.nursery.start_soon(recover)
-        report = await self.hub.drain(start + DRAIN_SECONDS)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(recover)
+            report = await self.hub.drain(start + DRAIN_SECONDS)
+            nursery.cancel_scope.cancel()
         await wait_all_tasks_blocked()
         for connection in leaving:
             assert connection.ended_at is not None, "the drain is over, and a subscriber is still there"

@@ -14,7 +14,8 @@ from courier.actors.limits import Limits
 from courier.actors.messages import Trim
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
-from tests.actors.hubs import CHANNEL, OTHER, a_hub, join, numbers, publish
+from courier.schemas.position import parse_since
+from tests.actors.hubs import CHANNEL, OTHER, a_hub, events, join, numbers, publish
 from tests.actors.wires import FakeWire
 
 NODE = [ChannelName.parse(f"strategy.s{number}") for number in range(10)]
@@ -175,3 +176,37 @@ async def test_whoever_still_waits_when_the_hub_is_left_is_told(autojump_clock: 
         nursery.start_soon(attempt)
         await trio.lowlevel.checkpoint()
     assert told == 1
+
+
+async def test_a_channel_that_crashes_while_it_trims_does_not_end_the_care_for_the_byte_budget(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trim, left = Channel.trim, 1
+
+    def crash(self: Channel) -> None:
+        nonlocal left
+        if left and self.log.budget.excess_bytes:
+            left -= 1
+            trim(self)  # which asks for relief
+        elif left == 0 and self.log.budget.excess_bytes:
+            left -= 1
+            raise ZeroDivisionError
+        else:
+            trim(self)
+
+    monkeypatch.setattr(Channel, "trim", crash)
+    async with a_hub(Limits(history_bytes=1000)) as hub:
+        for number in range(20):
+            await publish(hub, number)
+            await wait_all_tasks_blocked()
+        await trio.sleep(5)
+        assert hub.supervisor.budget.excess_bytes == 0
+
+
+async def test_a_gap_after_a_moment_names_the_time_that_was_asked_for(autojump_clock: MockClock) -> None:
+    async with a_hub() as hub:
+        _, wire = await join(hub, since=parse_since("2020-01-01T00:00:00Z"))
+        await wait_all_tasks_blocked()
+        [gap] = events(wire)
+        assert gap["reason"] == "expired"
+        assert parse_since(str(gap["requested"])) == parse_since("2020-01-01T00:00:00Z")

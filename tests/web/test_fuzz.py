@@ -260,7 +260,9 @@ async def test_frames_amid_events_harm_nobody_and_others_get_every_event() -> No
     async with an_unharmed_server() as server, server.subscribe("global") as other:
 
         async def attack(server: TestServer, dice: random.Random) -> None:
-            stream = await open_raw(server, "global")
+            stream = await server.connect()
+            await stream.send_all(upgrade().replace(b"/ws/user.u1", b"/ws/global"))
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 101 ")
             await send(stream, some_frames(dice), dice)
             assert (await server.publish("global", announcement())).status == 200
             await send(stream, some_frames(dice), dice)
