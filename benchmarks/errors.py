@@ -11,7 +11,7 @@ class LoadError(Exception):
 
 @contextmanager
 def sentence() -> Iterator[None]:
-    """A LoadError in this block, or the system's refusal of a socket, ends the program with its sentence alone."""
+    """A LoadError in this block, or a socket that the system refuses, ends the program with one sentence."""
     try:
         yield
     except (LoadError, OSError) as error:

@@ -82,7 +82,7 @@ class Publish:
 
 @dataclass(frozen=True)
 class Join:
-    """A peer comes, if it is not there; its wire is opened after so many turns and has so much room."""
+    """A peer comes, or leaves and comes back; its wire is opened after so many turns and has so much room."""
 
     peer: int
     since: Literal["now", "last", "first", "ahead", "junk", "moment"] = "now"
@@ -395,7 +395,8 @@ class Simulation:
 
     def connection(self, peer: int) -> Connection | None:
         """The peer's subscription, if it has one or has asked for one."""
-        return next((one for one in self.connections if one.peer == peer and one.there), None)
+        mine = [one for one in self.connections if one.peer == peer and one.there]
+        return mine[-1] if mine else None
 
     def log(self, channel: int) -> Log | None:
         """The log of the channel, if it is running."""
@@ -416,8 +417,9 @@ class Simulation:
                 for batch in batches:
                     self.nursery.start_soon(self.publish, self.ledger.open(channel, batch), step)
             case Join(peer):
-                if self.connection(peer) is None:
-                    self.come(step)
+                if (connection := self.connection(peer)) is not None:
+                    self.strike(connection, "leave")
+                self.come(step)
             case Room(peer, room):
                 if (connection := self.connection(peer)) is not None:
                     connection.steady = False
@@ -425,12 +427,12 @@ class Simulation:
                     connection.socket.take(0)
             case Fault(peer, fault):
                 if (connection := self.connection(peer)) is not None:
-                    connection.steady = False
                     self.strike(connection, fault)
             case Crash():
                 self.saboteur.arm(step)
 
     def strike(self, connection: Connection, fault: str) -> None:
+        connection.steady = False
         match fault:
             case "leave":
                 connection.gone = True

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -90,10 +90,8 @@ async def a_node(
         await _until_ready(node)
         yield node
     finally:
-        try:
+        with suppress(ProcessLookupError):
             node.signal_group(signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         with trio.CancelScope(shield=True):
             await process.wait()
 
