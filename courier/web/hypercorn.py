@@ -5,6 +5,7 @@ modules: so every command that runs the app, `courier serve` or `hypercorn` itse
 Each change has a test in `tests/web/test_hypercorn.py` that fails when a release makes it wrong or needless.
 """
 
+import gc
 import logging
 import socket
 import struct
@@ -365,6 +366,11 @@ async def worker_serve(
         ) from None
     for listener in (*sockets.secure_sockets, *sockets.insecure_sockets):
         harden(listener, config.backlog)
+
+    # Every subscriber is some hundred objects that live for hours. At Python's thresholds the collector walks
+    # them again and again while events pass, which leave no cycles behind.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
     async with until_asked(shutdown_trigger, application.failed) as asked:
 
