@@ -16,7 +16,7 @@ from courier.schemas.registry import registry_for
 from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.auth import Verifier
 from courier.web.factory import create_app
-from courier.web.hypercorn import SEND_LIMIT
+from courier.web.hypercorn import CONNECTION_LIMIT, SEND_LIMIT
 from courier.web.join import join
 from courier.web.ownership import open_ownership
 from courier.web.rate_limit import RateLimiter
@@ -25,6 +25,9 @@ from courier.web.websocket import WebSocket
 
 SUBSCRIBE = "/ws/"
 """Where a channel's WebSockets are: its name follows."""
+
+HTTP_CONNECTIONS = 4096
+"""Connections that a node bears beside those of its subscribers."""
 
 WRONG_SERVER = "Courier runs on Trio: start it with `courier serve` or `hypercorn -k trio courier.web:app`"
 
@@ -66,6 +69,7 @@ class Application:
                 f" start it with one worker, not {config.workers}"
             )
         setattr(config, SEND_LIMIT, settings.stall_seconds)
+        setattr(config, CONNECTION_LIMIT, settings.max_connections + HTTP_CONNECTIONS)
         logs.configure_logging(settings.log_level, settings.log_format)
 
     async def drain(self) -> None:

@@ -7,13 +7,15 @@ Each change has a test in `tests/web/test_hypercorn.py` that fails when a releas
 
 import gc
 import logging
+import math
+import resource
 import socket
 import struct
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import h11
 import hypercorn.protocol.h11
@@ -42,7 +44,9 @@ SEND_SECONDS = 30.0
 """How long a peer may take for `SEND_BYTES` of what the server itself sends: responses, pongs, closes."""
 
 SEND_LIMIT = "courier_send_seconds"
-"""The attribute of Hypercorn's settings that says otherwise."""
+CONNECTION_LIMIT = "courier_connections"
+"""Attributes that `Application.prepare` may give Hypercorn's settings: how long a peer may take for
+`SEND_BYTES`, and how many connections there may be, of any kind; one more is closed unheard."""
 
 SEND_BYTES = 64 * 1024
 
@@ -162,6 +166,8 @@ class Connection(TCPServer):
     """Hypercorn's connection, made so that no peer can harm anyone but itself."""
 
     send_lock: trio.Semaphore  # type: ignore[assignment]
+    count: ClassVar[int] = 0
+    """Connections of this process, of any kind."""
 
     def __init__(
         self, app: AppWrapper, config: Config, context: WorkerContext, state: ConnectionState, stream: Any
@@ -172,12 +178,17 @@ class Connection(TCPServer):
         # finished by a subscriber's.
         self.send_lock = trio.Semaphore(1)
         self._send_seconds: float = getattr(config, SEND_LIMIT, SEND_SECONDS)
+        self._most_connections: float = getattr(config, CONNECTION_LIMIT, math.inf)
         self._reading = trio.CancelScope()
         self._handling = trio.CancelScope()
         self._ended = False
 
     async def run(self) -> None:
         """Serve the connection. Hypercorn lets through all but OSError, and that ends the whole server."""
+        if Connection.count >= self._most_connections:
+            await trio.aclose_forcefully(self.stream)
+            return
+        Connection.count += 1
         try:
             await super().run()
         except BaseExceptionGroup as group:
@@ -188,6 +199,8 @@ class Connection(TCPServer):
                 raise others from None
         except Exception as error:  # noqa: BLE001 - one connection's failure is never another's
             _log_failure(error)
+        finally:
+            Connection.count -= 1
 
     async def _run_app(
         self,
@@ -337,6 +350,12 @@ def harden(listener: socket.socket, backlog: int) -> None:
                 listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
+def raise_file_limit() -> None:
+    """Let the process have as many sockets as it may: the soft limit is often 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def worker_serve(
     app: AppWrapper,
     config: Config,
@@ -367,6 +386,7 @@ async def worker_serve(
     for listener in (*sockets.secure_sockets, *sockets.insecure_sockets):
         harden(listener, config.backlog)
 
+    raise_file_limit()
     # Every subscriber is some hundred objects that live for hours. At Python's thresholds the collector walks
     # them again and again while events pass, which leave no cycles behind.
     gc.freeze()

@@ -101,6 +101,14 @@ class Room:
 
 
 @dataclass(frozen=True)
+class Busy:
+    """The next so many times, the peer's socket is being written to by the server itself."""
+
+    peer: int
+    writes: int
+
+
+@dataclass(frozen=True)
 class Fault:
     """The peer leaves, or goes; or its socket takes no byte any more, or raises what it should not."""
 
@@ -121,7 +129,7 @@ class Crash:
     times: int = 1
 
 
-Step: TypeAlias = Tick | Settle | Wait | Publish | Join | Room | Fault | Crash
+Step: TypeAlias = Tick | Settle | Wait | Publish | Join | Room | Busy | Fault | Crash
 
 
 @dataclass(frozen=True)
@@ -239,8 +247,12 @@ class Socket(FakeWire):
     def __init__(self, room: float, judge: Callable[[dict[str, str]], None]) -> None:
         super().__init__(room)
         self.judge = judge
+        self.busy = 0
 
     def write_nowait(self, page: Page) -> int:
+        if self.busy:
+            self.busy -= 1
+            return 0
         count = super().write_nowait(page)
         for frame in page.frames[:count]:
             if b'"courier.gap"' in frame:
@@ -425,6 +437,10 @@ class Simulation:
                     connection.steady = False
                     connection.socket.leave_room(room)
                     connection.socket.take(0)
+            case Busy(peer, writes):
+                if (connection := self.connection(peer)) is not None:
+                    connection.steady = False
+                    connection.socket.busy = writes
             case Fault(peer, fault):
                 if (connection := self.connection(peer)) is not None:
                     self.strike(connection, fault)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from courier.actors.limits import Limits
 from tests.actors.simulation import (
     PEERS,
+    Busy,
     Crash,
     Fault,
     Join,
@@ -45,9 +46,10 @@ STEPS: dict[str, st.SearchStrategy[Step]] = {
         rooms,
         st.integers(0, 6),
         patience,
-        st.integers(-500, 30_000),
+        st.sampled_from([0, 0, 300, 600, 1500, 4000, 30_000, -500]),
     ),
     "room": st.builds(Room, peers, rooms),
+    "busy": st.builds(Busy, peers, st.integers(1, 4)),
     "fault": st.builds(Fault, peers, st.sampled_from(["leave", "close", "stall", "raise"])),
     "crash": st.builds(
         Crash,
@@ -57,7 +59,17 @@ STEPS: dict[str, st.SearchStrategy[Step]] = {
         st.sampled_from([1, 1, 1, 1, 2, 5]),
     ),
 }
-WEIGHTS = {"tick": 4, "settle": 2, "wait": 2, "publish": 9, "join": 5, "room": 2, "fault": 1, "crash": 2}
+WEIGHTS = {
+    "tick": 4,
+    "settle": 2,
+    "wait": 2,
+    "publish": 9,
+    "join": 5,
+    "room": 2,
+    "busy": 1,
+    "fault": 1,
+    "crash": 2,
+}
 """How often each kind of step comes: most of the time subscribers are there and events are published."""
 
 steps = st.sampled_from([kind for kind, weight in WEIGHTS.items() for _ in range(weight)]).flatmap(
