@@ -66,12 +66,17 @@ def service(name: str, ttl: int) -> None:
 
 
 def _print_token(mint: "partial[str]") -> None:
+    from pydantic import ValidationError
+
     from courier.settings import SettingsError, load_settings
 
     try:
         click.echo(mint(load_settings()))
-    except (SettingsError, ValueError) as error:
+    except SettingsError as error:
         raise SystemExit(f"No token: {error}") from None
+    except ValidationError as error:
+        [wrong] = error.errors()
+        raise SystemExit(f"No token: {wrong['loc'][0]}: {wrong['msg']}") from None
 
 
 @main.command()

@@ -48,7 +48,11 @@ async def test_a_frontend_sees_a_backtest_from_its_start_to_its_result_in_order(
                 COMPLETED,
             )
             seen = await events(frontend, 5)
-        assert [event["type"].partition(".")[2] for event in seen] == ["started", *["progress"] * 3, "completed"]
+        assert [event["type"].partition(".")[2] for event in seen] == [
+            "started",
+            *["progress"] * 3,
+            "completed",
+        ]
         assert [event["progress"] for event in seen[1:4]] == [0.25, 0.5, 0.75]
         assert seen[0]["parameters"] == STARTED["parameters"]
         assert seen[-1]["summary"] == COMPLETED["summary"]

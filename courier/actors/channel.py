@@ -81,6 +81,7 @@ class Channel:
             over_budget=self._over_budget,
         )
         heir.subscribers = {subscriber: None for subscriber in self.subscribers if not subscriber.left}
+        heir._trim = self._trim
         return heir
 
     @property
@@ -160,10 +161,12 @@ class Channel:
         """Drop what the log need not keep any more: whoever is up to date has seen it."""
         asked, self._trim = self._trim, None
         if asked is not None:
+            self.failed = asked
             self.log.trim(
                 keep=self._limits.history_events, before_ms=asked.before_ms, free_bytes=asked.free_bytes
             )
             asked.reply.give(None)
+            self.failed = None
         elif len(self.log) > self._limits.history_events:
             self.log.trim(keep=self._limits.history_events)
         if self.log.budget.excess_bytes:

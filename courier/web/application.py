@@ -114,11 +114,11 @@ class Application:
         if sniffio.current_async_library() != "trio":
             raise RuntimeError(WRONG_SERVER)
         settings = self._load()
+        registry = registry_for(settings.event_modules)
         async with open_node(settings) as node, open_ownership(settings) as ownership:
             limiter = RateLimiter(
                 settings.rate_limit, settings.rate_window_seconds, settings.rate_limits, settings.max_services
             )
-            registry = registry_for(settings.event_modules)
             self._site = Site(node, registry, Verifier(settings), limiter, ownership)
             self._quart = create_app(self._site)
             yield

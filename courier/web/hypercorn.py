@@ -24,7 +24,7 @@ import hypercorn.trio.run
 import trio
 from hypercorn.config import Config, Sockets
 from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol.events import Body, Data, StreamClosed
+from hypercorn.protocol.events import Body, Data, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
@@ -89,10 +89,15 @@ class WebSocketStream(WSStream):
         if isinstance(event, (Body, Data)) and not self.closed and not self.handshake.accepted:
             # A peer must wait for our side of the handshake (RFC 6455, 4.1). Hypercorn answers, and then
             # forgets to tell the application that there is no WebSocket.
+            self.closed = True  # first: the application may be about to accept
             await self._send_error_response(400)
+            assert self.app_put is not None
+            await self.app_put({"type": "websocket.disconnect", "code": 1006, "reason": ""})
             await self.send(StreamClosed(stream_id=self.stream_id))
-        else:
-            await super().handle(event)
+            return
+        await super().handle(event)
+        if isinstance(event, Request) and self.closed:  # refused, and left open
+            await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():
@@ -182,6 +187,7 @@ class Connection(TCPServer):
         self._reading = trio.CancelScope()
         self._handling = trio.CancelScope()
         self._ended = False
+        self._read_all = False
 
     async def run(self) -> None:
         """Serve the connection. Hypercorn lets through all but OSError, and that ends the whole server."""
@@ -244,7 +250,7 @@ class Connection(TCPServer):
             await self._send_eof()
             await self.protocol.handle(Closed())
             self._handling.cancel()
-        else:
+        elif not self._read_all:
             # Quart ends a request by cancelling its own tasks, and it is from one of them that Hypercorn
             # starts the idle timer: unshielded, a connection once used is never closed for being idle.
             with trio.CancelScope(shield=True):
@@ -268,6 +274,7 @@ class Connection(TCPServer):
             else:
                 return
         await self.protocol.handle(Closed())
+        self._reading.cancel()  # it may wait for an answer to be finished that never will be
 
     async def _send_eof(self) -> None:
         """Say that nothing more comes, and give the peer time to read what came."""
@@ -295,7 +302,8 @@ class Connection(TCPServer):
                     await self._handle(bytes(data))
                 if not data:
                     break
-        await self.idle_task.stop()  # nothing more comes, so there is nothing to wait for
+        self._read_all = True  # so there is nothing to wait for
+        await self.idle_task.stop()
         await self.protocol.handle(Closed())
 
     async def _handle(self, data: bytes) -> None:
@@ -377,6 +385,12 @@ async def worker_serve(
     application = cast(Application, application)
     adapt(config)
     application.prepare(config)
+    try:
+        config.create_ssl_context()
+    except OSError as error:
+        raise SystemExit(
+            f"Courier does not start: {config.certfile} and {config.keyfile} cannot be used for TLS: {error}"
+        ) from None
     try:
         sockets = sockets or config.create_sockets()
     except OSError as error:

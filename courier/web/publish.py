@@ -155,11 +155,12 @@ def _parse(site: Site, channel: str | None, body: bytes) -> tuple[ChannelName, E
 async def _deliver(site: Site, channel: ChannelName, event: Event) -> Receipt:
     """Append the event to the channel's log. What waits for room waits for so long and no longer; what has
     got room is waited for to its end."""
+    encoded = site.registry.encode(event)
     with trio.move_on_after(site.settings.inbox_wait_seconds) as waiting:
         slot = await site.node.hub.reserve(channel)
     if waiting.cancelled_caught:
         raise InboxFull
-    [appended] = await slot.deliver([site.registry.encode(event)])
+    [appended] = await slot.deliver([encoded])
     return Receipt(
         channel=channel.name,
         event_type=event.type,

@@ -1,7 +1,7 @@
 """A whole hub in memory, put through a list of steps, with what everyone saw checked against the promise.
 
 Publishers, subscribers and their sockets are tasks that run while the steps go on. `Plan` is one run, as
-data; `replay` does it. After a failure, paste the plan that was printed and replay it.
+data; `replay` does it. After a failure, give the plan that was printed to `@example`, or to `replay` in a test.
 """
 
 import json
@@ -116,7 +116,7 @@ class Fault:
     fault: Literal["leave", "close", "stall", "raise"]
 
 
-Point: TypeAlias = Literal["apply", "append", "start", "offer", "trim", "trimmed"]
+Point: TypeAlias = Literal["apply", "append", "start", "applied", "offer", "trim", "trimmed"]
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,7 @@ class Saboteur:
         def sabotaged_apply(channel: Channel, message: Message) -> None:
             self.passes(channel.name.name, "apply")
             apply(channel, message)
+            self.passes(channel.name.name, "applied")
 
         def sabotaged_text_frame(payload: bytes) -> bytes:
             self.passes(json.loads(payload)["channel"], "append")
@@ -645,7 +646,7 @@ class Simulation:
         if socket._room < math.inf or socket.error or socket.stalled or socket.closed:
             return
         self.judge_whole(connection, log.position)
-        connection.steady = True
+        connection.steady = not socket.busy
 
     def judge_whole(self, connection: Connection, head: Position) -> None:
         """The connection must have all, up to the head of its log."""
@@ -747,16 +748,14 @@ class Simulation:
         for connection in leaving:
             subscriber, head = connection.subscriber, heads[id(connection)]
             assert subscriber is not None
-            if connection.aborted:
-                sums["aborted"] += 1
-            elif subscriber.lag:
-                sums["flushed"] += 1
-            else:
-                sums["closed"] += 1
-                if subscriber.reason is CloseReason.SHUTTING_DOWN:
-                    assert head is not None
-                    self.judge_whole(connection, head)
-                    assert connection.messages[-1]["type"] == "close"
+            told = subscriber.reason is CloseReason.SHUTTING_DOWN and not connection.aborted
+            if told:
+                assert connection.messages[-1] == json.loads(CLOSE), "it was not told of the shutdown"
+                assert not connection.socket.holding
+            if told and not subscriber.lag:
+                assert head is not None
+                self.judge_whole(connection, head)
+            sums["aborted" if connection.aborted else "flushed" if subscriber.lag else "closed"] += 1
             sums["undelivered"] += subscriber.lag
             cut += connection.socket.holding
         undelivered = sums["undelivered"]

@@ -11,7 +11,7 @@ from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed
 from courier.actors.hub import DrainReport
 from courier.actors.limits import Limits
-from courier.actors.messages import Trim
+from courier.actors.messages import Appended, Deliver, Reply, Trim
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import parse_since
@@ -162,20 +162,13 @@ async def test_joins_do_not_cost_a_channel_its_history(autojump_clock: MockClock
 
 
 async def test_whoever_still_waits_when_the_hub_is_left_is_told(autojump_clock: MockClock) -> None:
-    told = 0
-
-    async with trio.open_nursery() as nursery, a_hub() as hub:
-        slot = await hub.reserve(CHANNEL)
-
-        async def attempt() -> None:
-            nonlocal told
-            with trio.move_on_after(1) as patience, pytest.raises(ChannelFailed):
-                await slot.deliver([b'{"n":0}'])
-            told += not patience.cancelled_caught
-
-        nursery.start_soon(attempt)
-        await trio.lowlevel.checkpoint()
-    assert told == 1
+    reply = Reply[list[Appended]]()
+    async with a_hub() as hub:
+        inbox = hub.supervisor.inbox(CHANNEL)
+        inbox.reserve_nowait(1)
+        inbox.put(Deliver([b'{"n":0}'], reply))
+    with pytest.raises(ChannelFailed), trio.fail_after(1):
+        await reply.wait()
 
 
 async def test_a_channel_that_crashes_while_it_trims_does_not_end_the_care_for_the_byte_budget(
@@ -210,3 +203,27 @@ async def test_a_gap_after_a_moment_names_the_time_that_was_asked_for(autojump_c
         [gap] = events(wire)
         assert gap["reason"] == "expired"
         assert parse_since(str(gap["requested"])) == parse_since("2020-01-01T00:00:00Z")
+
+
+async def test_a_channel_that_is_given_up_before_it_trims_does_not_end_the_care_for_the_byte_budget(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fan_out, crashes = Channel.fan_out, 0
+
+    async def crash(self: Channel) -> None:
+        nonlocal crashes
+        if crashes < 5 and self.log.budget.excess_bytes and len(self.log) > 4:
+            await trio.lowlevel.checkpoint()
+            if self._trim is not None:
+                crashes += 1
+                raise ZeroDivisionError
+        await fan_out(self)
+
+    monkeypatch.setattr(Channel, "fan_out", crash)
+    async with a_hub(Limits(history_bytes=1000)) as hub:
+        await publish(hub, *range(20))
+        await trio.sleep(5)
+        assert crashes == 5
+        await publish(hub, *range(20), channel=OTHER)
+        await trio.sleep(5)
+        assert hub.supervisor.budget.excess_bytes == 0

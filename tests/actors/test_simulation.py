@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from courier.actors.limits import Limits
@@ -54,7 +54,7 @@ STEPS: dict[str, st.SearchStrategy[Step]] = {
     "crash": st.builds(
         Crash,
         channels,
-        st.sampled_from(["append", "offer", "trim", "start", "apply", "trimmed"]),
+        st.sampled_from(["append", "offer", "trim", "start", "apply", "applied", "trimmed"]),
         st.integers(0, 4),
         st.sampled_from([1, 1, 1, 1, 2, 5]),
     ),
@@ -68,7 +68,7 @@ WEIGHTS = {
     "room": 2,
     "busy": 1,
     "fault": 1,
-    "crash": 2,
+    "crash": 3,
 }
 """How often each kind of step comes: most of the time subscribers are there and events are published."""
 
@@ -93,6 +93,27 @@ plans = st.builds(
 )
 
 
+A_LEAVE_CRASHES = Plan((Join(0), Settle(), Crash(0, "apply"), Fault(0, "leave"), Settle()))
+RELIEF_CRASHES = Plan(
+    (Crash(0, "trim", passes=2), Publish(0, (4, 4)), Settle(), Publish(1, (4, 4))),
+    Limits(history_bytes=1000),
+)
+GIVEN_UP_BEFORE_WHO_WAITS_FOR_ROOM = Plan(
+    (
+        Publish(0, (1,), hold_seconds=3),
+        Tick(6),
+        Publish(0, (1, 1)),
+        Tick(6),
+        Crash(0, "apply", times=5),
+        Join(0),
+        Join(1),
+        Join(2),
+        Settle(),
+    ),
+    Limits(inbox_events=1),
+)
+
+
 @pytest.mark.timeout(600)  # to have time to shrink what fails
 @settings(
     max_examples=200,
@@ -103,5 +124,8 @@ plans = st.builds(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(plans)
+@example(A_LEAVE_CRASHES)
+@example(RELIEF_CRASHES)
+@example(GIVEN_UP_BEFORE_WHO_WAITS_FOR_ROOM)
 def test_whatever_happens_nothing_is_lost_repeated_or_left_unanswered(plan: Plan) -> None:
     replay(plan)

@@ -70,12 +70,14 @@ class FakeWire:
 
     async def say(self, text: bytes) -> None:
         """Write one message of its own, in its turn."""
-        while self._rest:
-            await self.flush()
+        await self._empty()
         if self.closed:
             raise WireClosed
         frame = text_frame(text)
         self._hold(frame[self._take(frame) :])
+        await self._empty()
+
+    async def _empty(self) -> None:
         while self._rest:
             await self.flush()
 

@@ -14,16 +14,14 @@ from tests.web.servers import announcement, token
 pytestmark = pytest.mark.system
 
 WITHOUT_A_MASTER = ("courier serve", "hypercorn -w 0")
-"""The commands whose exit code tells of a refusal: Hypercorn's master ends with 0 whatever its workers say."""
+"""The commands whose exit code tells of a refusal: Hypercorn's master ends with 0 whatever a worker says."""
 
 
 async def run(
     command: Sequence[str], bind: str | None = None, **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end."""
-    program, *arguments = (
-        part.format(bind=bind or f"127.0.0.1:{a_free_port()}") for part in command
-    )
+    program, *arguments = (part.format(bind=bind or f"127.0.0.1:{a_free_port()}") for part in command)
     with trio.fail_after(20):
         return await trio.run_process(
             [str(BIN / program), *arguments],
@@ -45,7 +43,9 @@ async def test_a_wrong_setting_stops_every_command_with_one_sentence_and_no_trac
 
 
 @pytest.mark.parametrize("name", ["courier serve", "hypercorn", "hypercorn -w 0"])
-async def test_what_others_can_reach_is_not_served_by_any_command_while_anybody_can_publish(name: str) -> None:
+async def test_what_others_can_reach_is_not_served_by_any_command_while_anybody_can_publish(
+    name: str,
+) -> None:
     result = await run(COMMANDS[name], bind=f"0.0.0.0:{a_free_port()}")
     assert (result.returncode == 1) == (name in WITHOUT_A_MASTER)
     said = result.stderr.decode()

@@ -49,7 +49,10 @@ def test_on_a_server_that_runs_asyncio_the_start_fails_with_one_sentence_that_sa
 
 async def test_on_trio_it_starts_and_stops() -> None:
     said = await lifespan(Application(settings_for()))
-    assert [message["type"] for message in said] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert [message["type"] for message in said] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
 
 
 async def test_a_server_that_knows_no_lifespan_is_told_what_to_run() -> None:

@@ -1,4 +1,4 @@
-"""Nonsense, in every form, against a real server: it harms nobody but its sender, and leaves nothing behind."""
+"""Nonsense, in every form, against a real server: it harms only its sender, and leaves nothing behind."""
 
 import base64
 import os
@@ -6,7 +6,7 @@ import random
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -15,7 +15,7 @@ from tests.web.servers import TestServer, a_server, announcement, events, token
 from tests.web.test_hypercorn import alive, masked, open_raw, upgrade
 
 SEED = int(os.environ.get("COURIER_TEST_SEED", "0")) or random.SystemRandom().getrandbits(32)
-ROUNDS = 150
+ROUNDS = 300
 AT_ONCE = 15
 
 Attack = Callable[[TestServer, random.Random], Awaitable[None]]
@@ -33,10 +33,13 @@ async def until_settled(before: int) -> None:
 
 
 @asynccontextmanager
-async def an_unharmed_server(**settings: object) -> AsyncIterator[TestServer]:
+async def an_unharmed_server() -> AsyncIterator[TestServer]:
     """A server which, after the block, has lost nothing, refuses nobody and has no task more than before."""
-    print(f"COURIER_TEST_SEED={SEED}")
-    async with a_server(**({"max_connections_per_user": 0} | settings)) as server, server.subscribe() as witness:
+    print(f"COURIER_TEST_SEED={SEED}")  # noqa: T201 - to run it again
+    async with (
+        a_server(max_connections_per_user=0) as server,
+        server.subscribe() as witness,
+    ):
         await server.publish("user.u1", announcement("first"))
         before = tasks()
         yield server
@@ -75,10 +78,8 @@ async def leave(stream: trio.SocketStream, dice: random.Random) -> None:
     """Go, in one of the ways that peers go."""
     match dice.choice(["eof", "close", "reset", "wait"]):
         case "eof":
-            try:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await stream.send_eof()
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
             await read_all(stream)
         case "reset":
             await reset(stream)
@@ -107,36 +108,49 @@ async def fuzz(server: TestServer, attack: Attack) -> None:
 # Handshakes
 
 
+PATHS = [b"/ws/user.u1"] * 3 + [
+    b"/ws/user.u2",
+    b"/ws/",
+    b"/ws",
+    b"/",
+    b"/ws/%ff",
+    b"/ws/" + b"x" * 4000,
+    b"*",
+]
+SINCES = [b"", b"aaaaaaaa-1", b"2026-01-01T00:00:00Z", b"%f0%9f", b"&&==%"]
+
+HANDSHAKE = {
+    b"Host": [b"t", b"t", b"", b"\xff", b"t\x00"],
+    b"Connection": [b"Upgrade", b"Upgrade", b"upgrade, keep-alive", b"close", b""],
+    b"Upgrade": [b"websocket", b"WebSocket", b"h2c", b"websocket, h2c", b"\xff"],
+    b"Sec-WebSocket-Version": [b"13", b"13", b"13", b"12", b"", b"13, 8", b"-1"],
+    b"Sec-WebSocket-Key": [base64.b64encode(bytes(size)) for size in (16, 16, 16, 0, 15, 64)] + [b"\xff"],
+}
+"""What a handshake needs: some values that will do, and some that won't."""
+
+MORE = {
+    b"Sec-WebSocket-Protocol": [b"courier.plain", b"", b",,", b"\xff", b"courier.bearer.x", b"a" * 500],
+    b"Sec-WebSocket-Extensions": [b"permessage-deflate", b"permessage-deflate; x=\xff", b";;", b""],
+    b"Authorization": [b"Bearer", b"Bearer junk", b"Bearer \xff", b"Basic x"],
+    b"Origin": [b"null", b"https://x.org", b"\xff"],
+    b"Content-Length": [b"0", b"5", b"-1", b"9" * 30, b"x"],
+    b"Transfer-Encoding": [b"chunked", b"gzip", b"identity"],
+    b"Expect": [b"100-continue", b"x"],
+    b"\x00": [b"\x00"],
+    b"X": [b"\x01\x02", b"x" * 20_000],
+}
+
+
 def a_handshake(dice: random.Random) -> bytes:
     """A WebSocket's handshake, more or less."""
-    key = base64.b64encode(dice.randbytes(dice.choice([16, 16, 16, 0, 15, 64])))
     bearer = dice.choice([token(), token(), "junk", "", "%ff%00", token() + "x", "a" * 3000]).encode()
-    path = dice.choice(
-        [b"/ws/user.u1", b"/ws/user.u1", b"/ws/user.u2", b"/ws/", b"/ws", b"/", b"/ws/%ff", b"/ws/" + b"x" * 4000, b"*"]
-    )
-    lines = [
-        dice.choice([b"GET", b"GET", b"GET", b"POST", b"get", b"\xff"]) + b" " + path + b"?token=" + bearer
-        + b"&since=" + dice.choice([b"", b"aaaaaaaa-1", b"2026-01-01T00:00:00Z", b"%f0%9f", dice.randbytes(3).hex().encode()])
-        + b" HTTP/" + dice.choice([b"1.1", b"1.1", b"1.1", b"1.0", b"2", b"9.9"]),
-        b"Host: " + dice.choice([b"t", b"", b"\xff", b"t\x00"]),
-        b"Connection: " + dice.choice([b"Upgrade", b"upgrade, keep-alive", b"close", b""]),
-        b"Upgrade: " + dice.choice([b"websocket", b"WebSocket", b"h2c", b"websocket, h2c", b"\xff"]),
-        b"Sec-WebSocket-Version: " + dice.choice([b"13", b"13", b"13", b"12", b"", b"13, 8", b"-1"]),
-        b"Sec-WebSocket-Key: " + key,
-    ]  # fmt: skip
-    extra = [
-        b"Sec-WebSocket-Protocol: " + dice.choice([b"courier.plain", b"", b",,", b"\xff", b"courier.bearer.x", b"a" * 500]),
-        b"Sec-WebSocket-Extensions: " + dice.choice([b"permessage-deflate", b"permessage-deflate; x=\xff", b";;", b""]),
-        b"Authorization: " + dice.choice([b"Bearer", b"Bearer " + token().encode(), b"Bearer \xff", b"Basic x"]),
-        b"Origin: " + dice.choice([b"null", b"https://x.org", b"\xff"]),
-        b"Content-Length: " + dice.choice([b"0", b"5", b"-1", b"9" * 30, b"x"]),
-        b"Transfer-Encoding: " + dice.choice([b"chunked", b"gzip", b"identity"]),
-        b"Expect: 100-continue",
-        b"X: " + dice.randbytes(20).replace(b"\r", b"").replace(b"\n", b""),
-        b"\x00: \x00",
-    ]  # fmt: skip
-    lines[1:] = dice.sample(lines[1:], dice.choice([5, 5, 5, 5, 4, 3])) + dice.sample(extra, dice.choice([0, 0, 1, 2, 5]))
-    whole = b"\r\n".join(lines) + b"\r\n\r\n"
+    method = dice.choice([b"GET", b"GET", b"GET", b"POST", b"get", b"\xff"])
+    version = dice.choice([b"1.1", b"1.1", b"1.1", b"1.0", b"2", b"9.9"])
+    target = b"%b?token=%b&since=%b" % (dice.choice(PATHS), bearer, dice.choice(SINCES))
+    names = dice.sample(sorted(HANDSHAKE), dice.choice([5, 5, 5, 5, 4, 3]))
+    names += dice.sample(sorted(MORE), dice.choice([0, 0, 1, 2, 5]))
+    lines = [name + b": " + dice.choice((HANDSHAKE | MORE)[name]) for name in names]
+    whole = b"\r\n".join([b"%b %b HTTP/%b" % (method, target, version), *lines, b"", b""])
     match dice.randrange(8):
         case 0:
             return whole[: dice.randrange(len(whole))]
@@ -162,7 +176,15 @@ async def test_no_handshake_harms_the_server() -> None:
 async def test_no_bytes_harm_the_server() -> None:
     async def attack(server: TestServer, dice: random.Random) -> None:
         stream = await server.connect()
-        begin = dice.choice([b"", b"GET ", b"POST /publish HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01"])
+        begin = dice.choice(
+            [
+                b"",
+                b"GET ",
+                b"POST /publish HTTP/1.1\r\n",
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                b"\x16\x03\x01",
+            ]
+        )
         await send(stream, begin + dice.randbytes(dice.choice([1, 10, 1000, 40_000])), dice)
         await leave(stream, dice)
 
@@ -203,10 +225,40 @@ async def test_no_answer_to_an_odd_path_repeats_the_token(path: str) -> None:
                 assert b"text/html" not in answer
 
 
-@pytest.mark.parametrize(
-    "request_again",
-    [b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n", b"POST /publish HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n"],
-)  # fmt: skip
+@pytest.mark.parametrize("line", [b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Upgrade: h2c"])
+async def test_a_handshake_with_something_odd_is_not_logged_as_a_fault_of_ours(
+    line: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or whoever likes fills the log with tracebacks."""
+    async with an_unharmed_server() as server, await server.connect() as stream:
+        await stream.send_all(upgrade(line + b"\r\n"))
+        with trio.move_on_after(0.3):
+            await stream.receive_some()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+async def test_a_peer_that_speaks_before_its_turn_is_not_logged_as_a_fault_of_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with an_unharmed_server() as server:
+        for size in range(40):
+            async with await server.connect() as stream:
+                await stream.send_all(upgrade())
+                for _ in range(size % 8):
+                    await trio.lowlevel.checkpoint()
+                await stream.send_all(b"/" * (size + 1))
+                await read_all(stream)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+AGAIN = [
+    pytest.param(b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n", id="GET"),
+    pytest.param(b"POST /publish HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n", id="POST"),
+    pytest.param(b"GET /nowhere HTTP/1.1\r\nHost: t\r\nUpgrade: h2c\r\n\r\n", id="an upgrade that is none"),
+]
+
+
+@pytest.mark.parametrize("request_again", AGAIN)
 async def test_a_peer_that_sends_requests_ahead_and_goes_leaves_nothing_behind(request_again: bytes) -> None:
     async with an_unharmed_server() as server:
         for _ in range(20):
@@ -247,7 +299,12 @@ def some_frames(dice: random.Random) -> bytes:
         case 7:
             return masked(9, b"p" * 126)
         case 8:
-            return masked(8, dice.choice([b"", b"\x03", b"\x03\xe8", b"\x03\xe8bye", b"\x00\x00", b"\x03\xed", b"\x03\xe8\xff"]))
+            return masked(
+                8,
+                dice.choice(
+                    [b"", b"\x03", b"\x03\xe8", b"\x03\xe8bye", b"\x00\x00", b"\x03\xed", b"\x03\xe8\xff"]
+                ),
+            )
         case 9:
             return masked(8, b"\x03\xe8") + masked(1, b"after the close") * 3
         case 10:
@@ -296,21 +353,22 @@ async def test_frames_amid_events_harm_nobody_and_others_get_every_event() -> No
 
 
 async def test_a_flood_of_pings_is_answered_and_delays_nobody() -> None:
+    pongs = 0
+
+    async def read(stream: trio.SocketStream) -> None:
+        nonlocal pongs
+        while chunk := await stream.receive_some():
+            pongs += chunk.count(b"\x8a\x01p")
+
+    async def flood(stream: trio.SocketStream) -> None:
+        for _ in range(200):
+            await stream.send_all(masked(9, b"p") * 100)
+
     async with an_unharmed_server() as server:
-        async with await open_raw(server) as stream, trio.open_nursery() as nursery:
-            pongs = 0
-
-            async def read() -> None:
-                nonlocal pongs
-                while chunk := await stream.receive_some():
-                    pongs += chunk.count(b"\x8a\x01p")
-
-            async def flood() -> None:
-                for _ in range(200):
-                    await stream.send_all(masked(9, b"p") * 100)
-
-            nursery.start_soon(read)
-            nursery.start_soon(flood)
+        stream = await open_raw(server)
+        async with stream, trio.open_nursery() as nursery:
+            nursery.start_soon(read, stream)
+            nursery.start_soon(flood, stream)
             with trio.fail_after(10):
                 while pongs < 1000:
                     assert await alive(server)

@@ -1,0 +1,335 @@
+"""A subscriber on its own: a cursor, a wire, and a pump that is a task only while it is behind."""
+
+import json
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from courier.actors import subscriber as subscriber_module
+from courier.actors.errors import WireError
+from courier.actors.frames import Page, text_frame
+from courier.actors.log import Budget, Log
+from courier.actors.subscriber import GOODBYE_SECONDS, Subscriber
+from courier.backplane import Origin
+from courier.metrics import Metrics
+from courier.schemas.closing import CloseReason
+from courier.schemas.position import Position, Since
+from tests.actors.wires import FakeWire
+
+EPOCH = "abcdefgh"
+
+
+@dataclass
+class Stage:
+    """One log, one subscriber, and what a channel does with the two."""
+
+    nursery: trio.Nursery
+    log: Log = field(default_factory=lambda: Log(Origin(Position(EPOCH, 0), 0), Budget(1 << 30)))
+    metrics: Metrics = field(default_factory=Metrics)
+    left: list[Subscriber] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.subscriber = Subscriber(
+            "id",
+            "user.u1",
+            "u1",
+            spawn=self.nursery.start_soon,
+            leave=self.left.append,
+            metrics=self.metrics,
+        )
+
+    def start(self, since: Since | None = None) -> None:
+        self.subscriber.start(self.log, self.log.since(since), since)
+
+    def publish(self, *numbers: int) -> int:
+        """Append, and offer as `Channel.fan_out` does; returns by how much the offer moved the cursor."""
+        for number in numbers:
+            self.log.append(text_frame(b'{"n":%d}' % number), 0)
+        if self.subscriber.ready:
+            return self.subscriber.offer(self.log.page(self.subscriber.cursor))
+        return 0
+
+    def ended(self) -> CloseReason | None:
+        """Why it was ended; None when it was not."""
+        return self.subscriber.reason
+
+    @property
+    def pumps(self) -> int:
+        return len(self.nursery.child_tasks)
+
+
+@asynccontextmanager
+async def a_stage() -> AsyncIterator[Stage]:
+    async with trio.open_nursery() as nursery:
+        yield Stage(nursery)
+        nursery.cancel_scope.cancel()
+
+
+def numbers(wire: FakeWire) -> list[object]:
+    messages = [json.loads(payload) for payload in wire.payloads]
+    return [message.get("n", message.get("reason")) for message in messages]
+
+
+async def test_an_offer_that_is_taken_whole_needs_no_pump(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        wire = FakeWire()
+        stage.subscriber.open(wire)
+        assert stage.subscriber.ready
+        assert stage.publish(1, 2, 3) == 3
+        assert (stage.subscriber.lag, stage.pumps) == (0, 0)
+        assert numbers(wire) == [1, 2, 3]
+
+
+async def test_an_offer_moves_the_cursor_behind_the_frame_that_was_cut(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        wire = FakeWire(room=len(text_frame(b'{"n":1}')) + 1)
+        stage.subscriber.open(wire)
+        assert stage.publish(1, 2, 3) == 2
+        assert (stage.subscriber.ready, stage.subscriber.lag, stage.pumps) == (False, 1, 1)
+        assert stage.publish(4) == 0
+        wire.take(math.inf)
+        await wait_all_tasks_blocked()
+        assert (stage.subscriber.ready, stage.subscriber.lag, stage.pumps) == (True, 0, 0)
+        assert numbers(wire) == [1, 2, 3, 4]
+
+
+async def test_a_wire_that_takes_nothing_at_the_moment_is_tried_again(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        wire = FakeWire()
+        await wire.say(b'{"n":0}')
+        stage.subscriber.open(wire)
+        wire.leave_room(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wire.say, b'{"n":1}')
+            await wait_all_tasks_blocked()
+            assert stage.subscriber.ready
+            assert stage.publish(2) == 0
+            assert stage.pumps == 1
+            wire.take(math.inf)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == [0, 1, 2]
+
+
+async def test_the_pump_takes_a_page_at_a_time_and_reads_what_came_meanwhile(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriber_module, "PAGE_BYTES", 30)
+    async with a_stage() as stage:
+        stage.publish(*range(10))
+        stage.start(Position(EPOCH, 0))
+        wire, pages = FakeWire(), []
+        write_nowait = wire.write_nowait
+
+        def write_and_publish(page: Page) -> int:
+            pages.append(len(page.frames))
+            if len(pages) == 1:
+                stage.publish(10)
+            return write_nowait(page)
+
+        monkeypatch.setattr(wire, "write_nowait", write_and_publish)
+        stage.subscriber.open(wire)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == list(range(11))
+        assert max(pages) == 3
+        assert stage.metrics.events_delivered == 11
+
+
+async def test_a_gap_that_is_still_owed_says_it_all(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.publish(*range(5))
+        stage.log.trim(keep=3)
+        stage.start(Position(EPOCH, 1))
+        stage.publish(5)
+        stage.log.trim(keep=1)
+        wire = FakeWire()
+        stage.subscriber.open(wire)
+        await wait_all_tasks_blocked()
+        gap, event = [json.loads(payload) for payload in wire.payloads]
+        assert (gap["reason"], gap["requested"]) == ("expired", f"{EPOCH}-1")
+        assert gap["resumed_from"] == f"{EPOCH}-5"
+        assert event == {"n": 5}
+        assert stage.metrics.gaps == {"expired": 1}
+
+
+async def test_a_gap_that_the_wire_does_not_take_is_still_owed(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_stage() as stage:
+        stage.start(Position("zzzzzzzz", 1))
+        wire, refusals = FakeWire(), 2
+        write_nowait = wire.write_nowait
+
+        def refuse(page: Page) -> int:
+            nonlocal refusals
+            refusals -= 1
+            return 0 if refusals >= 0 else write_nowait(page)
+
+        monkeypatch.setattr(wire, "write_nowait", refuse)
+        stage.subscriber.open(wire)
+        stage.publish(1)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == ["unknown_position", 1]
+
+
+async def test_it_is_finished_at_once_when_it_has_everything(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        stage.subscriber.open(FakeWire())
+        stage.subscriber.finish(CloseReason.SHUTTING_DOWN, by=20)
+        assert stage.ended() is CloseReason.SHUTTING_DOWN
+        assert stage.subscriber.alive.cancel_called
+        assert stage.subscriber.goodbye.deadline == 20
+        assert not stage.subscriber.ready
+
+
+async def test_it_is_finished_with_the_event_that_it_still_owed(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        wire = FakeWire(room=1)
+        stage.subscriber.open(wire)
+        stage.publish(1)
+        stage.subscriber.finish(CloseReason.SHUTTING_DOWN, by=20)
+        await wait_all_tasks_blocked()
+        assert stage.ended() is None
+        wire.take(math.inf)
+        await wait_all_tasks_blocked()
+        assert stage.ended() is CloseReason.SHUTTING_DOWN
+        assert numbers(wire) == [1]
+
+
+async def test_it_is_not_finished_before_its_wire_is_open(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.subscriber.finish(CloseReason.SHUTTING_DOWN, by=20)
+        stage.start()
+        stage.publish(1)
+        await wait_all_tasks_blocked()
+        assert stage.ended() is None
+        wire = FakeWire()
+        stage.subscriber.open(wire)
+        await wait_all_tasks_blocked()
+        assert stage.ended() is CloseReason.SHUTTING_DOWN
+        assert numbers(wire) == [1]
+
+
+async def test_the_first_reason_stands_and_the_last_word_gets_its_time(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        subscriber = stage.subscriber
+        subscriber.end(CloseReason.TOO_SLOW)
+        assert subscriber.goodbye.deadline == trio.current_time() + GOODBYE_SECONDS
+        subscriber.end(CloseReason.SHUTTING_DOWN, by=20)
+        assert (subscriber.reason, subscriber.goodbye.deadline) == (CloseReason.TOO_SLOW, 20)
+        subscriber.open(FakeWire())
+        assert not subscriber.ready
+        assert stage.pumps == 0
+
+
+async def test_it_leaves_once(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        stage.subscriber.open(FakeWire())
+        stage.subscriber.close(aborted=True)
+        stage.subscriber.close()
+        assert stage.left == [stage.subscriber]
+        assert stage.subscriber.aborted
+        assert stage.subscriber.alive.cancel_called
+        assert not stage.subscriber.ready
+
+
+async def test_a_pump_writes_nothing_after_the_end(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        wire = FakeWire(room=1)
+        stage.subscriber.open(wire)
+        stage.publish(1, 2)
+        await wait_all_tasks_blocked()
+        stage.subscriber.end(CloseReason.TOKEN_EXPIRED)
+        wire.take(math.inf)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == [1]
+        assert (stage.subscriber.lag, stage.pumps) == (1, 0)
+
+
+async def test_an_error_of_the_wire_that_is_neither_ends_it_and_is_no_fault_of_ours(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        wire = FakeWire()
+        stage.subscriber.open(wire)
+        with wire.raising(WireError()):
+            stage.publish(1)
+        assert stage.ended() is CloseReason.CHANNEL_FAILED
+        assert not stage.metrics.errors
+
+
+async def test_what_a_wire_raises_in_the_pump_ends_it_too(autojump_clock: MockClock) -> None:
+    async with a_stage() as stage:
+        stage.publish(1)
+        stage.start(Position(EPOCH, 0))
+        wire = FakeWire()
+        with wire.raising(ZeroDivisionError()):
+            stage.subscriber.open(wire)
+            await wait_all_tasks_blocked()
+        assert stage.ended() is CloseReason.CHANNEL_FAILED
+        assert stage.metrics.errors == {"wire": 1}
+        assert stage.pumps == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("publish"), st.integers(1, 5)),
+            st.tuples(st.just("room"), st.integers(0, 60)),
+            st.tuples(st.just("trim"), st.integers(0, 5)),
+            st.tuples(st.just("tick"), st.integers(0, 4)),
+        ),
+        max_size=40,
+    )
+)
+def test_it_gives_what_a_list_would_or_says_what_is_missing(steps: list[tuple[str, int]]) -> None:
+    async def main() -> None:
+        async with a_stage() as stage:
+            count = 0
+            stage.start()
+            wire = FakeWire(room=20)
+            stage.subscriber.open(wire)
+            for step, amount in [*steps, ("room", 1_000_000), ("settle", 0)]:
+                match step:
+                    case "publish":
+                        stage.publish(*range(count + 1, count + 1 + amount))
+                        count += amount
+                    case "room":
+                        wire.take(amount)
+                    case "trim":
+                        stage.log.trim(keep=amount)
+                    case "settle":
+                        await wait_all_tasks_blocked()
+                    case _:
+                        for _ in range(amount):
+                            await trio.lowlevel.checkpoint()
+            seen = 0
+            for message in map(json.loads, wire.payloads):
+                if "n" in message:
+                    assert message["n"] == seen + 1
+                    seen += 1
+                else:
+                    assert message["requested"] == f"{EPOCH}-{seen}"
+                    resumed = Position.parse(message["resumed_from"])
+                    assert resumed.offset > seen
+                    seen = resumed.offset
+            assert seen == count or stage.subscriber.reason is CloseReason.TOO_SLOW
+            assert stage.pumps == 0
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
