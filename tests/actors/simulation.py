@@ -1,7 +1,7 @@
 """A whole hub in memory, put through a list of steps, with what everyone saw checked against the promise.
 
 Publishers, subscribers and their sockets are tasks that run while the steps go on. `Plan` is one run, as
-data; `replay` does it. After a failure, give the plan that was printed to `@example`, or to `replay` in a test.
+data; `replay` does it. After a failure, give the plan that was printed to `@example` or to `replay`.
 """
 
 import json

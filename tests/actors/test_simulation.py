@@ -95,7 +95,7 @@ plans = st.builds(
 
 A_LEAVE_CRASHES = Plan((Join(0), Settle(), Crash(0, "apply"), Fault(0, "leave"), Settle()))
 RELIEF_CRASHES = Plan(
-    (Crash(0, "trim", passes=2), Publish(0, (4, 4)), Settle(), Publish(1, (4, 4))),
+    (Crash(0, "trim", passes=2), Publish(0, (5,)), Settle(), Publish(1, (5,))),
     Limits(history_bytes=1000),
 )
 GIVEN_UP_BEFORE_WHO_WAITS_FOR_ROOM = Plan(

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import h11
 import jwt
+import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
@@ -21,7 +22,8 @@ PATIENCE_SECONDS = 20.0
 
 def settings_for(**overrides: object) -> Settings:
     """Settings that read nothing of the machine's environment."""
-    return load_settings({}, **({"bind": "127.0.0.1:0", "jwt_secret": SECRET, "rate_limit": 0} | overrides))
+    defaults = {"bind": "127.0.0.1:0", "jwt_secret": SECRET, "rate_limit": 0}
+    return load_settings({}, **(defaults | overrides))
 
 
 def token(user_id: str = "u1", *, secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
@@ -33,8 +35,8 @@ def token(user_id: str = "u1", *, secret: str = SECRET, algorithm: str = "HS256"
 
 def announcement(title: str = "t", **fields: Any) -> dict[str, Any]:
     """A small valid event."""
-    event = {"type": "system.announcement", "source": "tests", "title": title, "message": "m", "severity": "info"}
-    return event | fields
+    event = {"type": "system.announcement", "source": "tests", "message": "m", "severity": "info"}
+    return event | {"title": title} | fields
 
 
 class Response(NamedTuple):
@@ -93,7 +95,8 @@ class TestServer:
     ) -> Response:
         """POST /publish/{channel}; `event` may be bytes."""
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
-        given = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        given = {"Content-Type": "application/json"}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
         if service is not None:
             given["X-Service-Name"] = service
         return await self.request("POST", f"/publish/{channel}", body, given)
@@ -153,7 +156,7 @@ async def read_response(stream: trio.abc.ReceiveStream, connection: h11.Connecti
         event = connection.next_event()
         match event:
             case h11.NEED_DATA:
-                connection.receive_data(await stream.receive_some())
+                connection.receive_data(bytes(await stream.receive_some()))
             case h11.Response():
                 status = event.status_code
                 found = {name.decode().lower(): value.decode() for name, value in event.headers}
@@ -167,12 +170,11 @@ async def read_response(stream: trio.abc.ReceiveStream, connection: h11.Connecti
 
 async def closed(websocket: WebSocketConnection) -> tuple[int, str | None]:
     """Read on until the server closes; the code and the reason."""
-    while True:
-        try:
+    with pytest.raises(ConnectionClosed) as caught:
+        while True:
             await websocket.get_message()
-        except ConnectionClosed as error:
-            assert error.reason is not None
-            return error.reason.code, error.reason.reason
+    assert caught.value.reason is not None
+    return caught.value.reason.code, caught.value.reason.reason
 
 
 async def events(websocket: WebSocketConnection, count: int) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ async def close_of(stream: trio.SocketStream) -> tuple[int, str]:
 
 
 async def alive(server: TestServer) -> bool:
-    return (await server.request("GET", "/health/live")).json == {"status": "alive"}
+    return (await server.request("GET", "/health/live")).status == 200
 
 
 def test_the_hypercorn_that_was_adapted_is_the_one_installed() -> None:
@@ -75,7 +75,11 @@ def http2_with_a_path_that_is_not_ascii() -> bytes:
     return connection.data_to_send()
 
 
-H2C = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: %b\r\n\r\n"
+H2C = (
+    b"GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: %b\r\n\r\n"
+)
+LENGTHS = b"POST /publish HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -89,8 +93,10 @@ H2C = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgr
         pytest.param(upgrade() + masked(1, b"ping"), id="a frame before the WebSocket is accepted"),
         pytest.param(b"GET /\xff HTTP/1.1\r\nHost: t\r\n\r\n", id="a path that is not ASCII"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01", id="TLS where there is none"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", id="two lengths"),
-        pytest.param(b"POST /publish HTTP/1.1\r\nHost: t\r\nContent-Length: -1\r\n\r\n", id="a negative length"),
+        pytest.param(LENGTHS, id="two lengths"),
+        pytest.param(
+            b"POST /publish HTTP/1.1\r\nHost: t\r\nContent-Length: -1\r\n\r\n", id="a negative length"
+        ),
     ],
 )
 async def test_one_malformed_request_ends_only_its_own_connection(data: bytes) -> None:
@@ -118,7 +124,8 @@ async def test_h2c_is_answered_as_http_1() -> None:
 
 async def test_compression_is_declined() -> None:
     async with a_server() as server, await server.connect() as stream:
-        await stream.send_all(upgrade(b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"))
+        offer = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+        await stream.send_all(upgrade(offer))
         head = await stream.receive_some()
         assert head.startswith(b"HTTP/1.1 101")
         assert b"extensions" not in head.lower()
@@ -194,7 +201,7 @@ async def test_what_was_said_before_a_close_is_not_lost_by_what_the_peer_still_s
         for _ in range(40):
             await stream.send_all(bytes(100_000))
         connection = h11.Connection(h11.CLIENT)
-        connection.send(h11.Request(method="POST", target="/", headers=[("Host", "t"), ("Content-Length", "0")]))
+        connection.send(h11.Request(method="POST", target="/", headers=[("Host", "t")]))
         response = await read_response(stream, connection)
         assert response.status == 413
         assert response.headers["connection"] == "close"
@@ -207,10 +214,10 @@ async def test_many_requests_share_a_connection() -> None:
 
 
 async def test_the_close_comes_with_its_reason_after_all_that_was_sent() -> None:
-    async with a_server() as server:
-        async with server.subscribe(bearer=token(exp=int(time.time()) + 1)) as websocket:
-            await server.publish("user.u1", announcement())
-            assert await closed(websocket) == (1008, "Token expired")
+    soon = token(exp=int(time.time()) + 1)
+    async with a_server() as server, server.subscribe(bearer=soon) as websocket:
+        await server.publish("user.u1", announcement())
+        assert await closed(websocket) == (1008, "Token expired")
 
 
 async def test_an_idle_connection_is_closed_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
