@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := $(VENV)/bench
+NODE_HUB := benchmarks/peers/node_hub
 FOR ?= 0
+QUICK ?=
 
 .PHONY: demo test lint format bench lock clean
 
@@ -26,14 +29,35 @@ format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/ready
-	$(BIN)/python -m benchmarks.fanout
+# QUICK=1 asks less, of fewer servers. The peer has an environment of its own, so that nothing of it reaches Courier;
+# nginx with nchan is only unpacked there, so that no service is set up; what cannot be had is left out, and said.
+bench: $(VENV)/ready $(BENCH)/ready
+ifeq ($(QUICK),)
+	@[ -e $(BENCH)/debian/usr ] || ! command -v apt-get >/dev/null || { cd $(BENCH)/debian && \
+		{ apt-get download -qq nginx libnginx-mod-nchan || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		apt-get download -qq nginx libnginx-mod-nchan; }; } 2>/dev/null && \
+		for package in *.deb; do dpkg-deb --extract $$package . && rm $$package; done; } || \
+		echo "Debian's nginx and libnginx-mod-nchan could not be had"
+	@[ -e $(NODE_HUB)/node_modules/ready ] || ! command -v npm >/dev/null || \
+		{ npm ci --prefix $(NODE_HUB) --silent --no-audit --no-fund && touch $(NODE_HUB)/node_modules/ready; } || \
+		echo "The Node hub's packages could not be had"
+endif
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+$(BENCH)/ready: requirements-bench.lock $(VENV)/ready
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	@mkdir -p $(BENCH)/debian
+	@touch $@
 
 # One lock for every supported Python: markers say where the versions differ.
 lock: $(VENV)/ready
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --constraint requirements-dev.lock --group bench pyproject.toml \
+		--output-file requirements-bench.lock
 
 $(VENV)/ready: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -47,4 +71,4 @@ $(VENV)/ready: requirements-dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(NODE_HUB)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

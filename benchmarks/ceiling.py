@@ -1,13 +1,21 @@
-"""Ceiling: fan-out by a server that only sends ready-made bytes.
+"""Ceiling: the same scenarios with a server that only sends ready-made bytes.
 
 With one `send` an event and subscriber it is limited by the kernel, as every server is; with events joined,
-by what the load client can take.
+by what the load client can take. It judges nothing, so single publishes and batches show what the client can
+send.
 """
 
-from benchmarks.errors import sentence
-from benchmarks.fanout import arguments, show
-from benchmarks.servers import JOINING_SENDER, SENDER
+from dataclasses import replace
+
+from benchmarks.batch import BATCH
+from benchmarks.fanout import FANOUT
+from benchmarks.publish import PUBLISH
+from benchmarks.wide import WIDE
+
+SCENARIOS = (FANOUT, WIDE, PUBLISH, BATCH)
 
 if __name__ == "__main__":
-    with sentence():
-        show([SENDER, JOINING_SENDER], arguments(__doc__, publishers=(1, 8, 64)).parse_args())
+    for scenario in SCENARIOS:
+        print(f"# {scenario.name}", flush=True)
+        replace(scenario, servers=("sender", "joining-sender")).main()
+        print()

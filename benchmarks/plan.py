@@ -11,7 +11,8 @@ class Plan:
     """`events` events of `size` bytes, to `channels` in turn; times are nanoseconds of `perf_counter_ns`.
 
     Without a `rate` every event is due as soon as somebody is free to publish it: a closed loop. With one,
-    event n is due n / rate seconds after `start`, whatever became of those before it: an open loop.
+    event n is due n / rate seconds after `start`, whatever became of those before it: an open loop. With a
+    `batch` of more than one, so many events leave in one request.
     """
 
     channels: Sequence[str]
@@ -19,16 +20,22 @@ class Plan:
     size: int
     rate: float | None
     start: int
+    batch: int = 1
     sent: int = 0
 
     @property
     def done(self) -> bool:
         return self.sent == self.events
 
-    @property
-    def channel(self) -> str:
-        """Where the next event goes."""
-        return self.channels[self.sent % len(self.channels)]
+    def take(self) -> list[str]:
+        """Where the events of the next request go; they count as sent."""
+        first, last = self.sent, min(self.sent + self.batch, self.events)
+        self.sent = last
+        return [self.channels[number % len(self.channels)] for number in range(first, last)]
+
+    def stop(self) -> None:
+        """What has been sent is all."""
+        self.events = self.sent
 
     def due(self, now: int) -> int:
         """When the next event is due."""

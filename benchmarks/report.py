@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -22,9 +22,16 @@ def machine() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {model} · {cores} · {system} · {load}"
 
 
-def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """A Markdown table of rows with the same keys: its first column to the left, the others to the right."""
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+def number(value: float) -> str:
+    """`value` with three digits that count, or more when it is a thousand or more."""
+    size = abs(value)
+    return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+
+
+def table(rows: Sequence[dict[str, str]]) -> str:
+    """A Markdown table: its first column to the left, the others to the right; what a row lacks is empty."""
+    names = list(max(rows, key=len))
+    lines = [names, *([row.get(name, "") for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
     return "\n".join(f"| {' | '.join(map(_aligned, line, widths, count()))} |" for line in lines)

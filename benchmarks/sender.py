@@ -11,7 +11,8 @@ from collections import defaultdict
 
 from benchmarks import frames
 
-_EMPTY_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+_PUBLISHED = b'{"status":"published","published":%d,"failed":0,"results":[]}'
 
 
 class Sender:
@@ -64,8 +65,12 @@ class Sender:
             self._subscribers[channel].append(sock)
             sock.sendall(frames.upgraded())
             return
-        sock.sendall(_EMPTY_ANSWER)
-        if kind == b"publish":
+        if channel == b"batch":
+            answer = _PUBLISHED % body.count(b'{"channel":"')
+            sock.sendall(_ANSWER % (len(answer), answer))
+            return
+        sock.sendall(_ANSWER % (0, b""))
+        if kind == b"publish" and self._subscribers[channel]:
             self._offsets[channel] += 1
             frame = b'{"id":"ceiling0-%d","channel":"%b",%b' % (self._offsets[channel], channel, body[1:])
             self._waiting[channel].append(frames.text(frame))

@@ -4,18 +4,20 @@ import http.client
 import os
 import resource
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, sleep
 
 from benchmarks.errors import LoadError
+from benchmarks.peers import nchan
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
@@ -37,31 +39,94 @@ class Server:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     ready: str = "/health/ready"
+    replays: bool = False
+    """Whether `since` brings back what was missed."""
+    batches: bool = False
+    """Whether it has `POST /publish/batch`."""
+    absent: Callable[[], str | None] = lambda: None
+    """Why it cannot be measured here, as a sentence; None when it can."""
 
 
 def _tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
+RATE_LIMIT = "1000000"
+"""Events a minute: so many that nobody is refused, and yet each is counted. Not 0, which is no limiter."""
+
 _COURIER = {
     "COURIER_ENV": "development",
     "JWT_SECRET": "{secret}",
-    "COURIER_RATE_LIMIT": "0",
+    "COURIER_PUBLISH_AUTH": "required",
+    "COURIER_RATE_LIMIT": RATE_LIMIT,
     "COURIER_LOG_LEVEL": "warning",
     "COURIER_MAX_CONNECTIONS_PER_USER": "0",
 }
 
-COURIER = Server("courier serve", (_tool("courier"), "serve", "--bind", "127.0.0.1:{port}"), _COURIER)
-HYPERCORN = Server(
-    "hypercorn -k trio",
-    (_tool("hypercorn"), "-k", "trio", "-b", "127.0.0.1:{port}", "courier.web:app"),
+COURIER = Server(
+    "Courier",
+    (_tool("courier"), "serve", "--bind", "127.0.0.1:{port}"),
     _COURIER,
+    replays=True,
+    batches=True,
 )
-_SENDER = (sys.executable, "-m", "benchmarks.sender", "--port", "{port}")
-SENDER = Server("ready-made bytes", _SENDER, {"PYTHONPATH": str(_ROOT)})
-JOINING_SENDER = Server("ready-made bytes, joined", (*_SENDER, "--join"), {"PYTHONPATH": str(_ROOT)})
+HYPERCORN = replace(
+    COURIER,
+    name="Courier by hypercorn -k trio",
+    command=(_tool("hypercorn"), "-k", "trio", "-b", "127.0.0.1:{port}", "courier.web:app"),
+)
 
-SERVERS = {"courier": COURIER, "hypercorn": HYPERCORN, "sender": SENDER, "joining-sender": JOINING_SENDER}
+_HUB_PYTHON = Path(sys.prefix) / "bench" / "bin" / "python"
+_NODE_HUB = _ROOT / "benchmarks" / "peers" / "node_hub"
+
+
+def _no_fastapi() -> str | None:
+    return None if _HUB_PYTHON.exists() else "its packages are not installed: make bench does it"
+
+
+def _no_node() -> str | None:
+    if shutil.which("node") is None:
+        return "node is not installed"
+    return None if (_NODE_HUB / "node_modules" / "ws").exists() else "its packages are not installed (npm ci)"
+
+
+def _no_nchan() -> str | None:
+    return None if nchan.programs() else "nginx with nchan is not there (Debian: nginx, libnginx-mod-nchan)"
+
+
+FASTAPI = Server(
+    "FastAPI hub",
+    (str(_HUB_PYTHON), "-m", "benchmarks.peers.fastapi_hub", "--port", "{port}"),
+    {"JWT_SECRET": "{secret}", "RATE_LIMIT": RATE_LIMIT, "PYTHONPATH": str(_ROOT)},
+    absent=_no_fastapi,
+)
+NODE = Server(
+    "Node ws hub",
+    ("node", str(_NODE_HUB / "hub.js")),
+    {"JWT_SECRET": "{secret}", "RATE_LIMIT": RATE_LIMIT, "PORT": "{port}", "NODE_ENV": "production"},
+    absent=_no_node,
+)
+NCHAN = Server(
+    "nginx + nchan",
+    (sys.executable, "-m", "benchmarks.peers.nchan", "--port", "{port}"),
+    {"PYTHONPATH": str(_ROOT)},
+    absent=_no_nchan,
+)
+
+_SENDER = (sys.executable, "-m", "benchmarks.sender", "--port", "{port}")
+SENDER = Server("ready-made bytes", _SENDER, {"PYTHONPATH": str(_ROOT)}, batches=True)
+JOINING_SENDER = replace(SENDER, name="ready-made bytes, joined", command=(*_SENDER, "--join"))
+
+SERVERS = {
+    "courier": COURIER,
+    "fastapi": FASTAPI,
+    "node": NODE,
+    "nchan": NCHAN,
+    "hypercorn": HYPERCORN,
+    "sender": SENDER,
+    "joining-sender": JOINING_SENDER,
+}
+"""What a scenario's `--servers` names."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +182,10 @@ def _scheduled(task: Path) -> tuple[int, int]:
 def running(server: Server) -> Iterator[Running]:
     """`server`, ready, on the server's core; SIGTERM at the end, and SIGKILL if it does not go.
 
-    LoadError with what it printed when it ends or is not ready within START_SECONDS.
+    LoadError with what it printed when it ends or is not ready within START_SECONDS, or when it is absent.
     """
+    if (reason := server.absent()) is not None:
+        raise LoadError(f"{server.name}: {reason}")
     port, secret = _free_port(), secrets.token_hex(32)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("COURIER_", "JWT_"))

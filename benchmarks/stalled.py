@@ -1,36 +1,39 @@
 """Stalled: what one subscriber that stops reading costs the 99 others of its channel in latency."""
 
-import argparse
 import socket
 import sys
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from statistics import median, quantiles
 
-from benchmarks.errors import LoadError, sentence
+from benchmarks.errors import LoadError
 from benchmarks.load import Load
-from benchmarks.report import machine, table
-from benchmarks.servers import SERVERS, Running, Server, running, take_client_core
+from benchmarks.scenario import Outcome, Scenario
+from benchmarks.servers import Running, Server, running
 from benchmarks.tape import Faults
 
 FILL_EVENTS, FILL_BYTES = 100, 60_000
 """What is published first: more than the kernel keeps for one connection (`net.ipv4.tcp_wmem`, 4 MiB at most
 by default), so that from then on the server cannot write a byte to the one that does not read."""
 
+FILL_SECONDS = 15.0
+"""A server that has not taken it by then waits for the one that does not read."""
+
 _ESTABLISHED = 1
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What is asked of a server."""
-
-    others: int
-    rate: float
-    seconds: float
-    size: int
+    others: int = 99
+    rate: float = 200
+    bytes: int = 200
+    seconds: float = 4
+    pairs: int = 7
 
 
 @dataclass(frozen=True)
-class Result:
+class Run:
     """Latency of all deliveries to the others, each from the time at which its event was meant to be sent."""
 
     p50_ms: float
@@ -42,20 +45,53 @@ class Result:
     disturbed: float
     """For what share of the time other processes kept the server off its core, or the client, if more."""
     faults: Faults
+    published: int
 
 
-def measure(process: Running, channel: str, shape: Shape, *, stalled: bool) -> Result:
-    """One run on a channel of its own; LoadError if the stalled subscriber was gone before its end."""
+def measure(server: Server, shape: Shape) -> Outcome:
+    """Pairs of runs without and with a stalled subscriber, in turn, every other pair the other way round.
+
+    The ratio is the median of the pairs'. LoadError when the server waits for the stalled one, or drops it.
+    """
+    found: dict[bool, list[Run]] = {False: [], True: []}
+    with running(server) as process:
+        for number in range(shape.pairs):
+            for stalled in (False, True) if number % 2 == 0 else (True, False):
+                channel = f"backtest.pair-{number}-{stalled}"
+                found[stalled].append(_run(process, channel, shape, stalled=stalled))
+            without, beside = found[False][-1].p99_ms, found[True][-1].p99_ms
+            told = f"  pair {number + 1}/{shape.pairs} {server.name}: {without:.2f} ms, {beside:.2f} ms"
+            print(told, file=sys.stderr, flush=True)
+    runs = [*found[False], *found[True]]
+    figures = {
+        "p99 ratio": median(
+            beside.p99_ms / without.p99_ms for without, beside in zip(found[False], found[True], strict=True)
+        )
+    }
+    for which, some in (("without", found[False]), ("beside", found[True])):
+        figures[f"p99 ms {which}"] = median(run.p99_ms for run in some)
+        figures[f"p50 ms {which}"] = median(run.p50_ms for run in some)
+        figures[f"most ms {which}"] = median(run.most_ms for run in some)
+        figures[f"sent late p99 ms {which}"] = median(run.delay_ms for run in some)
+    figures["disturbed %"] = 100 * median(run.disturbed for run in runs)
+    return Outcome(figures, reduce(add, (run.faults for run in runs)), sum(run.published for run in runs))
+
+
+def _run(process: Running, channel: str, shape: Shape, *, stalled: bool) -> Run:
+    """One run on a channel of its own."""
     with Load(process.port, process.secret) as load:
         load.subscribe(channel, shape.others)
         load.hire(8)
         silent = load.stall(channel, receive_bytes=1) if stalled else None
-        load.drive([channel], FILL_EVENTS, FILL_BYTES)
-        load.drive([channel], round(shape.rate), shape.size, rate=shape.rate)
+        try:
+            load.drive([channel], FILL_EVENTS, FILL_BYTES, seconds=FILL_SECONDS)
+        except LoadError as error:
+            raise LoadError(f"publishing waits for the subscriber that does not read: {error}") from None
+        load.drive([channel], round(shape.rate), shape.bytes, rate=shape.rate)
         warm_up = {publisher: len(publisher.delays) for publisher in load.publishers}
         load.record()
         before = process.usage()
-        phase = load.drive([channel], round(shape.rate * shape.seconds), shape.size, rate=shape.rate)
+        phase = load.drive([channel], round(shape.rate * shape.seconds), shape.bytes, rate=shape.rate)
         waited = process.usage().waited_seconds - before.waited_seconds
         disturbed = max(waited, phase.client_waited) / phase.seconds
         if silent is not None and not _connected(silent):
@@ -63,39 +99,15 @@ def measure(process: Running, channel: str, shape: Shape, *, stalled: bool) -> R
         delays = [delay for publisher, sent in warm_up.items() for delay in publisher.delays[sent:]]
         latencies = load.latencies()
         p50, p99 = (_percentile(latencies, percent) for percent in (50, 99))
-        return Result(p50, p99, max(latencies) / 1e6, _percentile(delays, 99), disturbed, load.faults)
-
-
-def pairs(server: Server, shape: Shape, count: int) -> tuple[list[Result], list[Result]]:
-    """`count` runs without and with a stalled subscriber, in turn, every other pair the other way round."""
-    found: dict[bool, list[Result]] = {False: [], True: []}
-    with running(server) as process:
-        for number in range(count):
-            for stalled in (False, True) if number % 2 == 0 else (True, False):
-                result = measure(process, f"backtest.pair-{number}-{stalled}", shape, stalled=stalled)
-                found[stalled].append(result)
-            without, beside = found[False][-1].p99_ms, found[True][-1].p99_ms
-            print(f"  {number + 1}/{count} {server.name}: {without:.2f} ms, {beside:.2f} ms", file=sys.stderr)
-    return found[False], found[True]
-
-
-def rows(server: Server, without: list[Result], beside: list[Result]) -> list[dict[str, str]]:
-    """Medians, a row for each kind of run; the ratio is the median of the pairs'."""
-    ratio = median(b.p99_ms / a.p99_ms for a, b in zip(without, beside, strict=True))
-    return [
-        {
-            "server": server.name,
-            "stalled": stalled,
-            "p50 ms": f"{median(one.p50_ms for one in results):.2f}",
-            "p99 ms": f"{median(one.p99_ms for one in results):.2f}",
-            "most ms": f"{median(one.most_ms for one in results):.2f}",
-            "sent late p99 ms": f"{median(one.delay_ms for one in results):.2f}",
-            "disturbed": f"{median(one.disturbed for one in results):.0%}",
-            "p99 ratio": ratio_of_row,
-            "faults": str(sum((one.faults for one in results), Faults())),
-        }
-        for stalled, results, ratio_of_row in (("none", without, ""), ("one", beside, f"{ratio:.2f}"))
-    ]
+        return Run(
+            p50,
+            p99,
+            max(latencies) / 1e6,
+            _percentile(delays, 99),
+            disturbed,
+            load.faults,
+            load.published,
+        )
 
 
 def _percentile(nanoseconds: list[int], percent: int) -> float:
@@ -106,32 +118,17 @@ def _connected(sock: socket.socket) -> bool:
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--others", type=int, default=99, help="subscribers that read (%(default)s)")
-    parser.add_argument("--rate", type=float, default=200, help="events a second, open loop (%(default)s)")
-    parser.add_argument("--seconds", type=float, help="measured in a run (default: 6; quick: 2)")
-    parser.add_argument("--bytes", type=int, default=200, help="size of an event as published (%(default)s)")
-    parser.add_argument("--pairs", type=int, help="(default: 7; quick: 2)")
-    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=["courier"], metavar="SERVER")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
-    options = parser.parse_args()
-    seconds = options.seconds or (2 if options.quick else 6)
-    shape = Shape(options.others, options.rate, seconds, options.bytes)
-    take_client_core()
-    print(machine())
-    print(f"\n{shape.others} subscribers, {shape.rate:g} events/s of {shape.size} bytes for {seconds:g} s\n")
-    lines = []
-    for name in options.servers:
-        lines += rows(
-            SERVERS[name], *pairs(SERVERS[name], shape, options.pairs or (2 if options.quick else 7))
-        )
-    print(table(lines))
-    print(
-        "\nOpen loop: latency runs from when an event was meant to be sent. The stalled one stayed connected."
-    )
-
+STALLED = Scenario(
+    "stalled",
+    "one that stops reading beside {others} subscribers; {rate:g} events/s of {bytes} bytes for {seconds:g}"
+    " s, open loop, in {pairs} pairs of runs without it and with it",
+    Shape(),
+    {"seconds": 2, "pairs": 2},
+    measure,
+    servers=("courier",),
+    repeat=1,
+    less_is_better=True,
+)
 
 if __name__ == "__main__":
-    with sentence():
-        main()
+    STALLED.main()

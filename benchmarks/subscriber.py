@@ -36,11 +36,11 @@ class Subscriber:
         "tape",
     )
 
-    def __init__(self, sock: socket.socket, tape: Tape) -> None:
+    def __init__(self, sock: socket.socket, tape: Tape, first: int | None = None) -> None:
         self.tape = tape
-        self.first = len(tape.ends)
+        self.first = len(tape.ends) if first is None else first
         """The ordinal of the first event that this subscriber must get."""
-        self.position = len(tape.data)
+        self.position = tape.ends[self.first - 1] if self.first else 0
         """How much of the tape has come."""
         self.is_open = True
         self.late = self.repeated = self.gaps = 0
@@ -97,6 +97,10 @@ class Subscriber:
             self._sock.close()
         if self._arrivals is not None:
             self._arrivals.append((perf_counter_ns(), self.position))
+
+    def close(self) -> None:
+        """Leave, as one whose connection breaks."""
+        self._sock.close()
 
     def take(self, data: bytes) -> None:
         """Judge `data`, the next bytes of this WebSocket, frame by frame."""

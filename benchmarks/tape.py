@@ -5,6 +5,9 @@ from typing import NamedTuple, Self
 
 from benchmarks.errors import LoadError
 
+SERVICE = "benchmark"
+"""Who publishes, by its header, its token and its events."""
+
 
 class Mark(NamedTuple):
     """An event's name, whatever the server adds: who published it, and how many on its channel before."""
@@ -86,6 +89,15 @@ class Tape:
         self.marks.append(mark)
         return ordinal
 
+    @property
+    def position(self) -> str | None:
+        """The `id` of the last event, when it has one."""
+        return None if self._id is None else f"{self._id[0].decode()}-{self._id[1]}"
+
+    def after(self, since: str) -> int:
+        """The ordinal of the event after the position `since`: that of the last event here, or none."""
+        return len(self.ends) if since == self.position else 0
+
     def _judge(self, frame: bytes, mark: Mark) -> None:
         follows = self._numbers.get(mark.publisher, -1) + 1
         self.faults.unordered += mark.number != follows
@@ -102,8 +114,9 @@ class Tape:
 def event(mark: Mark, size: int) -> bytes:
     """An event of `size` bytes of JSON (about 150 at least) that bears `mark`."""
     text = (
-        b'{"type":"prophet.message_chunk","source":"benchmark","timestamp":"2026-01-01T00:00:00Z",'
-        b'"trace_id":"%b","conversation_id":"c","chunk":"%%b","is_final":false}' % bytes(mark)
+        b'{"type":"prophet.message_chunk","source":"%b","timestamp":"2026-01-01T00:00:00Z",'
+        b'"trace_id":"%b","conversation_id":"c","chunk":"%%b","is_final":false}'
+        % (SERVICE.encode(), bytes(mark))
     )
     return text % (b"x" * (size - len(text) + len(b"%b")))
 

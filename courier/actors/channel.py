@@ -38,7 +38,8 @@ class Channel:
         "_limits",
         "_metrics",
         "_over_budget",
-        "_trim",
+        "_shown",
+        "asked_trim",
         "failed",
         "inbox",
         "log",
@@ -67,7 +68,9 @@ class Channel:
         self._clock = clock
         self._metrics = metrics
         self._over_budget = over_budget
-        self._trim: Trim | None = None
+        self.asked_trim: Trim | None = None
+        """A trim that waits for the end of its turn."""
+        self._shown = -1
 
     def successor(self) -> "Channel":
         """A fresh actor for the same channel, with its log, its subscribers and its inbox."""
@@ -81,7 +84,7 @@ class Channel:
             over_budget=self._over_budget,
         )
         heir.subscribers = {subscriber: None for subscriber in self.subscribers if not subscriber.left}
-        heir._trim = self._trim
+        heir.asked_trim = self.asked_trim
         return heir
 
     @property
@@ -103,7 +106,7 @@ class Channel:
                 self.failed = message
                 self.apply(message)
                 self.failed = None
-                done = self.log.bytes >= full or self._trim is not None
+                done = self.log.bytes >= full or self.asked_trim is not None
                 message = None if done else self.inbox.take_nowait()
 
     def apply(self, message: Message) -> None:
@@ -120,7 +123,7 @@ class Channel:
             case Leave(subscriber):
                 self.subscribers.pop(subscriber, None)
             case Trim():
-                self._trim = message
+                self.asked_trim = message
             case _:
                 assert_never(message)
 
@@ -141,6 +144,8 @@ class Channel:
         It may be cancelled, or raise, between any two of them: the cursors say who has what.
         """
         head = self.log.head
+        if head == self._shown:
+            return  # a turn of joins and leaves
         pages: dict[int, Page] = {}
         offers = delivered = 0
         try:
@@ -154,12 +159,13 @@ class Channel:
                 offers += 1
                 if offers % OFFERS_A_TURN == 0:
                     await trio.lowlevel.checkpoint()
+            self._shown = head
         finally:
             self._metrics.delivered(delivered)
 
     def trim(self) -> None:
         """Drop what the log need not keep any more: whoever is up to date has seen it."""
-        asked, self._trim = self._trim, None
+        asked, self.asked_trim = self.asked_trim, None
         if asked is not None:
             self.failed = asked
             self.log.trim(

@@ -54,12 +54,11 @@ class DrainReport(NamedTuple):
 class Slot:
     """Room for one message in a channel's inbox: what `Hub.reserve` gives and `deliver` uses up."""
 
-    __slots__ = ("_events", "_hub", "_inbox")
+    __slots__ = ("_hub", "_inbox")
 
-    def __init__(self, hub: "Hub", inbox: Inbox, events: int) -> None:
+    def __init__(self, hub: "Hub", inbox: Inbox) -> None:
         self._hub = hub
         self._inbox = inbox
-        self._events = events
 
     async def deliver(self, events: Sequence[bytes]) -> list[Appended]:
         """Have the events, as many as there is room for, appended to the channel's log; all or none.
@@ -79,7 +78,8 @@ class Hub:
     """What the web publishes to and joins. Made by `open_hub`."""
 
     def __init__(self, supervisor: Supervisor, limits: Limits, metrics: Metrics) -> None:
-        self.draining = False
+        self.closing = trio.Event()
+        """Set when a drain begins."""
         self.supervisor = supervisor
         self._limits = limits
         self._metrics = metrics
@@ -87,6 +87,11 @@ class Hub:
         self._per_owner: Counter[str] = Counter()
         self._publishing = 0
         self._changed = trio.Event()
+
+    @property
+    def draining(self) -> bool:
+        """Neither events nor subscribers are taken any more."""
+        return self.closing.is_set()
 
     @property
     def connections(self) -> int:
@@ -98,24 +103,33 @@ class Hub:
         """There is no room for one more subscriber."""
         return len(self._subscribers) >= self._limits.connections
 
-    async def reserve(self, channel: ChannelName, events: int = 1) -> Slot:
-        """Wait for room in the channel's inbox. Whoever gets a slot must use it at once.
+    def reserve_nowait(self, channel: ChannelName, events: int = 1) -> Slot:
+        """Take room in the channel's inbox. Whoever gets a slot must use it at once.
 
-        Raises `Draining`, `TooManyChannels`, or `ChannelFailed` when the channel is given up meanwhile.
+        Raises `trio.WouldBlock` when there is none, `Draining` or `TooManyChannels`.
+        """
+        if self.draining:
+            raise Draining
+        inbox = self.supervisor.inbox(channel)
+        inbox.reserve_nowait(events)
+        self._publishing += 1
+        return Slot(self, inbox)
+
+    async def reserve(self, channel: ChannelName, events: int = 1) -> Slot:
+        """Wait for room in the channel's inbox, and take it.
+
+        Raises as `reserve_nowait` does, and `ChannelFailed` when the channel is given up meanwhile.
         """
         if self.draining:
             raise Draining
         inbox = self.supervisor.inbox(channel)
         self._publishing += 1
         try:
-            try:
-                inbox.reserve_nowait(events)
-            except trio.WouldBlock:
-                await inbox.reserve(events)
+            await inbox.reserve(events)
         except BaseException:
             self._published()
             raise
-        return Slot(self, inbox, events)
+        return Slot(self, inbox)
 
     async def join(self, channel: ChannelName, owner: str, since: Since | None = None) -> Subscriber:
         """Subscribe: from the return on, and whenever its wire is opened, it misses nothing.
@@ -153,7 +167,7 @@ class Hub:
         At `by` (`trio.current_time`) those who still lag are told to come back, and those who take no byte
         are left to be aborted. Returns when all have left, or a little after `by`.
         """
-        self.draining = True
+        self.closing.set()
         with trio.move_on_at(by):
             await self._until(lambda: self._publishing == 0)
         leaving = list(self._subscribers.values())

@@ -1,6 +1,7 @@
 """Inbox: the one way to a channel. Bounded for events; whoever leaves always gets in."""
 
 import math
+from contextlib import suppress
 
 import trio
 
@@ -45,6 +46,9 @@ class Inbox:
 
     async def reserve(self, events: int) -> None:
         """Wait, first come first served, until there is room, and take it."""
+        with suppress(trio.WouldBlock):
+            self.reserve_nowait(events)
+            return
         async with self._queue:
             while self._room < min(events, self._size) and not self.closed:
                 self._freed = trio.Event()

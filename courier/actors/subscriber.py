@@ -131,7 +131,7 @@ class Subscriber:
             self.fail(error)
             return 0
         self.cursor += moved
-        if wire.holding or moved != len(page.frames) or self._finishing is not None:
+        if wire.holding or moved != len(page.frames):
             self._wake()
         return moved
 
@@ -248,6 +248,8 @@ class Subscriber:
         return text_frame(gap.to_json())
 
     def _evict(self, why: str) -> None:
+        if self._ended:
+            return
         self._metrics.evicted(why)
         logger.info("Subscriber evicted", channel=self.channel, connection_id=self.id, why=why, lag=self.lag)
         self.end(CloseReason.TOO_SLOW)

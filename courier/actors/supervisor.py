@@ -138,6 +138,7 @@ class Supervisor:
         """End a channel that cannot be kept running: everyone who waits on it is told."""
         logger.error("Channel given up", channel=channel.name.name, crashes=CRASHES_ALLOWED + 1)
         self.retire(channel)
+        _fail(channel.asked_trim)
         _fail_all(channel.inbox)
         for subscriber in channel.subscribers:
             subscriber.end(CloseReason.CHANNEL_FAILED)

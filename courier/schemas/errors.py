@@ -40,6 +40,10 @@ class SchemaError(ValueError):
         self.errors = errors
 
 
+class TooManyEvents(ValueError):
+    """A batch of more events than one may hold."""
+
+
 class RegistryError(ValueError):
     """Models that cannot be published together; its message names the module at fault."""
 
@@ -52,6 +56,14 @@ def json_error(error: ValidationError, body: bytes) -> JsonError | None:
     if not first["loc"] and first["type"] in ("dict_type", "model_type"):
         return JsonError(f"Expected a JSON object, got {_WHAT_CAME[type(first['input'])]}")
     return None
+
+
+def batch_error(error: ValidationError) -> ValueError:
+    """What is wrong with an object that is no `{"events": […]}`."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "too_long":
+        return TooManyEvents(f"Batch has more than {first['ctx']['max_length']} events")
+    return JsonError('Expected {"events": [{"channel", "data"}, …]} and no other field')
 
 
 def _why_no_json(body: bytes, found: str) -> str:

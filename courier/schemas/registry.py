@@ -9,15 +9,18 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import (
     AfterValidator,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     create_model,
 )
 from pydantic_core import CoreSchema, core_schema
 
 from courier.schemas.channels import UNKNOWN_CHANNEL, ChannelName, UnknownChannelError
-from courier.schemas.errors import RegistryError, json_error, schema_error
+from courier.schemas.errors import RegistryError, SchemaError, batch_error, json_error, schema_error
 from courier.schemas.events import backtest, forge, prophet, system, trading
 from courier.schemas.events.base import Event
 
@@ -25,6 +28,12 @@ RESERVED_FIELDS = frozenset({"id", "channel"})
 """What a delivered frame adds to an event's own fields."""
 RESERVED_PREFIX = "courier."
 """How the types of Courier's own messages begin."""
+
+BATCH_EVENTS = 1000
+"""How many events one batch may hold."""
+
+BatchItem = tuple[ChannelName, Event] | UnknownChannelError | SchemaError
+"""One event of a batch, and where it goes; or why it goes nowhere."""
 
 _LONGEST_TYPE = 128
 _TYPES_LISTED = 50
@@ -47,6 +56,12 @@ class Registry:
             __config__=ConfigDict(extra="forbid", strict=True),
             channel=Annotated[str, AfterValidator(ChannelName.parse)],
             data=event,
+        )
+        item = Annotated[self._request, WrapValidator(self._judge)]  # type: ignore[name-defined]
+        self._batch = create_model(
+            "Batch",
+            __config__=ConfigDict(extra="forbid"),
+            events=Annotated[list[item], Field(max_length=BATCH_EVENTS)],
         )
 
     def parse(self, body: bytes) -> Event:
@@ -75,6 +90,27 @@ class Registry:
         else:
             return request.channel, request.data
         raise refusal
+
+    def parse_batch(self, body: bytes) -> list[BatchItem]:
+        """What `{"events": […]}` holds, in order, in one parse: what `parse_request` would return or raise.
+
+        JsonError when `body` is no such object, TooManyEvents when it has more than `BATCH_EVENTS`.
+        """
+        try:
+            batch: Any = self._batch.model_validate_json(body)
+        except ValidationError as error:
+            refusal = json_error(error, body) or batch_error(error)
+        else:
+            return batch.events  # type: ignore[no-any-return]
+        raise refusal
+
+    def _judge(self, value: Any, validate: ValidatorFunctionWrapHandler) -> BatchItem:
+        """One of a batch: its error is its own, and not the batch's."""
+        try:
+            request = validate(value)
+        except ValidationError as error:
+            return _channel_error(error) or schema_error(error, ("data",), self._listed)
+        return request.channel, request.data
 
     def encode(self, event: Event) -> bytes:
         """The JSON object that subscribers get, but for the `id` and `channel` that delivery adds."""

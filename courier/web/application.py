@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import sniffio
@@ -16,11 +17,14 @@ from courier.schemas.registry import registry_for
 from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.auth import Verifier
 from courier.web.factory import create_app
-from courier.web.hypercorn import CONNECTION_LIMIT, SEND_LIMIT
+from courier.web.hypercorn import CONNECTION_LIMIT, LANE, SEND_LIMIT
 from courier.web.join import join
+from courier.web.lane import Lane
 from courier.web.ownership import open_ownership
+from courier.web.publish import publish
 from courier.web.rate_limit import RateLimiter
 from courier.web.site import Site
+from courier.web.stream import is_stream, serve_stream
 from courier.web.websocket import WebSocket
 
 SUBSCRIBE = "/ws/"
@@ -50,6 +54,8 @@ class Application:
             raise RuntimeError(WRONG_SERVER)
         elif scope["type"] == "websocket" and scope["path"].startswith(SUBSCRIBE):
             await join(self._site, WebSocket(scope, receive, send), scope["path"].removeprefix(SUBSCRIBE))
+        elif is_stream(scope):
+            await serve_stream(self._site, scope, receive, send)
         else:
             await self._quart(scope, receive, send)
 
@@ -69,6 +75,7 @@ class Application:
                 f" start it with one worker, not {config.workers}"
             )
         setattr(config, SEND_LIMIT, settings.stall_seconds)
+        setattr(config, LANE, self._lane)
         setattr(config, CONNECTION_LIMIT, settings.max_connections + HTTP_CONNECTIONS)
         logs.configure_logging(settings.log_level, settings.log_format)
 
@@ -85,6 +92,13 @@ class Application:
         """After serving: make the process's exit code tell of a node that failed."""
         if self._failed.is_set():
             raise SystemExit("Courier stopped: the node failed, see the log")
+
+    def _lane(self) -> Lane | None:
+        """The quick way in, once there is a node to lead to."""
+        site = self._site
+        if site is None:
+            return None
+        return Lane(partial(publish, site), site.settings.max_event_bytes, lambda: site.node.hub.draining)
 
     def _load(self) -> Settings:
         if self._settings is None:

@@ -25,6 +25,10 @@ JWKS_BYTES = 256 * 1024
 REFETCH_SECONDS = 30.0
 RENEW_SECONDS = 600.0
 
+KNOWN_SECONDS = 60.0
+KNOWN_TOKENS = 1024
+_UNKNOWN = (None, 0.0)
+
 logger = get_logger(__name__)
 
 Claims = TypeVar("Claims", SubscriberClaims, ServiceClaims)
@@ -76,6 +80,7 @@ class Verifier:
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         self._now = now
+        self._known: dict[str, tuple[ServiceClaims | None, float]] = {}
         self._signatures = jwt.PyJWS()
 
     async def subscriber(self, token: str | None) -> SubscriberClaims:
@@ -83,8 +88,19 @@ class Verifier:
         return self._claims(SubscriberClaims, await self._payload(token))
 
     async def service(self, token: str | None) -> ServiceClaims:
-        """Which service publishes; raises as `subscriber` does."""
-        return self._claims(ServiceClaims, await self._payload(token))
+        """Which service publishes; raises as `subscriber` does.
+
+        A token that was good is taken as good for a minute, or until it ends: a service shows the same one
+        with every event, and a signature costs more than the event.
+        """
+        now = self._now()
+        claims, until = self._known.get(token or "", _UNKNOWN)
+        if claims is None or until <= now:
+            claims = self._claims(ServiceClaims, await self._payload(token))
+            if len(self._known) >= KNOWN_TOKENS:
+                del self._known[next(iter(self._known))]
+            self._known[token or ""] = claims, min(claims.exp, now + KNOWN_SECONDS)
+        return claims
 
     async def _payload(self, token: str | None) -> bytes:
         """What the token says, once its signature is known to be good (RFC 7515 section 5.2)."""

@@ -11,15 +11,14 @@ BODY_SECONDS = 30.0
 """How long a body may take to come."""
 
 
-async def read_body(site: Site, request: Request) -> bytes:
-    """The request's body, of at most `max_event_bytes`.
+async def read_body(site: Site, request: Request, limit: int) -> bytes:
+    """The request's body, of at most `limit` bytes.
 
     Raises `Draining`, or an `HttpError` 413 as soon as Content-Length says so or that much has come, or
     408 when it takes too long. The rest is then for the server to drop.
     """
     if site.node.hub.draining:
         raise Draining
-    limit = site.settings.max_event_bytes
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     body = bytearray()

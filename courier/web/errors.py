@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from courier.actors.errors import ChannelFailed, Draining, Refused, TooManyChannels
 from courier.schemas.channels import UnknownChannelError
 from courier.schemas.closing import CloseReason
-from courier.schemas.errors import JsonError, SchemaError
+from courier.schemas.errors import JsonError, SchemaError, TooManyEvents
 from courier.web.access import AccessRefused
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing
 from courier.web.ownership import OwnershipUnknown
@@ -65,6 +65,8 @@ def http_answer(error: Exception) -> ErrorAnswer:
                 "Service token expired" if expired else "Invalid service token",
                 headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
             )
+        case TooManyEvents():
+            return ErrorAnswer(413, str(error))
         case JsonError() | UnknownChannelError():
             return ErrorAnswer(400, str(error))
         case SchemaError():

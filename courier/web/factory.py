@@ -5,10 +5,14 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from courier.web import health
+from courier.web.batch import publish_batch
 from courier.web.body import read_body
 from courier.web.errors import HttpError
 from courier.web.publish import Answer, Caller, publish, refusal
 from courier.web.site import Site
+
+BATCH_BYTES = 1024 * 1024
+"""How large the body of a batch may be."""
 
 
 def create_app(site: Site) -> QuartTrio:
@@ -21,15 +25,19 @@ def create_app(site: Site) -> QuartTrio:
     @app.post("/publish/", defaults={"channel": ""})
     @app.post("/publish/<path:channel>")
     async def publish_event(channel: str | None) -> Response:
-        headers = request.headers
         try:
-            body = await read_body(site, request)
+            body = await read_body(site, request, site.settings.max_event_bytes)
         except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
             return _response(refusal(site, error, {"Connection": "close"}))
-        caller = Caller(
-            headers.get("X-Service-Name"), headers.get("Authorization"), headers.get("Content-Type")
-        )
-        return _response(await publish(site, caller, channel, body))
+        return _response(await publish(site, _caller(), channel, body))
+
+    @app.post("/publish/batch")
+    async def publish_events() -> Response:
+        try:
+            body = await read_body(site, request, BATCH_BYTES)
+        except Exception as error:  # noqa: BLE001 - as above
+            return _response(refusal(site, error, {"Connection": "close"}))
+        return _response(await publish_batch(site, _caller(), body))
 
     @app.get("/health")
     async def show_health() -> Response:
@@ -52,6 +60,11 @@ def create_app(site: Site) -> QuartTrio:
         return _response(refusal(site, answer, headers))
 
     return app
+
+
+def _caller() -> Caller:
+    headers = request.headers
+    return Caller(headers.get("X-Service-Name"), headers.get("Authorization"), headers.get("Content-Type"))
 
 
 def _response(answer: Answer) -> Response:

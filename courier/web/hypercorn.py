@@ -38,6 +38,7 @@ from wsproto.events import Event as WebSocketEvent
 
 from courier.logs import get_logger
 from courier.schemas.closing import CloseReason
+from courier.web.lane import Lane, next_request, response
 from courier.web.shutdown import until_asked
 
 SEND_SECONDS = 30.0
@@ -54,6 +55,12 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 8 * 1024 * 1024
 """After the last byte of ours, how long and how much is read and dropped. A socket that is closed with
 bytes unread sends a reset, and a reset takes away from the peer what it has not read yet."""
+
+LANE = "courier_lane"
+"""Another such attribute: what makes the `Lane` of a connection."""
+
+SPLIT_SECONDS = 0.05
+"""How long the lane waits for the rest of a request before it leaves the request to Hypercorn."""
 
 MAX_MESSAGE_BYTES = 64 * 1024
 
@@ -188,6 +195,14 @@ class Connection(TCPServer):
         self._handling = trio.CancelScope()
         self._ended = False
         self._read_all = False
+        make_lane = getattr(config, LANE, None)
+        # With an access log all requests take the long way, which writes it.
+        self._lane: Lane | None = None
+        if make_lane is not None and config.accesslog is None and not self._is_tls:
+            self._lane = make_lane()
+        self._answered = trio.Event()
+        self._answered.set()
+        self._used_at = trio.current_time()
 
     async def run(self) -> None:
         """Serve the connection. Hypercorn lets through all but OSError, and that ends the whole server."""
@@ -248,8 +263,10 @@ class Connection(TCPServer):
         elif isinstance(event, Closed):
             self._ended = True
             await self._send_eof()
-            await self.protocol.handle(Closed())
-            self._handling.cancel()
+            try:
+                await self.protocol.handle(Closed())
+            finally:
+                self._handling.cancel()
         elif not self._read_all:
             # Quart ends a request by cancelling its own tasks, and it is from one of them that Hypercorn
             # starts the idle timer: unshielded, a connection once used is never closed for being idle.
@@ -273,8 +290,10 @@ class Connection(TCPServer):
                     break
             else:
                 return
-        await self.protocol.handle(Closed())
-        self._reading.cancel()  # it may wait for an answer to be finished that never will be
+        try:
+            await self.protocol.handle(Closed())
+        finally:
+            self._reading.cancel()  # it may wait for an answer to be finished that never will be
 
     async def _send_eof(self) -> None:
         """Say that nothing more comes, and give the peer time to read what came."""
@@ -307,9 +326,79 @@ class Connection(TCPServer):
         await self.protocol.handle(Closed())
 
     async def _handle(self, data: bytes) -> None:
+        data = await self._publish(data)
+        if not data:
+            return
         # A broken resource here is the queue of an application that has ended, see `_run_app`.
         with trio.CancelScope() as self._handling, suppress(trio.BrokenResourceError):
             await self.protocol.handle(RawData(data))
+
+    async def _publish(self, data: bytes) -> bytes:
+        """Answer the plain publish requests that `data` begins with; returns what is left for Hypercorn.
+
+        Only between requests: not while Hypercorn holds a part of one, or answers one.
+        """
+        if self._lane is None or not data.startswith(b"POST /publish") or not self._is_idle:
+            return data
+        self._answered = trio.Event()
+        try:
+            return await self._take_lane(self._lane, data)
+        finally:
+            self._answered.set()
+            self._used_at = trio.current_time()
+
+    async def _take_lane(self, lane: Lane, data: bytes) -> bytes:
+        done = 0
+        answers: list[bytes] = []
+        while not lane.closed():
+            request = next_request(data, done, lane.limit_bytes)
+            if request is None:
+                break
+            if request.whole:
+                answer = await lane.publish(request.head.caller, request.head.channel, request.body)
+                answers.append(response(answer, self._date_header()))
+                done = request.end
+                continue
+            # Many clients send head and body apart: the rest is most likely on its way.
+            await self._send(b"".join(answers))
+            answers.clear()
+            data, done = data[done:], 0
+            more = await self._receive_soon()
+            if not more:
+                break
+            data += more
+        await self._send(b"".join(answers))
+        return data[done:]
+
+    async def _receive_soon(self) -> bytes:
+        """What comes within a moment; nothing when nothing does, or nothing ever will."""
+        with trio.move_on_after(SPLIT_SECONDS), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            return bytes(await self.stream.receive_some(MAX_RECV))
+        return b""
+
+    def _date_header(self) -> bytes:
+        return b"".join(b"%b: %b\r\n" % header for header in self.config.response_headers("h11"))
+
+    @property
+    def _is_idle(self) -> bool:
+        """Hypercorn has answered all that it was given, and has nothing more."""
+        protocol = cast(H11Protocol, self.protocol.protocol)
+        connection = protocol.connection
+        return (
+            protocol.stream is None and connection.their_state is h11.IDLE and not connection.trailing_data[0]
+        )
+
+    async def _idle_timeout(self) -> None:
+        """Close when nothing was asked for so long, or at the end; Hypercorn does not see the lane's."""
+        ended = False
+        while not ended:
+            with trio.move_on_at(self._used_at + self.config.keep_alive_timeout):
+                await self.context.terminated.wait()
+            await self._answered.wait()
+            idle_until = self._used_at + self.config.keep_alive_timeout
+            ended = self.context.terminated.is_set() or trio.current_time() >= idle_until
+        with trio.CancelScope(shield=True):
+            await self._initiate_server_close()
 
 
 async def _nowhere(message: Any) -> None:

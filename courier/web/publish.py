@@ -4,7 +4,9 @@ import json
 import math
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import trio
@@ -62,16 +64,16 @@ async def _publish(
     site: Site, caller: Caller, channel: str | None, body: bytes, headers: dict[str, str]
 ) -> Receipt:
     """Judge and deliver; `headers` gets what every answer bears from the rate step on."""
-    if site.node.hub.draining:
-        raise Draining
-    service = await _authenticate(site, caller)
-    headers |= _admit(site, service)
-    if (caller.content_type or "").partition(";")[0].strip().lower() != JSON:
-        raise HttpError(415, f"Media type must be {JSON}", content_type=caller.content_type)
+    service = await authenticate(site, caller)
+    verdict = site.limiter.admit(service, 1, trio.current_time())
+    headers |= rate_headers(verdict)
+    if not verdict.admitted:
+        raise too_many(verdict)
+    check_media_type(caller, JSON)
     name, event = _parse(site, channel, body)
-    if event.source != service:
-        raise HttpError(400, "Event source must match X-Service-Name header")
-    return await _deliver(site, name, event)
+    check_source(event, service)
+    [receipt] = await deliver(site, name, [event])
+    return receipt
 
 
 def refusal(site: Site, error: Exception, headers: dict[str, str]) -> Answer:
@@ -84,8 +86,10 @@ def refusal(site: Site, error: Exception, headers: dict[str, str]) -> Answer:
     return Answer(status, body, {**headers, **own})
 
 
-async def _authenticate(site: Site, caller: Caller) -> str:
+async def authenticate(site: Site, caller: Caller) -> str:
     """The service that publishes. With `publish_auth=report` what is wrong is counted, not refused."""
+    if site.node.hub.draining:
+        raise Draining
     service = caller.service
     if service is None:
         raise HttpError(400, "Header X-Service-Name is required")
@@ -112,31 +116,46 @@ async def _verify(site: Site, caller: Caller, service: str) -> None:
         raise HttpError(403, "Service token is another service's than X-Service-Name")
 
 
-def _admit(site: Site, service: str) -> dict[str, str]:
-    """The rate headers that every answer bears from here on; raises 429 with them over the limit."""
-    verdict = site.limiter.admit(service, 1, trio.current_time())
+def check_media_type(caller: Caller, expected: str) -> None:
+    """Raise 415 for a body of another kind; parameters such as a charset are borne (RFC 9110, 8.3.1)."""
+    if media_type(caller) != expected:
+        raise HttpError(415, f"Media type must be {expected}", content_type=caller.content_type)
+
+
+def media_type(caller: Caller) -> str:
+    """What the body is said to be, without parameters, in lower case."""
+    return (caller.content_type or "").partition(";")[0].strip().lower()
+
+
+def check_source(event: Event, service: str) -> None:
+    """Raise 400 for an event in another service's name."""
+    if event.source != service:
+        raise HttpError(400, "Event source must match X-Service-Name header")
+
+
+def rate_headers(verdict: Verdict) -> dict[str, str]:
+    """What every answer bears from the rate step on; nothing when there is no limit."""
     if not verdict.limit:
         return {}
-    reset_at = time.time() + verdict.reset_seconds
     headers = {
         "X-RateLimit-Limit": str(verdict.limit),
         "X-RateLimit-Remaining": str(verdict.remaining),
-        "X-RateLimit-Reset": str(math.ceil(reset_at)),
+        "X-RateLimit-Reset": str(math.ceil(time.time() + verdict.reset_seconds)),
     }
     if not verdict.admitted:
-        raise _too_many(verdict, reset_at, headers)
+        headers["Retry-After"] = str(max(1, math.ceil(verdict.reset_seconds)))
     return headers
 
 
-def _too_many(verdict: Verdict, reset_at: float, headers: dict[str, str]) -> HttpError:
+def too_many(verdict: Verdict) -> HttpError:
+    """The 429 of a service over its limit; `rate_headers` go with it."""
     return HttpError(
         429,
         "Rate limit exceeded",
-        headers | {"Retry-After": str(max(1, math.ceil(verdict.reset_seconds)))},
         limit=verdict.limit,
         window_seconds=verdict.window_seconds,
         remaining=verdict.remaining,
-        reset_at=datetime.fromtimestamp(reset_at, UTC).isoformat().replace("+00:00", "Z"),
+        reset_at=_iso(math.ceil((time.time() + verdict.reset_seconds) * 1000)),
     )
 
 
@@ -152,24 +171,27 @@ def _parse(site: Site, channel: str | None, body: bytes) -> tuple[ChannelName, E
     return ChannelName.parse(channel), event
 
 
-async def _deliver(site: Site, channel: ChannelName, event: Event) -> Receipt:
-    """Append the event to the channel's log. What waits for room waits for so long and no longer; what has
-    got room is waited for to its end."""
-    encoded = site.registry.encode(event)
-    with trio.move_on_after(site.settings.inbox_wait_seconds) as waiting:
-        slot = await site.node.hub.reserve(channel)
-    if waiting.cancelled_caught:
-        raise InboxFull
-    [appended] = await slot.deliver([encoded])
-    return Receipt(
-        channel=channel.name,
-        event_type=event.type,
-        clients_reached=appended.clients_reached,
-        timestamp=_iso(appended.arrived_ms),
-        id=str(appended.position),
-    )
+async def deliver(site: Site, channel: ChannelName, events: Sequence[Event]) -> list[Receipt]:
+    """Append the events to the channel's log, all or none. What waits for room waits for so long and no
+    longer; what has got room is waited for to its end."""
+    encoded = [site.registry.encode(event) for event in events]
+    hub = site.node.hub
+    try:
+        slot = hub.reserve_nowait(channel, len(encoded))
+    except trio.WouldBlock:
+        with trio.move_on_after(site.settings.inbox_wait_seconds) as waiting:
+            slot = await hub.reserve(channel, len(encoded))
+        if waiting.cancelled_caught:
+            raise InboxFull from None
+    appended = await slot.deliver(encoded)
+    return [
+        Receipt(channel.name, event.type, one.clients_reached, _iso(one.arrived_ms), str(one.position))
+        for event, one in zip(events, appended, strict=True)
+    ]
 
 
+@lru_cache(maxsize=8)
 def _iso(milliseconds: int) -> str:
+    """ISO 8601 in UTC; many events arrive in one millisecond."""
     time = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

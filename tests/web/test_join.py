@@ -439,11 +439,12 @@ async def test_whoever_architect_does_not_name_as_the_owner_is_refused(
     answer: bytes, refusal: Refusal
 ) -> None:
     async with (
-        an_architect(answer) as (url, _),
+        an_architect(answer) as (url, requests),
         a_server(architect_url=url) as server,
         that_still_works(server),
     ):
         assert await server.refused(f"/ws/strategy.s1?token={token('u1')}") == refusal
+        assert len(requests) == 1, "no redirect is followed, and nothing is asked twice"
 
 
 async def test_while_architect_does_not_answer_nobody_joins_and_nobody_else_waits() -> None:

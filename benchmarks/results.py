@@ -1,0 +1,151 @@
+"""Results: one comparison as a table, as Markdown, as JSON and as a picture."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chart import chart
+from benchmarks.report import machine, number, table
+from benchmarks.servers import COURIER, FASTAPI
+from benchmarks.suite import PEERS, Result, Run, cell
+from benchmarks.tape import Faults
+from benchmarks.versions import versions
+
+FOLDER = Path(__file__).parent / "results"
+
+_HEAD = """\
+# Courier beside the hub that it replaces
+
+{machine}
+
+{table}
+
+{notes}
+"""
+
+_HOW = """\
+`× hub`: how many times better than the FastAPI hub, median against median of this run; where less is better,
+the hub's figure divided by Courier's. Servers take turns; medians of {repeat} runs for Courier and the hub
+(memory and the stalled subscriber: one process, the latter in {pairs} pairs), one run of the others. Every
+server has one core, the load client the other.
+
+- **Loss, order, repeats**: {faults}.
+- **Client's ceiling**: what the same client reaches with a server that answers and sends ready-made bytes. A
+  figure with ≥ was limited by the client (more than 95 % busy): that server can do more.
+- **Batch**: the hub has no batches; beside it stands what it takes one by one.
+- **Join storm**: seconds until all are back; with Courier each gets the {missed} events that it missed, the
+  others have no replay that a WebSocket can ask for by position: what was missed is lost there.
+- **nginx + nchan** carries bytes: no tokens, no rate limit, no look at an event. The Node hub looks at the
+  fields that all events share. Courier and the FastAPI hub do everything that the contract asks.
+"""
+
+
+def write(run: Run) -> str:
+    """Write everything to `results/`, as `quick.*` or `latest.*`; the table for the terminal."""
+    FOLDER.mkdir(exist_ok=True)
+    name = "quick" if run.quick else "latest"
+    where = machine()
+    overview = table(_rows(run))
+    text = _HEAD.format(machine=where, table=overview, notes="\n".join(_notes(run)))
+    if not run.quick:
+        text += "\n" + _how(run)
+    text += "\n## What was measured\n\n"
+    text += "\n".join(f"- {what}: {version}" for what, version in versions().items())
+    text += "\n\nRepeat it with `make bench`, or a part of it with `python -m benchmarks.<scenario>`.\n"
+    text += "\n## All figures\n"
+    for result in run.results:
+        text += f"\n**{result.part.title}**: {result.asked}\n\n{table(result.rows())}\n"
+    (FOLDER / f"{name}.md").write_text(text, encoding="utf-8")
+    document = json.dumps(_document(run, where), indent=1, ensure_ascii=False)
+    (FOLDER / f"{name}.json").write_text(document + "\n", encoding="utf-8")
+    (FOLDER / f"{name}.svg").write_text(chart(run, where), encoding="utf-8")
+    return "\n".join([where, "", overview, "", *_notes(run)])
+
+
+def _rows(run: Run) -> list[dict[str, str]]:
+    return [_row(run, result) for result in run.results]
+
+
+def _row(run: Run, result: Result) -> dict[str, str]:
+    peers = [peer for peer in PEERS if any(peer.name in one.outcomes for one in run.results)]
+    times = result.times(COURIER)
+    ceiling = run.ceilings.get(result.part.title)
+    return {
+        "scenario": f"{result.part.title}, {result.unit}",
+        **{server.name: cell(result, server) for server in (COURIER, *peers)},
+        "× hub": "–" if times is None else f"{number(times)}×",
+        "target": result.part.target or "–",
+        "met": {True: "yes", False: "no", None: "–"}[result.met],
+        "client's ceiling": "–" if ceiling is None else number(ceiling),
+    }
+
+
+def _notes(run: Run) -> list[str]:
+    notes = [f"¹ {name}: {why}" for result in run.results for name, why in _failures(result)]
+    notes += [f"{name} was left out: {why}." for name, why in run.absent.items()]
+    return [*notes, f"Loss, order, repeats: {_faults(run)}."]
+
+
+def _failures(result: Result) -> list[tuple[str, str]]:
+    servers = (COURIER, *PEERS)
+    title = result.part.title
+    return [(f"{server.name}, {title}", result.failed(server)) for server in servers if result.failed(server)]
+
+
+def _faults(run: Run) -> str:
+    servers = {name for result in run.results for name in result.outcomes}
+    known = [server for server in (COURIER, *PEERS) if server.name in servers]
+    found = [
+        f"{server.name} in {result.part.title}: {result.faults(server)}"
+        for server in known
+        for result in run.results
+        if result.faults(server) != Faults()
+    ]
+    return "; ".join(found) or "no fault, in any scenario, of any server"
+
+
+def _how(run: Run) -> str:
+    shapes = {result.part.scenario.name: result.part.scenario for result in run.results}
+    return _HOW.format(
+        repeat=shapes["fanout"].repeat,
+        pairs=shapes["stalled"].shape.pairs,
+        missed=shapes["storm"].shape.missed,
+        faults=_faults(run),
+    )
+
+
+def _document(run: Run, where: str) -> dict[str, Any]:
+    return {
+        "machine": where,
+        "versions": versions(),
+        "quick": run.quick,
+        "absent": run.absent,
+        "scenarios": [
+            {
+                "name": result.part.scenario.name,
+                "title": result.part.title,
+                "asked": result.asked,
+                "figure": result.unit,
+                "less_is_better": result.part.scenario.less_is_better,
+                "times_the_hub": result.times(COURIER),
+                "hub": result.value(FASTAPI),
+                "target": result.part.target or None,
+                "met": result.met,
+                "client_ceiling": run.ceilings.get(result.part.title),
+                "servers": {
+                    name: [
+                        {
+                            "figures": dict(outcome.figures),
+                            "faults": {key: n for key, n in asdict(outcome.faults).items() if n},
+                            "published": outcome.published,
+                            "failed": outcome.failed or None,
+                        }
+                        for outcome in outcomes
+                    ]
+                    for name, outcomes in result.outcomes.items()
+                },
+            }
+            for result in run.results
+        ],
+    }

@@ -1,0 +1,121 @@
+"""Lane: the quick way in for plain publish requests, below ASGI.
+
+A request is plain when it is whole in what was read and nothing about it can be read in two ways. Whatever
+is not goes on to the server as the bytes that came, with all that follows it. Both ways call `publish`.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+from courier.web.publish import Answer, Caller
+
+Publish = Callable[[Caller, str | None, bytes], Awaitable[Answer]]
+
+MOST_HEAD_BYTES = 8192
+HEADS_KEPT = 1024
+HEADS_KEPT_BYTES = 1024
+"""Heads that were taken apart and are remembered: a publisher sends the same one again and again."""
+
+# RFC 9112, 3 and 5, less all that is allowed but never sent: absolute targets, escapes, folded lines,
+# space round the colon's name, control characters and bytes beyond ASCII.
+_REQUEST_LINE = re.compile(rb"POST /publish(?:/([A-Za-z0-9._-]+))? HTTP/1\.1")
+_HEADER = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
+
+_FRAMING = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"http2-settings"})
+"""What would change how the request is to be read."""
+_KEEP_ALIVE = b"keep-alive"
+
+
+class Head(NamedTuple):
+    """A plain request, but for its body."""
+
+    caller: Caller
+    channel: str | None
+    body_bytes: int
+
+
+class Request(NamedTuple):
+    """A plain request, as far as it has come."""
+
+    head: Head
+    body: bytes
+    end: int
+    """Where in the bytes it ends, or will end."""
+
+    @property
+    def whole(self) -> bool:
+        return len(self.body) == self.head.body_bytes
+
+
+class Lane(NamedTuple):
+    """What the lane leads to."""
+
+    publish: Publish
+    limit_bytes: int
+    """How large a body may be."""
+    closed: Callable[[], bool]
+    """Whether all must take the long way, as in a drain, whose answers close the connection."""
+
+
+def next_request(data: bytes, start: int, limit_bytes: int) -> Request | None:
+    """The plain request that begins at `start`, with a body of at most `limit_bytes`; None when what is there
+    is none, or its head is not whole."""
+    stop = data.find(b"\r\n\r\n", start, start + MOST_HEAD_BYTES)
+    if stop < 0:
+        return None
+    raw = data[start:stop]
+    head = _kept(raw) if len(raw) <= HEADS_KEPT_BYTES else parse_head(raw)
+    if head is None or head.body_bytes > limit_bytes:
+        return None
+    begin = stop + 4
+    end = begin + head.body_bytes
+    return Request(head, data[begin:end], end)
+
+
+def parse_head(raw: bytes) -> Head | None:
+    """A plain request's head, from its first byte to its last header's, without the line ends after it."""
+    first, *lines = raw.split(b"\r\n")
+    line = _REQUEST_LINE.fullmatch(first)
+    if line is None or line[1] == b"batch":
+        return None
+    headers: dict[bytes, bytes] = {}
+    for one in lines:
+        header = _HEADER.fullmatch(one)
+        if header is None:
+            return None
+        name = header[1].lower()
+        if name in headers or name in _FRAMING:
+            return None
+        headers[name] = header[2]
+    length = headers.get(b"content-length", b"")
+    if (
+        b"host" not in headers
+        or not (0 < len(length) < 8 and length.isdigit())
+        or headers.get(b"connection", _KEEP_ALIVE).lower() != _KEEP_ALIVE
+    ):
+        return None
+    caller = Caller(
+        *(_text(headers.get(name)) for name in (b"x-service-name", b"authorization", b"content-type"))
+    )
+    return Head(caller, _text(line[1]), int(length))
+
+
+_kept = lru_cache(HEADS_KEPT)(parse_head)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("ascii")
+
+
+def response(answer: Answer, date: bytes) -> bytes:
+    """The answer as HTTP/1.1, with the headers that the long way gives it; `date` is a whole header line."""
+    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in answer.headers.items())
+    return b"HTTP/1.1 %d \r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n%b" % (
+        answer.status,
+        len(answer.body),
+        lines.encode("ascii"),
+        date,
+        answer.body,
+    )

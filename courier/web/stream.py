@@ -1,0 +1,42 @@
+"""Stream: a publish request that is read as it comes, below Quart, which would keep all of it in memory."""
+
+from typing import Any
+
+from courier.web.batch import NDJSON, publish_stream
+from courier.web.publish import Caller, media_type
+from courier.web.site import Site
+
+
+def is_stream(scope: Any) -> bool:
+    """Whether the request (ASGI 3, `http` scope) is a batch of lines."""
+    return (
+        scope["type"] == "http"
+        and scope["method"] == "POST"
+        and scope["path"] == "/publish/batch"
+        and media_type(_caller(scope)) == NDJSON
+    )
+
+
+async def serve_stream(site: Site, scope: Any, receive: Any, send: Any) -> None:
+    """Publish the lines as they come, and answer at their end."""
+    ended = False
+
+    async def next_chunk() -> bytes:
+        nonlocal ended
+        chunk = b""
+        while not chunk and not ended:
+            event = await receive()
+            ended = event["type"] == "http.disconnect" or not event.get("more_body")
+            chunk = event.get("body", b"")
+        return chunk
+
+    answer = await publish_stream(site, _caller(scope), next_chunk)
+    headers = {"content-type": "application/json", "content-length": str(len(answer.body))} | answer.headers
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _caller(scope: Any) -> Caller:
+    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    return Caller(headers.get(b"x-service-name"), headers.get(b"authorization"), headers.get(b"content-type"))
