@@ -54,6 +54,7 @@ FANOUT = Scenario(
     Shape(),
     {"seconds": 2, "warm_up_seconds": 0.5},
     measure,
+    "deliveries/s",
 )
 
 if __name__ == "__main__":

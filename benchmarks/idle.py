@@ -60,6 +60,7 @@ IDLE = Scenario(
     Shape(),
     {"connections": 500, "settle_seconds": 1},
     measure,
+    "KiB a connection",
     repeat=1,
     less_is_better=True,
 )

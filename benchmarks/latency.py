@@ -57,6 +57,7 @@ LATENCY = Scenario(
     Shape(),
     {"seconds": 3, "warm_up_seconds": 0.5},
     measure,
+    "p99 ms",
     less_is_better=True,
 )
 

@@ -64,6 +64,7 @@ PUBLISH = Scenario(
     Shape(),
     {"seconds": 2.5, "warm_up_seconds": 0.5},
     measure,
+    "events/s",
 )
 
 if __name__ == "__main__":

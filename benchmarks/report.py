@@ -30,7 +30,7 @@ def number(value: float) -> str:
 
 def table(rows: Sequence[dict[str, str]]) -> str:
     """A Markdown table: its first column to the left, the others to the right; what a row lacks is empty."""
-    names = list(max(rows, key=len))
+    names: list[str] = max((list(row) for row in rows), key=len)
     lines = [names, *([row.get(name, "") for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])

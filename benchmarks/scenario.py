@@ -14,6 +14,8 @@ from benchmarks.report import machine, number, table
 from benchmarks.servers import SERVERS, Server, Usage, take_client_core
 from benchmarks.tape import Faults
 
+_LONGEST_REASON = 300
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -42,6 +44,8 @@ class Scenario:
     quick: Mapping[str, Any]
     """What of the shape is smaller when there is little time."""
     measure: Callable[[Server, Any], Outcome]
+    figure: str
+    """The name of the first figure."""
     servers: tuple[str, ...] = ("courier", "fastapi")
     repeat: int = 3
     less_is_better: bool = False
@@ -54,7 +58,7 @@ class Scenario:
         try:
             return self.measure(server, shape)
         except (LoadError, OSError) as error:
-            return Outcome({}, failed=str(error).splitlines()[0])
+            return Outcome({}, failed=" ".join(str(error).split())[:_LONGEST_REASON])
 
     def compare(
         self, servers: Sequence[Server], shape: Any, repeat: int, once: Sequence[Server] = ()

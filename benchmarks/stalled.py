@@ -125,6 +125,7 @@ STALLED = Scenario(
     Shape(),
     {"seconds": 2, "pairs": 2},
     measure,
+    "p99 ratio",
     servers=("courier",),
     repeat=1,
     less_is_better=True,

@@ -60,6 +60,7 @@ STORM = Scenario(
     Shape(),
     {},
     measure,
+    "s until all have all",
     less_is_better=True,
 )
 

@@ -149,15 +149,15 @@ class WebSocketTransport:
 
     __slots__ = ("_abort", "_stream", "_websocket", "open", "send", "send_lock")
 
-    def __init__(self, connection: "Connection", websocket: WebSocketStream) -> None:
+    def __init__(
+        self, connection: "Connection", websocket: WebSocketStream, plain_socket: socket.socket
+    ) -> None:
         self._stream = connection.stream
         self._websocket = websocket
         self._abort = connection.abort
         self.open = True
         self.send_lock = connection.send_lock
-        # Trio's own `send` waits; only the socket under it does not. Once closed it raises, and never
-        # writes to a stranger who got the same file descriptor.
-        self.send: Callable[[bytes], int] = connection.stream.socket._sock.send
+        self.send: Callable[[bytes], int] = plain_socket.send
 
     async def writable(self) -> None:
         if self._stream.socket.fileno() == -1:  # which epoll does not know as a closed socket
@@ -195,6 +195,9 @@ class Connection(TCPServer):
         self._handling = trio.CancelScope()
         self._ended = False
         self._read_all = False
+        # Trio's own `send` and `recv` wait; only the socket under them does not. Once closed it raises, and
+        # never writes to a stranger who got the same file descriptor.
+        self.plain_socket: socket.socket | None = None if self._is_tls else stream.socket._sock
         make_lane = getattr(config, LANE, None)
         # With an access log all requests take the long way, which writes it.
         self._lane: Lane | None = None
@@ -236,8 +239,9 @@ class Connection(TCPServer):
             return
         scope["extensions"][ABORT_EXTENSION] = self.abort
         websocket = cast(WebSocketStream, cast(H11Protocol, self.protocol.protocol).stream)
-        if not self._is_tls:
-            websocket.transport = scope["extensions"][EXTENSION] = WebSocketTransport(self, websocket)
+        if self.plain_socket is not None:
+            transport = WebSocketTransport(self, websocket, self.plain_socket)
+            websocket.transport = scope["extensions"][EXTENSION] = transport
         try:
             await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
         finally:
@@ -312,7 +316,7 @@ class Connection(TCPServer):
         with self._reading:
             while dropped <= LINGER_BYTES:
                 try:
-                    data = await self.stream.receive_some(MAX_RECV)
+                    data = await self._receive()
                 except (trio.ClosedResourceError, trio.BrokenResourceError):
                     break
                 if self._ended:
@@ -324,6 +328,31 @@ class Connection(TCPServer):
         self._read_all = True  # so there is nothing to wait for
         await self.idle_task.stop()
         await self.protocol.handle(Closed())
+
+    async def _receive(self) -> bytes:
+        """What comes next; nothing at the end. Waits before it reads: whoever has just been answered has not
+        sent anything yet, as a rule."""
+        if self.plain_socket is None:
+            return bytes(await self.stream.receive_some(MAX_RECV))
+        while True:
+            if self.stream.socket.fileno() == -1:
+                raise trio.ClosedResourceError
+            await trio.lowlevel.wait_readable(self.stream.socket)
+            try:
+                return self.plain_socket.recv(MAX_RECV)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+
+    async def _send_soon(self, data: bytes) -> None:
+        """Write all of it: at once, when nobody else is writing and the socket takes it."""
+        sent = 0
+        if self.plain_socket is not None and self.send_lock.value:
+            with suppress(OSError):  # which `_send` will meet again
+                sent = self.plain_socket.send(data)
+        if sent < len(data):
+            await self._send(data[sent:])
 
     async def _handle(self, data: bytes) -> None:
         data = await self._publish(data)
@@ -360,20 +389,21 @@ class Connection(TCPServer):
                 done = request.end
                 continue
             # Many clients send head and body apart: the rest is most likely on its way.
-            await self._send(b"".join(answers))
+            await self._send_soon(b"".join(answers))
             answers.clear()
             data, done = data[done:], 0
             more = await self._receive_soon()
             if not more:
                 break
             data += more
-        await self._send(b"".join(answers))
+        if answers:
+            await self._send_soon(b"".join(answers))
         return data[done:]
 
     async def _receive_soon(self) -> bytes:
         """What comes within a moment; nothing when nothing does, or nothing ever will."""
         with trio.move_on_after(SPLIT_SECONDS), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            return bytes(await self.stream.receive_some(MAX_RECV))
+            return await self._receive()
         return b""
 
     def _date_header(self) -> bytes:
