@@ -103,7 +103,7 @@ class TestServer:
 
     @asynccontextmanager
     async def websocket(self, path: str, **kwargs: Any) -> AsyncIterator[WebSocketConnection]:
-        """A WebSocket on a socket of ours: trio-websocket leaves its own open when the server closes first."""
+        """A WebSocket on a socket of ours: trio-websocket leaves its own open when it is closed."""
         async with await self.connect() as stream, trio.open_nursery() as nursery:
             websocket = await wrap_client_stream(
                 nursery, stream, f"{self.host}:{self.port}", path, message_queue_size=10_000, **kwargs
