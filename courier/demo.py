@@ -3,6 +3,7 @@
 import random
 import socket
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -76,7 +77,7 @@ async def run(seconds: int) -> int:
         finally:
             services.cancel()
             stop.set()
-    whole = offsets == list(range(1, len(offsets) + 1))
+    whole = all(after == before + 1 for before, after in pairwise(offsets))
     console.print(f"[bold]{len(offsets)} events received, {'none' if whole else 'SOME'} missing.[/]")
     return 0 if whole else 1
 
