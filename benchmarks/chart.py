@@ -8,7 +8,7 @@ from benchmarks.report import number
 from benchmarks.servers import COURIER, FASTAPI, NCHAN, NODE, Server
 from benchmarks.suite import Result, Run
 
-WIDTH, LEFT, RIGHT = 880, 286, 190
+WIDTH, LEFT, RIGHT = 900, 326, 170
 TOP, BAR, GAP, GROUP_GAP = 104, 15, 4, 17
 FOOT = 58
 
@@ -18,11 +18,13 @@ _STYLE = """\
   text { font-family: ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif }
   .card { fill: #ffffff; stroke: #d8dee4 }
   .strong { fill: #1f2328 } .soft { fill: #59636e }
+  .halo { paint-order: stroke; stroke: #ffffff; stroke-width: 4px; stroke-linejoin: round }
   .grid { stroke: #e4e8ec } .hub { stroke: #bc4c00 } .hubtext { fill: #bc4c00 }
   .courier { fill: #4f46e5 } .node { fill: #8a97a6 } .nchan { fill: #c2cad3 }
   @media (prefers-color-scheme: dark) {
     .card { fill: #0d1117; stroke: #30363d }
     .strong { fill: #f0f6fc } .soft { fill: #9198a1 }
+    .halo { stroke: #0d1117 }
     .grid { stroke: #21262d } .hub { stroke: #f0883e } .hubtext { fill: #f0883e }
     .courier { fill: #8b87ff } .node { fill: #6e7b8b } .nchan { fill: #454f5b }
   }
@@ -113,17 +115,18 @@ def _group(result: Result, y: float, low: int, high: int) -> Iterator[str]:
         value = result.value(server)
         weight = 600 if server is COURIER else 400
         at = max(end, one) + 7
-        yield _text(at, y + BAR - 3.5, words, "strong", 12, weight=weight)
+        yield _text(at, y + BAR - 3.5, words, "strong halo", 12, weight=weight)
         if value is not None:
-            beside = at + 7.2 * len(words) + 6
-            yield _text(beside, y + BAR - 3.5, f"{number(value)} {_unit(result)}", "soft", 11)
+            beside = at + 7.8 * len(words) + 7
+            yield _text(beside, y + BAR - 3.5, f"{number(value)} {_unit(result)}", "soft halo", 11)
         y += BAR + GAP
 
 
 def _subtitle(result: Result) -> str:
     hub = result.value(FASTAPI)
     words = "hub's single publishes" if result.beside is not None else "hub"
-    return "" if hub is None else f"{words}: {number(hub)} {_unit(result)}"
+    note = f"; {result.part.note}" if result.part.note else ""
+    return "" if hub is None else f"{words}: {number(hub)} {_unit(result)}{note}"
 
 
 def _unit(result: Result) -> str:

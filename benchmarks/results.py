@@ -31,13 +31,16 @@ the hub's figure divided by Courier's. Servers take turns; medians of {repeat} r
 server has one core, the load client the other.
 
 - **Loss, order, repeats**: {faults}.
-- **Client's ceiling**: what the same client reaches with a server that answers and sends ready-made bytes. A
-  figure with ≥ was limited by the client (more than 95 % busy): that server can do more.
+- **Client's ceiling**: the most that the same client took here, from a Python server that judges nothing and
+  sends ready-made bytes, or from a peer that was quicker still. A figure with ≥ was limited by the client (95 %
+  busy or more): that server can do more. How busy the client was stands beside every figure below.
 - **Batch**: the hub has no batches; beside it stands what it takes one by one.
 - **Join storm**: seconds until all are back; with Courier each gets the {missed} events that it missed, the
   others have no replay that a WebSocket can ask for by position: what was missed is lost there.
-- **nginx + nchan** carries bytes: no tokens, no rate limit, no look at an event. The Node hub looks at the
-  fields that all events share. Courier and the FastAPI hub do everything that the contract asks.
+- **What each does for a publish**: Courier and the FastAPI hub verify the service token, count against the rate
+  limit, validate the event by the same models, count metrics; only Courier keeps the event in a log. The Node hub
+  does the same but looks only at the fields that all events share. nginx + nchan carries bytes: no tokens, no
+  rate limit, no look at an event.
 """
 
 

@@ -12,9 +12,10 @@ import resource
 import socket
 import struct
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, Protocol, cast
 
 import h11
@@ -385,7 +386,7 @@ class Connection(TCPServer):
                 break
             if request.whole:
                 answer = await lane.publish(request.head.caller, request.head.channel, request.body)
-                answers.append(response(answer, self._date_header()))
+                answers.append(response(answer, _server_headers(self.config, int(time.time()))))
                 done = request.end
                 continue
             # Many clients send head and body apart: the rest is most likely on its way.
@@ -405,9 +406,6 @@ class Connection(TCPServer):
         with trio.move_on_after(SPLIT_SECONDS), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             return await self._receive()
         return b""
-
-    def _date_header(self) -> bytes:
-        return b"".join(b"%b: %b\r\n" % header for header in self.config.response_headers("h11"))
 
     @property
     def _is_idle(self) -> bool:
@@ -429,6 +427,12 @@ class Connection(TCPServer):
             ended = self.context.terminated.is_set() or trio.current_time() >= idle_until
         with trio.CancelScope(shield=True):
             await self._initiate_server_close()
+
+
+@lru_cache(maxsize=4)
+def _server_headers(config: Config, second: int) -> bytes:
+    """What Hypercorn adds to every answer, the date above all, as lines; made once a second."""
+    return b"".join(b"%b: %b\r\n" % header for header in config.response_headers("h11"))
 
 
 async def _nowhere(message: Any) -> None:

@@ -16,6 +16,7 @@ uvicorn.run(
     ws="websockets-sansio",
     ws_per_message_deflate=False,
     access_log=False,
+    proxy_headers=False,
     log_level="warning",
     timeout_keep_alive=75,
     timeout_graceful_shutdown=2,

@@ -25,9 +25,8 @@ CHANNEL = re.compile(r"global|(user|strategy|backtest|forge\.job)\.[A-Za-z0-9_-]
 SERVICE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 # Courier's models as pydantic's usual union, so that both sides judge the same fields.
-EVENT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[reduce(or_, default_registry().models.values()), Field(discriminator="type")]
-)
+_UNION: Any = Annotated[reduce(or_, default_registry().models.values()), Field(discriminator="type")]
+EVENT: TypeAdapter[Any] = TypeAdapter(_UNION)
 
 app = FastAPI(openapi_url=None)
 hub = Hub()
