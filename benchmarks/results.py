@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chart import chart
+from benchmarks.fanout import FANOUT
 from benchmarks.report import machine, number, table
 from benchmarks.servers import COURIER, FASTAPI
-from benchmarks.suite import PEERS, Result, Run, cell
+from benchmarks.stalled import STALLED
+from benchmarks.storm import STORM
+from benchmarks.suite import PARTS, PEERS, Result, Run, cell
 from benchmarks.tape import Faults
 from benchmarks.versions import versions
 
@@ -32,22 +35,25 @@ server has one core, the load client the other.
 
 - **Loss, order, repeats**: {faults}.
 - **Client's ceiling**: the most that the same client took here, from a Python server that judges nothing and
-  sends ready-made bytes, or from a peer that was quicker still. A figure with ≥ was limited by the client (95 %
-  busy or more): that server can do more. How busy the client was stands beside every figure below.
+  sends ready-made bytes, or from a peer that was quicker still. A figure with ≥ was limited by the client
+  (95 % busy or more): that server can do more. How busy the client was stands beside every figure below.
 - **Batch**: the hub has no batches; beside it stands what it takes one by one.
 - **Join storm**: seconds until all are back; with Courier each gets the {missed} events that it missed, the
   others have no replay that a WebSocket can ask for by position: what was missed is lost there.
-- **What each does for a publish**: Courier and the FastAPI hub verify the service token, count against the rate
-  limit, validate the event by the same models, count metrics; only Courier keeps the event in a log. The Node hub
-  does the same but looks only at the fields that all events share. nginx + nchan carries bytes: no tokens, no
-  rate limit, no look at an event.
+- **What each does for a publish**: Courier and the FastAPI hub verify the service token, count against the
+  rate limit, validate the event by the same models and count metrics; only Courier keeps the event in a log.
+  The Node hub does as the FastAPI hub, but looks only at the fields that all events share. nginx + nchan
+  carries bytes: no tokens, no rate limit, no look at an event.
 """
 
 
 def write(run: Run) -> str:
-    """Write everything to `results/`, as `quick.*` or `latest.*`; the table for the terminal."""
+    """Write everything to `results/`; the table for the terminal.
+
+    Only a whole run is `latest.*`, which the project shows; others are `quick.*` and `part.*`, which it ignores.
+    """
     FOLDER.mkdir(exist_ok=True)
-    name = "quick" if run.quick else "latest"
+    name = "quick" if run.quick else "latest" if len(run.results) == len(PARTS) else "part"
     where = machine()
     overview = table(_rows(run))
     text = _HEAD.format(machine=where, table=overview, notes="\n".join(_notes(run)))
@@ -109,12 +115,8 @@ def _faults(run: Run) -> str:
 
 
 def _how(run: Run) -> str:
-    shapes = {result.part.scenario.name: result.part.scenario for result in run.results}
     return _HOW.format(
-        repeat=shapes["fanout"].repeat,
-        pairs=shapes["stalled"].shape.pairs,
-        missed=shapes["storm"].shape.missed,
-        faults=_faults(run),
+        repeat=FANOUT.repeat, pairs=STALLED.shape.pairs, missed=STORM.shape.missed, faults=_faults(run)
     )
 
 

@@ -172,7 +172,7 @@ class Run:
     quick: bool
     results: list[Result] = field(default_factory=list)
     ceilings: dict[str, float] = field(default_factory=dict)
-    """For a part's title, the most that the client took: from a sender of ready-made bytes, or from a peer."""
+    """For a part's title, the most that the client took: of ready-made bytes, or from a peer."""
     absent: dict[str, str] = field(default_factory=dict)
 
     def measure(self, part: Part) -> None:

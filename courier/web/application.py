@@ -16,6 +16,7 @@ from courier.schemas.errors import RegistryError
 from courier.schemas.registry import registry_for
 from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.auth import Verifier
+from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.factory import create_app
 from courier.web.hypercorn import CONNECTION_LIMIT, LANE, SEND_LIMIT
 from courier.web.join import join
@@ -98,7 +99,13 @@ class Application:
         site = self._site
         if site is None:
             return None
-        return Lane(partial(publish, site), site.settings.max_event_bytes, lambda: site.node.hub.draining)
+        return Lane(
+            publish=partial(publish, site),
+            publish_batch=partial(publish_batch, site),
+            event_bytes=site.settings.max_event_bytes,
+            batch_bytes=BATCH_BYTES,
+            closed=lambda: site.node.hub.draining,
+        )
 
     def _load(self) -> Settings:
         if self._settings is None:

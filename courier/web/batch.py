@@ -29,6 +29,9 @@ NDJSON = "application/x-ndjson"
 Result = bytes | Exception
 """A receipt, ready to be written; or why there is none."""
 
+BATCH_BYTES = 1024 * 1024
+"""How large the body of a batch may be."""
+
 FAILURES_TOLD = 1000
 """How many failures of a stream its answer lists; all are counted."""
 

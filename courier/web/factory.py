@@ -5,14 +5,11 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from courier.web import health
-from courier.web.batch import publish_batch
+from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.body import read_body
 from courier.web.errors import HttpError
 from courier.web.publish import Answer, Caller, publish, refusal
 from courier.web.site import Site
-
-BATCH_BYTES = 1024 * 1024
-"""How large the body of a batch may be."""
 
 
 def create_app(site: Site) -> QuartTrio:

@@ -381,11 +381,11 @@ class Connection(TCPServer):
         done = 0
         answers: list[bytes] = []
         while not lane.closed():
-            request = next_request(data, done, lane.limit_bytes)
+            request = next_request(data, done, lane)
             if request is None:
                 break
             if request.whole:
-                answer = await lane.publish(request.head.caller, request.head.channel, request.body)
+                answer = await lane.answer(request)
                 answers.append(response(answer, _server_headers(self.config, int(time.time()))))
                 done = request.end
                 continue

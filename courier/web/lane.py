@@ -9,9 +9,13 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from courier.web.publish import Answer, Caller
+from courier.web.batch import NDJSON
+from courier.web.publish import Answer, Caller, media_type
 
 Publish = Callable[[Caller, str | None, bytes], Awaitable[Answer]]
+
+BATCH = "batch"
+"""Where a channel stands in a path, and no channel's name."""
 
 MOST_HEAD_BYTES = 8192
 HEADS_KEPT = 1024
@@ -53,21 +57,31 @@ class Lane(NamedTuple):
     """What the lane leads to."""
 
     publish: Publish
-    limit_bytes: int
+    """One event, to the channel or, when that is None, to the one that the body names."""
+    publish_batch: Callable[[Caller, bytes], Awaitable[Answer]]
+    event_bytes: int
+    batch_bytes: int
     """How large a body may be."""
     closed: Callable[[], bool]
     """Whether all must take the long way, as in a drain, whose answers close the connection."""
 
+    async def answer(self, request: Request) -> Answer:
+        """Publish what the request, which is whole, holds."""
+        caller, channel, _ = request.head
+        if channel == BATCH:
+            return await self.publish_batch(caller, request.body)
+        return await self.publish(caller, channel, request.body)
 
-def next_request(data: bytes, start: int, limit_bytes: int) -> Request | None:
-    """The plain request that begins at `start`, with a body of at most `limit_bytes`; None when what is there
-    is none, or its head is not whole."""
+
+def next_request(data: bytes, start: int, lane: Lane) -> Request | None:
+    """The plain request that begins at `start`; None when what is there is none, has a body that is too
+    large, or its head is not whole."""
     stop = data.find(b"\r\n\r\n", start, start + MOST_HEAD_BYTES)
     if stop < 0:
         return None
     raw = data[start:stop]
     head = _kept(raw) if len(raw) <= HEADS_KEPT_BYTES else parse_head(raw)
-    if head is None or head.body_bytes > limit_bytes:
+    if head is None or head.body_bytes > (lane.batch_bytes if head.channel == BATCH else lane.event_bytes):
         return None
     begin = stop + 4
     end = begin + head.body_bytes
@@ -78,7 +92,7 @@ def parse_head(raw: bytes) -> Head | None:
     """A plain request's head, from its first byte to its last header's, without the line ends after it."""
     first, *lines = raw.split(b"\r\n")
     line = _REQUEST_LINE.fullmatch(first)
-    if line is None or line[1] == b"batch":
+    if line is None:
         return None
     headers: dict[bytes, bytes] = {}
     for one in lines:
@@ -99,6 +113,8 @@ def parse_head(raw: bytes) -> Head | None:
     caller = Caller(
         *(_text(headers.get(name)) for name in (b"x-service-name", b"authorization", b"content-type"))
     )
+    if media_type(caller) == NDJSON:
+        return None  # read as it comes, and so not whole
     return Head(caller, _text(line[1]), int(length))
 
 
