@@ -135,6 +135,6 @@ def subscribe(channel: str, since: str | None, url: str, token: str) -> None:
     except Closed as closed:
         raise SystemExit(f"Closed: {closed}") from None
     except (OSError, HandshakeError) as error:
-        raise SystemExit(f"No node at {url}: {error or type(error).__name__}") from None
+        raise SystemExit(f"No node at {url}: {error.__cause__ or type(error).__name__}") from None
     except KeyboardInterrupt:
         pass

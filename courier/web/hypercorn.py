@@ -57,6 +57,9 @@ LINGER_BYTES = 8 * 1024 * 1024
 """After the last byte of ours, how long and how much is read and dropped. A socket that is closed with
 bytes unread sends a reset, and a reset takes away from the peer what it has not read yet."""
 
+TAKEN_OVER = "courier_taken_over"
+"""Another: its presence says that this was to run on asyncio."""
+
 LANE = "courier_lane"
 """Another such attribute: what makes the `Lane` of a connection."""
 
@@ -508,6 +511,8 @@ async def worker_serve(
     application = cast(Application, application)
     adapt(config)
     application.prepare(config)
+    if hasattr(config, TAKEN_OVER):
+        logger.warning("Hypercorn's Trio worker takes over from its asyncio worker: say hypercorn -k trio")
     try:
         config.create_ssl_context()
     except OSError as error:
@@ -558,9 +563,7 @@ def _run_in_trio(
     app, config = main.args
     if shutdown_trigger is not None:
         shutdown_trigger = partial(check_multiprocess_shutdown_event, shutdown_trigger.args[0], trio.sleep)
-    logger.warning(
-        "Hypercorn was started with its asyncio worker; its Trio worker takes over (hypercorn -k trio)"
-    )
+    setattr(config, TAKEN_OVER, True)
     trio.run(
         partial(
             worker_serve, app, config, sockets=main.keywords["sockets"], shutdown_trigger=shutdown_trigger
