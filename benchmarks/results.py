@@ -50,7 +50,7 @@ server has one core, the load client the other.
 def write(run: Run) -> str:
     """Write everything to `results/`; the table for the terminal.
 
-    Only a whole run is `latest.*`, which the project shows; others are `quick.*` and `part.*`, ignored by git.
+    Only a whole run is `latest.*`, which the project shows; git ignores the others, `quick.*` and `part.*`.
     """
     FOLDER.mkdir(exist_ok=True)
     name = "quick" if run.quick else "latest" if len(run.results) == len(PARTS) else "part"

@@ -14,6 +14,7 @@ from courier.actors.errors import ChannelFailed, Draining, NodeFull, TooManyChan
 from courier.actors.frames import Page
 from courier.actors.hub import DrainReport, Hub
 from courier.actors.limits import Limits
+from courier.actors.messages import Leave
 from courier.actors.subscriber import OVERRUN_SECONDS, Subscriber
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
@@ -500,6 +501,18 @@ async def test_old_entries_go_although_nothing_is_published(autojump_clock: Mock
         _, wire = await join(hub, since=Position(receipts[0].position.epoch, 0))
         await wait_all_tasks_blocked()
         assert numbers(wire) == ["expired"]
+
+
+async def test_a_channel_is_not_retired_while_a_join_is_on_its_way(autojump_clock: MockClock) -> None:
+    async with a_hub() as hub:
+        inbox = hub.supervisor.inbox(CHANNEL)
+        await wait_all_tasks_blocked()
+        [channel] = hub.supervisor
+        states = [channel.idle]
+        inbox.put(Leave(await hub.join(OTHER, "u1")))  # handed to the channel's task, which has not run yet
+        states.append(channel.idle)
+        await wait_all_tasks_blocked()
+        assert [*states, channel.idle] == [True, False, True]
 
 
 # Bytes
