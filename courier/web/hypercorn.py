@@ -359,9 +359,12 @@ class Connection(TCPServer):
             await self._send(data[sent:])
 
     async def _handle(self, data: bytes) -> None:
-        data = await self._publish(data)
-        if not data:
-            return
+        if data and cast(H11Protocol, self.protocol.protocol).connection.their_state is h11.MUST_CLOSE:
+            return  # they know that this answer is the last; h11 would make an error of it, and cut it off
+        if data:
+            data = await self._publish(data)
+            if not data:
+                return
         # A broken resource here is the queue of an application that has ended, see `_run_app`.
         with trio.CancelScope() as self._handling, suppress(trio.BrokenResourceError):
             await self.protocol.handle(RawData(data))
