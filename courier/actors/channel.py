@@ -1,6 +1,6 @@
-"""Channel: the actor. Its task alone touches its log and its subscribers."""
+"""Channel: the actor. Its steps alone touch its log and its subscribers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import trio
@@ -29,14 +29,16 @@ class Channel:
     """A channel is a log; a subscriber is a cursor.
 
     `run` takes turns: handle all that the inbox holds, then show what is new to everyone who is up to
-    date, then drop what is too old. When it raises, `successor` goes on where it stopped: the log and the
-    cursors say who has what.
+    date, then drop what is too old. While it sleeps, a message that is one step is handled where it is
+    sent (`at_once`). When either raises, `successor` goes on where it stopped: the log and the cursors say
+    who has what.
     """
 
     __slots__ = (
         "_clock",
         "_limits",
         "_metrics",
+        "_new_bytes",
         "_over_budget",
         "_shown",
         "asked_trim",
@@ -71,6 +73,8 @@ class Channel:
         self.asked_trim: Trim | None = None
         """A trim that waits for the end of its turn."""
         self._shown = -1
+        self._new_bytes = 0
+        """What was appended and not shown yet."""
 
     def successor(self) -> "Channel":
         """A fresh actor for the same channel, with its log, its subscribers and its inbox."""
@@ -98,16 +102,32 @@ class Channel:
             await self.fan_out()
             self.trim()
             try:
-                message: Message | None = await self.inbox.take()
+                message = await self.inbox.take(self.at_once)
             except trio.EndOfChannel:
                 return
-            full = self.log.bytes + TURN_BYTES
             while message is not None:
                 self.failed = message
                 self.apply(message)
                 self.failed = None
-                done = self.log.bytes >= full or self.asked_trim is not None
+                done = self._new_bytes >= TURN_BYTES or self.asked_trim is not None
                 message = None if done else self.inbox.take_nowait()
+
+    def at_once(self, message: Message) -> bool:
+        """Handle a message while the channel sleeps, if that is one short step; see `Inbox.put`.
+
+        What is new is shown in the channel's own turn, all that came meanwhile by one write a subscriber.
+        """
+        if isinstance(message, Trim) or self._new_bytes >= TURN_BYTES:
+            return False
+        self.failed = message
+        self.apply(message)
+        self.failed = None
+        if self.subscribers:
+            self.inbox.wake()
+        else:
+            self._new_bytes = 0
+            self.trim()
+        return True
 
     def apply(self, message: Message) -> None:
         """Handle one message, in one step: nothing else happens in between."""
@@ -136,6 +156,7 @@ class Channel:
             for number, event in enumerate(message.events, offset)
         ]
         entries = [log.append(frame, now_ms) for frame in frames]
+        self._new_bytes += sum(map(len, frames))
         return [Appended(Position(epoch, entry.offset), entry.arrived_ms, reached) for entry in entries]
 
     async def fan_out(self) -> None:
@@ -143,23 +164,28 @@ class Channel:
 
         It may be cancelled, or raise, between any two of them: the cursors say who has what.
         """
-        head = self.log.head
-        if head == self._shown:
+        if self.log.head == self._shown:
             return  # a turn of joins and leaves
+        self._new_bytes = 0
+        head = self.log.head
+        subscribers = tuple(self.subscribers)
         pages: dict[int, Page] = {}
-        offers = delivered = 0
+        for start in range(0, len(subscribers), OFFERS_A_TURN):
+            if start:
+                await trio.lowlevel.checkpoint()
+            self._offer(subscribers[start : start + OFFERS_A_TURN], head, pages)
+        self._shown = head
+
+    def _offer(self, subscribers: Sequence[Subscriber], head: int, pages: dict[int, Page]) -> None:
+        delivered = 0
         try:
-            for subscriber in tuple(self.subscribers):
+            for subscriber in subscribers:
                 cursor = subscriber.cursor
                 if cursor == head or not subscriber.ready:
                     continue
                 if cursor not in pages:
                     pages[cursor] = self.log.page(cursor)
                 delivered += subscriber.offer(pages[cursor])
-                offers += 1
-                if offers % OFFERS_A_TURN == 0:
-                    await trio.lowlevel.checkpoint()
-            self._shown = head
         finally:
             self._metrics.delivered(delivered)
 

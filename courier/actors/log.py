@@ -57,11 +57,11 @@ class Log:
     `trim` does, so that its caller can first show what is new to everyone who is up to date.
     """
 
-    __slots__ = ("_entries", "_skip", "budget", "bytes", "epoch", "first", "floor_ms", "offset")
+    __slots__ = ("_entries", "_skip", "budget", "bytes", "epoch", "first", "floor_ms", "last_ms", "offset")
 
     def __init__(self, origin: Origin, budget: Budget) -> None:
         self.epoch, self.offset = origin.position
-        self.floor_ms = origin.floor_ms
+        self.floor_ms = self.last_ms = origin.floor_ms
         self.first = 0
         self.bytes = 0
         self.budget = budget
@@ -94,17 +94,17 @@ class Log:
     @property
     def origin(self) -> Origin:
         """What to keep when the entries are given up: nothing of them can be replayed from it."""
-        last_ms = self._entries[-1].arrived_ms if len(self) else self.floor_ms
-        return Origin(self.position, last_ms)
+        return Origin(self.position, self.last_ms)
 
     def append(self, frame: bytes, arrived_ms: int) -> Entry:
         """Append one event's frame as the next position; a clock that went back counts as standing still."""
-        last_ms = self._entries[-1].arrived_ms if len(self) else self.floor_ms
         self.offset += 1
-        entry = Entry(self.offset, max(arrived_ms, last_ms), frame)
+        self.last_ms = max(arrived_ms, self.last_ms)
+        entry = Entry(self.offset, self.last_ms, frame)
         self._entries.append(entry)
-        self.bytes += entry.cost
-        self.budget.used_bytes += entry.cost
+        cost = entry.cost
+        self.bytes += cost
+        self.budget.used_bytes += cost
         return entry
 
     def position_before(self, cursor: int) -> Position:

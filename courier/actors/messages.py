@@ -15,32 +15,37 @@ T = TypeVar("T")
 class Reply(Generic[T]):
     """An answer that is owed: given once, to one who waits or has stopped waiting."""
 
-    __slots__ = ("_error", "_given", "_value")
+    __slots__ = ("_error", "_value", "_waiting", "given")
 
     def __init__(self) -> None:
-        self._given = trio.Event()
+        self.given = False
+        self._waiting: trio.Event | None = None
         self._value: T
         self._error: Exception | None = None
 
-    @property
-    def given(self) -> bool:
-        return self._given.is_set()
-
     def give(self, value: T) -> None:
         self._value = value
-        self._given.set()
+        self._settle()
 
     def fail(self, error: Exception) -> None:
         """Make the one who waits raise `error`; an answer that was given already stands."""
         if not self.given:
             self._error = error
-            self._given.set()
+            self._settle()
 
     async def wait(self) -> T:
-        await self._given.wait()
+        """The answer; without a pause when it has been given."""
+        if not self.given:
+            self._waiting = trio.Event()
+            await self._waiting.wait()
         if self._error is not None:
             raise self._error
         return self._value
+
+    def _settle(self) -> None:
+        self.given = True
+        if self._waiting is not None:
+            self._waiting.set()
 
 
 class Appended(NamedTuple):

@@ -339,9 +339,9 @@ class Connection(TCPServer):
         if self.plain_socket is None:
             return bytes(await self.stream.receive_some(MAX_RECV))
         while True:
-            if self.stream.socket.fileno() == -1:
+            if self.plain_socket.fileno() == -1:
                 raise trio.ClosedResourceError
-            await trio.lowlevel.wait_readable(self.stream.socket)
+            await trio.lowlevel.wait_readable(self.plain_socket)
             try:
                 return self.plain_socket.recv(MAX_RECV)
             except BlockingIOError:
@@ -386,7 +386,7 @@ class Connection(TCPServer):
     async def _take_lane(self, lane: Lane, data: bytes) -> bytes:
         done = 0
         answers: list[bytes] = []
-        while not lane.closed():
+        while done < len(data) and not lane.closed():
             request = next_request(data, done, lane)
             if request is None:
                 break
@@ -404,6 +404,9 @@ class Connection(TCPServer):
                 break
             data += more
         if answers:
+            # Whoever else was readable publishes first, so that the answers leave one right after the other:
+            # to wake a reader costs more than to write to one that is awake.
+            await trio.lowlevel.cancel_shielded_checkpoint()
             await self._send_soon(b"".join(answers))
         return data[done:]
 

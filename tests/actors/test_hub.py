@@ -14,7 +14,7 @@ from courier.actors.errors import ChannelFailed, Draining, NodeFull, TooManyChan
 from courier.actors.frames import Page
 from courier.actors.hub import DrainReport, Hub
 from courier.actors.limits import Limits
-from courier.actors.messages import Leave
+from courier.actors.messages import Trim
 from courier.actors.subscriber import OVERRUN_SECONDS, Subscriber
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
@@ -58,6 +58,7 @@ async def test_many_publishers_and_subscribers_see_one_order(autojump_clock: Moc
 async def test_a_burst_is_written_to_each_subscriber_at_once(autojump_clock: MockClock) -> None:
     async with a_hub() as hub:
         _, wire = await join(hub)
+        await join(hub)
         writes: list[int] = []
         write_nowait = wire.write_nowait
         wire.write_nowait = lambda page: writes.append(len(page.frames)) or write_nowait(page)  # type: ignore
@@ -175,12 +176,14 @@ async def test_whoever_falls_off_the_log_is_told_once_and_closed_the_second_time
         slow, wire = await join(hub, FakeWire(room=10))
         for number in range(10):
             await publish(hub, number)
+        await wait_all_tasks_blocked()
         wire.take(10_000)
         await wait_all_tasks_blocked()
         assert numbers(wire) == [0, "overrun", 7, 8, 9]
         wire.leave_room(10)
         for number in range(10, 20):
             await publish(hub, number)
+        await wait_all_tasks_blocked()
         wire.take(10_000)
         await wait_all_tasks_blocked()
         assert slow.alive.cancel_called
@@ -194,6 +197,7 @@ async def test_falling_off_the_log_again_after_a_minute_is_told_again(autojump_c
         for start in (0, 10):
             for number in range(start, start + 5):
                 await publish(hub, number)
+            await wait_all_tasks_blocked()
             wire.take(10_000)
             await wait_all_tasks_blocked()
             wire.leave_room(1)
@@ -503,13 +507,13 @@ async def test_old_entries_go_although_nothing_is_published(autojump_clock: Mock
         assert numbers(wire) == ["expired"]
 
 
-async def test_a_channel_is_not_retired_while_a_join_is_on_its_way(autojump_clock: MockClock) -> None:
+async def test_a_channel_is_not_retired_while_a_message_is_on_its_way(autojump_clock: MockClock) -> None:
     async with a_hub() as hub:
         inbox = hub.supervisor.inbox(CHANNEL)
         await wait_all_tasks_blocked()
         [channel] = hub.supervisor
         states = [channel.idle]
-        inbox.put(Leave(await hub.join(OTHER, "u1")))  # handed to the channel's task, which has not run yet
+        inbox.put(Trim())  # the channel's task is woken, and has not run yet
         states.append(channel.idle)
         await wait_all_tasks_blocked()
         assert [*states, channel.idle] == [True, False, True]

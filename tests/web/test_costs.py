@@ -155,6 +155,48 @@ async def test_a_service_token_is_verified_once_for_many_publishes(monkeypatch: 
     assert verified == 2  # each token once
 
 
+class Steps(trio.abc.Instrument):
+    """Counts the steps of the tasks whose name ends so."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += task.name.endswith(self._name)
+
+
+async def test_a_publish_to_a_channel_without_subscribers_wakes_no_channel() -> None:
+    channels = Steps("Supervisor._keep")
+    async with a_server() as server, await server.connect() as stream:
+        await stream.send_all(post(announcement()))  # starts the channel
+        await answers(stream, 1)
+        await living()
+        trio.lowlevel.add_instrument(channels)
+        for _ in range(20):
+            await stream.send_all(post(announcement()))
+            await answers(stream, 1)
+        assert channels.count == 0
+
+
+async def test_publishes_of_many_connections_at_once_wake_a_channel_once() -> None:
+    channels = Steps("Supervisor._keep")
+    async with a_server() as server, AsyncExitStack() as stack:
+        websocket = await stack.enter_async_context(server.subscribe())
+        streams = [await stack.enter_async_context(await server.connect()) for _ in range(10)]
+        for stream in streams:
+            await stream.send_all(post(announcement()))
+            await answers(stream, 1)
+        await events(websocket, 10)
+        await living()
+        trio.lowlevel.add_instrument(channels)
+        for stream in streams:
+            plain: socket.socket = stream.socket._sock  # type: ignore[attr-defined]
+            plain.send(post(announcement()))  # all are there before the server reads
+        await events(websocket, 10)
+        assert channels.count <= 2
+
+
 async def living() -> int:
     """Tasks, once all that began has come to rest."""
     await trio.testing.wait_all_tasks_blocked(0.05)
