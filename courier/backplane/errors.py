@@ -1,0 +1,16 @@
+"""What a backplane answers when it cannot do what it was asked."""
+
+
+class BackplaneAway(Exception):
+    """What the nodes share cannot be reached now; the same call may succeed later.
+
+    A publish that met it was not acknowledged, and may or may not be in the log.
+    """
+
+
+class InboxFull(Exception):
+    """The channel's publishers are faster than the channel, for longer than they may be made to wait."""
+
+
+class KeyConflict(Exception):
+    """The idempotency key was used for another event of the same channel."""
