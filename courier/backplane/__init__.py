@@ -75,6 +75,12 @@ class Backplane(Protocol):
     Whatever needs the network raises `BackplaneAway` within a few seconds when it cannot be done now.
     """
 
+    feed: "Feed | None"
+    """The node that it works for; set once, by `open_hub`, before anything is followed."""
+
+    up: bool
+    """Whether it can be reached, as far as is known: noticed within a second, without traffic too."""
+
     async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
         """Where the channel's log stands; a new epoch when nothing is known of it.
 
