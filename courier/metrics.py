@@ -12,6 +12,7 @@ class Metrics:
     events_delivered: int = 0
     evictions: Counter[str] = field(default_factory=Counter)
     gaps: Counter[str] = field(default_factory=Counter)
+    repairs: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
     def published(self, events: int) -> None:
@@ -27,6 +28,10 @@ class Metrics:
     def gap(self, reason: str) -> None:
         """A subscriber was told that it missed something."""
         self.gaps[reason] += 1
+
+    def repaired(self) -> None:
+        """A node's log was brought up to the shared one, from which it had missed something."""
+        self.repairs += 1
 
     def error(self, kind: str) -> None:
         """Something of ours went wrong: a channel crashed, a wire raised what it should not."""

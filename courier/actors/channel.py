@@ -5,15 +5,18 @@ from typing import assert_never
 
 import trio
 
-from courier.actors.frames import Page, text_frame
+from courier.actors.frames import Page, event_frame, event_of, gap_frame
 from courier.actors.inbox import Inbox
+from courier.actors.keys import Keys
 from courier.actors.limits import Limits
 from courier.actors.log import Log
-from courier.actors.messages import Appended, Deliver, Join, Leave, Message, Trim
-from courier.actors.subscriber import Subscriber
+from courier.actors.messages import Arrive, Deliver, Join, Leave, Message, Read, Refill, Trim
+from courier.actors.subscriber import Missed, Subscriber
+from courier.backplane import Appended, Outcome, Publication, Record, Stretch
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
-from courier.schemas.position import Position
+from courier.schemas.control import GapReason
+from courier.schemas.position import Position, Since
 
 TURN_BYTES = 256 * 1024
 """What one turn may append before it is fanned out: what every subscriber's one write is joined from."""
@@ -36,6 +39,8 @@ class Channel:
 
     __slots__ = (
         "_clock",
+        "_doubt",
+        "_keys",
         "_limits",
         "_metrics",
         "_new_bytes",
@@ -58,7 +63,9 @@ class Channel:
         limits: Limits,
         clock: Clock,
         metrics: Metrics,
+        keys: Keys,
         over_budget: Callable[[], None],
+        doubt: Callable[[bool], None],
     ) -> None:
         self.name = name
         self.inbox = inbox
@@ -69,7 +76,10 @@ class Channel:
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
+        self._keys = keys
         self._over_budget = over_budget
+        self._doubt = doubt
+        """Asks for a `Refill`. True: the shared log has gone back, and must begin a new epoch first."""
         self.asked_trim: Trim | None = None
         """A trim that waits for the end of its turn."""
         self._shown = -1
@@ -85,7 +95,9 @@ class Channel:
             limits=self._limits,
             clock=self._clock,
             metrics=self._metrics,
+            keys=self._keys,
             over_budget=self._over_budget,
+            doubt=self._doubt,
         )
         heir.subscribers = {subscriber: None for subscriber in self.subscribers if not subscriber.left}
         heir.asked_trim = self.asked_trim
@@ -122,24 +134,34 @@ class Channel:
         self.failed = message
         self.apply(message)
         self.failed = None
-        if self.subscribers:
-            self.inbox.wake()
-        else:
-            self._new_bytes = 0
-            self.trim()
+        if self.log.head != self._shown:
+            if self.subscribers:
+                self.inbox.wake()
+            else:
+                self._shown, self._new_bytes = self.log.head, 0
+                self.trim()
         return True
 
     def apply(self, message: Message) -> None:
         """Handle one message, in one step: nothing else happens in between."""
         match message:
             case Deliver():
-                message.reply.give(self._append(message))
-                self._metrics.published(len(message.events))
+                message.reply.give(self._append(message.publications))
+                self._metrics.published(len(message.publications))
+            case Arrive(records):
+                self._follow(records)
+            case Refill(stretch, reply):
+                self._refill(stretch)
+                reply.give(None)
+            case Read(since, limit, reply):
+                reply.give(self._read(since, limit))
             case Join(subscriber, since, reply):
+                replay = self.log.since(since)
                 if not subscriber.left:
                     self.subscribers[subscriber] = None
-                    subscriber.start(self.log, self.log.since(since), since)
-                reply.give(None)
+                    missed = None if replay.gap is None else Missed(replay.gap, str(since))
+                    subscriber.start(self.log, replay.cursor, missed)
+                reply.give(replay)
             case Leave(subscriber):
                 self.subscribers.pop(subscriber, None)
             case Trim():
@@ -147,17 +169,75 @@ class Channel:
             case _:
                 assert_never(message)
 
-    def _append(self, message: Deliver) -> list[Appended]:
-        log, now_ms, reached = self.log, self._clock(), len(self.subscribers)
-        epoch, offset = log.next_position
-        channel = self.name.name.encode()
-        frames = [
-            text_frame(b'{"id":"%b-%d","channel":"%b",%b' % (epoch.encode(), number, channel, event[1:]))
-            for number, event in enumerate(message.events, offset)
+    def _append(self, publications: Sequence[Publication]) -> list[Outcome]:
+        """Give each the next position, but for those whose idempotency key is known."""
+        log, channel, reached = self.log, self.name.name, len(self.subscribers)
+        arrived_ms = max(self._clock(), log.last_ms)
+        epoch, offset = log.position
+        outcomes: list[Outcome] = []
+        frames: list[bytes] = []
+        for publication in publications:
+            outcome = self._keys.find(channel, publication, arrived_ms) if publication.key else None
+            if outcome is None:
+                offset += 1
+                position = Position(epoch, offset)
+                frames.append(event_frame(position, channel, publication.event))
+                outcome = Appended(position, arrived_ms, reached)
+            outcomes.append(outcome)
+        for frame in frames:
+            self._add(frame, arrived_ms)
+        for publication, outcome in zip(publications, outcomes, strict=True):
+            if publication.key and isinstance(outcome, Appended) and not outcome.deduplicated:
+                self._keys.keep(channel, publication, outcome, arrived_ms)
+        return outcomes
+
+    def _add(self, frame: bytes, arrived_ms: int) -> None:
+        self.log.append(frame, arrived_ms)
+        self._new_bytes += len(frame)
+
+    def _follow(self, records: Sequence[Record]) -> None:
+        """Append what the shared log has appended, when it is what comes next; what was seen is dropped.
+
+        A position further on is a hole: the rest is then read, from where this log stops. One that bears
+        another event here says that the shared log has lost events, and has given their places away.
+        """
+        log = self.log
+        for position, arrived_ms, event in records:
+            frame = event_frame(position, self.name.name, event)
+            if position == log.next_position:
+                self._add(frame, arrived_ms)
+            elif position.epoch == log.epoch and position.offset <= log.offset:
+                same = log.holds(position, frame)
+                if same is False or (same is None and arrived_ms > log.last_ms):
+                    self._doubt(True)
+                    return
+            else:
+                self._doubt(False)
+                return
+
+    def _refill(self, stretch: Stretch) -> None:
+        """Append what the shared log holds from where this one stopped; what it lost is a gap, for all."""
+        log, start = self.log, stretch.start
+        if start.epoch != log.epoch or start.offset > log.offset:
+            reason = stretch.gap or GapReason.UNKNOWN_POSITION
+            frame = gap_frame(self.name.name, str(log.position), start, reason)
+            log.jump(start, frame, self._clock())
+            self._new_bytes += len(frame)
+        for position, arrived_ms, event in stretch.records:
+            if position == log.next_position:
+                self._add(event_frame(position, self.name.name, event), arrived_ms)
+
+    def _read(self, since: Since | None, limit: int) -> Stretch:
+        log = self.log
+        if since is None:
+            cursor, gap = max(log.first, log.head - limit), None
+        else:
+            cursor, gap = log.since(since)
+        records = [
+            Record(position, entry.arrived_ms, event_of(entry.frame, position, self.name.name))
+            for position, entry in log.events(cursor, limit)
         ]
-        entries = [log.append(frame, now_ms) for frame in frames]
-        self._new_bytes += sum(map(len, frames))
-        return [Appended(Position(epoch, entry.offset), entry.arrived_ms, reached) for entry in entries]
+        return Stretch(log.position_before(cursor), log.position, records, gap)
 
     async def fan_out(self) -> None:
         """Offer what is new to every subscriber that is up to date, by one write each of the same bytes.

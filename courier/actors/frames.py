@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
+from courier.schemas.control import Gap, GapReason
+from courier.schemas.position import Position
+
 _TEXT = 0x81  # FIN and opcode 1 (RFC 6455, 5.2); a server does not mask (5.1)
 _LENGTH_16 = 126
 _LENGTH_64 = 127
@@ -21,6 +24,26 @@ def text_frame(payload: bytes) -> bytes:
 def payload_of(frame: bytes) -> bytes:
     """What `text_frame` was given."""
     return frame[{_LENGTH_16: 4, _LENGTH_64: 10}.get(frame[1], 2) :]
+
+
+def event_frame(position: Position, channel: str, event: bytes) -> bytes:
+    """The frame that delivers an event: a JSON object with `id` and `channel` in front of its own fields."""
+    return text_frame(_head(position, channel) + event[1:])
+
+
+def event_of(frame: bytes, position: Position, channel: str) -> bytes:
+    """The event that `event_frame` was given."""
+    return b"{" + payload_of(frame)[len(_head(position, channel)) :]
+
+
+def gap_frame(channel: str, requested: str, resumed_from: Position, reason: GapReason) -> bytes:
+    """The frame that tells a subscriber what is missing before its next event."""
+    gap = Gap(channel=channel, requested=requested, resumed_from=str(resumed_from), reason=reason)
+    return text_frame(gap.to_json())
+
+
+def _head(position: Position, channel: str) -> bytes:
+    return b'{"id":"%b-%d","channel":"%b",' % (position.epoch.encode(), position.offset, channel.encode())
 
 
 class Page(NamedTuple):

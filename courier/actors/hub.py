@@ -11,13 +11,14 @@ from typing import NamedTuple
 import trio
 
 from courier.actors.channel import Clock
-from courier.actors.errors import Draining, NodeFull
+from courier.actors.errors import ChannelFailed, Draining, NodeFull
 from courier.actors.inbox import Inbox
 from courier.actors.limits import Limits
-from courier.actors.messages import Appended, Deliver, Join, Leave, Reply
-from courier.actors.subscriber import Subscriber
+from courier.actors.log import Replay
+from courier.actors.messages import Join, Leave, Reply
+from courier.actors.subscriber import Missed, Subscriber
 from courier.actors.supervisor import Supervisor, open_supervisor
-from courier.backplane import Backplane
+from courier.backplane import Backplane, Outcome, Publication, Stretch
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
@@ -25,6 +26,9 @@ from courier.schemas.position import Since
 
 CLOSES_A_SECOND = 500
 """How fast a drain closes subscribers, at the least: so that they do not all come back at once."""
+
+OLDER_EVENTS = 500
+"""How many events of a replay are read from the backplane at a time."""
 
 DRAIN_TICK_SECONDS = 0.02
 
@@ -51,36 +55,16 @@ class DrainReport(NamedTuple):
     it was cut is not known."""
 
 
-class Slot:
-    """Room for one message in a channel's inbox: what `Hub.reserve` gives and `deliver` uses up."""
-
-    __slots__ = ("_hub", "_inbox")
-
-    def __init__(self, hub: "Hub", inbox: Inbox) -> None:
-        self._hub = hub
-        self._inbox = inbox
-
-    async def deliver(self, events: Sequence[bytes]) -> list[Appended]:
-        """Have the events, as many as there is room for, appended to the channel's log; all or none.
-
-        Returns when they are in the log. Raises `ChannelFailed` when they are not and will not be.
-        Cancelled while it waits, it leaves open which.
-        """
-        try:
-            reply: Reply[list[Appended]] = Reply()  # called as a generic it costs a microsecond
-            self._inbox.put(Deliver(events, reply))
-            return await reply.wait()
-        finally:
-            self._hub._published()
-
-
 class Hub:
     """What the web publishes to and joins. Made by `open_hub`."""
 
-    def __init__(self, supervisor: Supervisor, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self, supervisor: Supervisor, backplane: Backplane, limits: Limits, metrics: Metrics
+    ) -> None:
         self.closing = trio.Event()
         """Set when a drain begins."""
         self.supervisor = supervisor
+        self.backplane = backplane
         self._limits = limits
         self._metrics = metrics
         self._subscribers: dict[str, Subscriber] = {}
@@ -103,33 +87,34 @@ class Hub:
         """There is no room for one more subscriber."""
         return len(self._subscribers) >= self._limits.connections
 
-    def reserve_nowait(self, channel: ChannelName, events: int = 1) -> Slot:
-        """Take room in the channel's inbox. Whoever gets a slot must use it at once.
+    async def publish(
+        self, channel: ChannelName, publications: Sequence[Publication], by: float
+    ) -> list[Outcome]:
+        """Have the publications appended to the channel's log; an outcome for each, in order.
 
-        Raises `trio.WouldBlock` when there is none, `Draining` or `TooManyChannels`.
+        Returns when they are in the log. `by` is until when to wait for room. Raises `Draining`,
+        `TooManyChannels`, `InboxFull` or `BackplaneAway`; `ChannelFailed` when they are not in the log and
+        will not be. Cancelled while it waits, it leaves open which.
         """
         if self.draining:
             raise Draining
-        inbox = self.supervisor.inbox(channel)
-        inbox.reserve_nowait(events)
-        self._publishing += 1
-        return Slot(self, inbox)
-
-    async def reserve(self, channel: ChannelName, events: int = 1) -> Slot:
-        """Wait for room in the channel's inbox, and take it.
-
-        Raises as `reserve_nowait` does, and `ChannelFailed` when the channel is given up meanwhile.
-        """
-        if self.draining:
-            raise Draining
-        inbox = self.supervisor.inbox(channel)
+        running = self.supervisor.running(channel)
+        known, reached = (running.log.position, len(running.subscribers)) if running else (None, 0)
         self._publishing += 1
         try:
-            await inbox.reserve(events)
-        except BaseException:
-            self._published()
-            raise
-        return Slot(self, inbox)
+            return await self.backplane.publish(channel, publications, by, known=known, reached=reached)
+        finally:
+            self._publishing -= 1
+            self._changed.set()
+
+    async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
+        """At most `limit` events of the channel's log: those after `since`, oldest first; None: the newest.
+
+        Raises `Draining`, `TooManyChannels`, `BackplaneAway` or `ChannelFailed`.
+        """
+        if self.draining:
+            raise Draining
+        return await self.backplane.read(channel, since, limit)
 
     async def join(self, channel: ChannelName, owner: str, since: Since | None = None) -> Subscriber:
         """Subscribe: from the return on, and whenever its wire is opened, it misses nothing.
@@ -148,18 +133,36 @@ class Hub:
             owner,
             spawn=self.supervisor.spawn,
             leave=lambda subscriber: self._left(subscriber, inbox),
+            read_older=lambda position: self.backplane.read(channel, position, OLDER_EVENTS),
             metrics=self._metrics,
         )
         self._subscribers[subscriber.id] = subscriber
         self._per_owner[owner] += 1
         try:
-            reply = Reply[None]()
+            reply: Reply[Replay] = Reply()
             inbox.put(Join(subscriber, since, reply))
-            await reply.wait()
+            if (await reply.wait()).gap is not None and since is not None:
+                await self._look_further(channel, subscriber, since)
         except BaseException:
             subscriber.close()
             raise
         return subscriber
+
+    async def _look_further(self, channel: ChannelName, subscriber: Subscriber, since: Since) -> None:
+        """The channel's own log does not have all that follows `since`: start where the backplane says.
+
+        The subscriber has joined, so it misses nothing meanwhile; its wire is not open yet.
+        """
+        stretch = await self.backplane.read(channel, since, 1)
+        running = self.supervisor.running(channel)
+        if running is None:
+            raise ChannelFailed
+        log = running.log
+        if log.cursor_after(stretch.head) is None:
+            await self.supervisor.catch_up(channel)
+        cursor = log.cursor_after(stretch.start)
+        if cursor is not None:
+            subscriber.start(log, cursor, None if stretch.gap is None else Missed(stretch.gap, str(since)))
 
     async def drain(self, by: float) -> DrainReport:
         """Refuse what is new, then close every subscriber as soon as it has everything.
@@ -170,6 +173,8 @@ class Hub:
         self.closing.set()
         with trio.move_on_at(by):
             await self._until(lambda: self._publishing == 0)
+            await self.supervisor.settle()
+        self.supervisor.frozen = True
         leaving = list(self._subscribers.values())
         seconds = max(by - trio.current_time(), DRAIN_TICK_SECONDS)
         a_tick = math.ceil(max(CLOSES_A_SECOND, 2 * len(leaving) / seconds) * DRAIN_TICK_SECONDS)
@@ -199,10 +204,6 @@ class Hub:
             inbox.put(Leave(subscriber))
         self._changed.set()
 
-    def _published(self) -> None:
-        self._publishing -= 1
-        self._changed.set()
-
 
 def _report(leaving: Sequence[Subscriber]) -> DrainReport:
     aborted = sum(subscriber.aborted or not subscriber.left for subscriber in leaving)
@@ -223,4 +224,4 @@ async def open_hub(
     `drain` first."""
     metrics = metrics or Metrics()
     async with open_supervisor(backplane, limits=limits, clock=clock, metrics=metrics) as supervisor:
-        yield Hub(supervisor, limits, metrics)
+        yield Hub(supervisor, backplane, limits, metrics)

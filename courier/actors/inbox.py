@@ -7,7 +7,7 @@ from contextlib import suppress
 import trio
 
 from courier.actors.errors import ChannelFailed
-from courier.actors.messages import Deliver, Message
+from courier.actors.messages import Arrive, Deliver, Message
 
 AtOnce = Callable[[Message], bool]
 """Handles a message in one step while its channel sleeps; False when the channel itself is to handle it."""
@@ -128,7 +128,7 @@ class Inbox:
         self._freed.set()
 
     def _make_room(self, message: Message) -> Message:
-        if isinstance(message, Deliver):
-            self._room += len(message.events)
+        if isinstance(message, Deliver | Arrive):
+            self._room += message.events
             self._freed.set()
         return message

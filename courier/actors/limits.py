@@ -19,5 +19,7 @@ class Limits:
     """Subscribers of the node; then `NodeFull`."""
     connections_per_user: int = 100
     """Subscribers of one user; then `NodeFull`. 0: as many as the node may have."""
+    idempotency_keys: int = 100_000
+    """Keys that are remembered, for five minutes at most; then the oldest go."""
     channels: int = 100_000
     """Channels of the node; then `TooManyChannels`. As many retired ones are remembered."""

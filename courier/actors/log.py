@@ -13,6 +13,9 @@ from courier.schemas.position import Moment, Position, Since
 ENTRY_OVERHEAD_BYTES = 200
 """What an entry costs beside its frame's bytes: object headers, two integers, its place in the list."""
 
+SEGMENTS_KEPT = 16
+"""Gaps are rare. Who comes from before the oldest one kept is told that its position is unknown."""
+
 _COMPACT_AFTER = 64
 _arrival = attrgetter("arrived_ms")
 
@@ -28,6 +31,13 @@ class Entry(NamedTuple):
     @property
     def cost(self) -> int:
         return len(self.frame) + ENTRY_OVERHEAD_BYTES
+
+
+class Segment(NamedTuple):
+    """A run of entries whose positions count up: the entry at `cursor` follows `position`, and so on."""
+
+    cursor: int
+    position: Position
 
 
 class Replay(NamedTuple):
@@ -55,9 +65,23 @@ class Log:
     Entries are counted from the log's birth and the count never starts again: `first` is the oldest one
     held, `head` the one that will come next. A cursor is such a number. `append` never drops anything;
     `trim` does, so that its caller can first show what is new to everyone who is up to date.
+
+    Where the positions do not count up, because the log is a copy that has missed something or began a new
+    epoch, stands an entry that is no event: the frame that tells of the gap. A cursor meets it in its turn.
     """
 
-    __slots__ = ("_entries", "_skip", "budget", "bytes", "epoch", "first", "floor_ms", "last_ms", "offset")
+    __slots__ = (
+        "_entries",
+        "_skip",
+        "budget",
+        "bytes",
+        "epoch",
+        "first",
+        "floor_ms",
+        "last_ms",
+        "offset",
+        "segments",
+    )
 
     def __init__(self, origin: Origin, budget: Budget) -> None:
         self.epoch, self.offset = origin.position
@@ -67,6 +91,8 @@ class Log:
         self.budget = budget
         self._entries: list[Entry] = []
         self._skip = 0  # dropped entries that still stand at the list's start
+        self.segments = [Segment(0, origin.position)]
+        """Oldest first; at most `SEGMENTS_KEPT`. The first may begin before what is held, or held ever."""
 
     def __len__(self) -> int:
         return len(self._entries) - self._skip
@@ -107,9 +133,53 @@ class Log:
         self.budget.used_bytes += cost
         return entry
 
+    def jump(self, to: Position, frame: bytes, arrived_ms: int) -> None:
+        """Go on after `to`, whatever that is; `frame` tells of it, in the place of what is missing."""
+        self.offset -= 1  # the entry is no event
+        self.append(frame, arrived_ms)
+        self.epoch, self.offset = to
+        self.segments.append(Segment(self.head, to))
+        del self.segments[:-SEGMENTS_KEPT]
+
     def position_before(self, cursor: int) -> Position:
-        """The position just before what a cursor will read next: safe to keep, and to come back with."""
-        return Position(self.epoch, self.offset - (self.head - cursor))
+        """The position just before what a cursor will read next: safe to keep, and to come back with.
+
+        The cursor may be below `first`, and even below zero: this log never held what it then reads next.
+        """
+        for number in range(len(self.segments) - 1, -1, -1):
+            start, position = self.segments[number]
+            if start <= cursor or number == 0:
+                return Position(position.epoch, max(0, position.offset + cursor - start))
+        raise AssertionError("A log has a segment")
+
+    def cursor_after(self, position: Position) -> int | None:
+        """The cursor that reads next what follows `position`; below `first` when that is not held.
+
+        None when the log knows no such position: another epoch, ahead of the head, or within a gap.
+        """
+        end = self.head
+        for number in range(len(self.segments) - 1, -1, -1):
+            start, (epoch, offset) = self.segments[number]
+            cursor = start + position.offset - offset
+            if epoch == position.epoch and cursor <= end and (start <= cursor or number == 0):
+                return cursor
+            end = start - 1  # at which the gap's own entry stands
+        return None
+
+    def holds(self, position: Position, frame: bytes) -> bool | None:
+        """Whether `frame` is what stands at `position`; None when that is not held."""
+        cursor = self.cursor_after(position)
+        if cursor is None or not self.first < cursor <= self.head:
+            return None
+        return self._entries[self._skip + cursor - 1 - self.first].frame == frame
+
+    def events(self, cursor: int, limit: int) -> list[tuple[Position, Entry]]:
+        """At most `limit` events from `cursor` on, which must be held, up to the next gap."""
+        start = self._skip + cursor - self.first
+        gaps = (segment.cursor - 1 for segment in self.segments if segment.cursor > cursor)
+        entries = self._entries[start : start + min(limit, next(gaps, self.head) - cursor)]
+        epoch = self.position_before(cursor).epoch
+        return [(Position(epoch, entry.offset), entry) for entry in entries]
 
     def page(self, cursor: int, limit_bytes: int | None = None) -> Page:
         """The frames from `cursor` on, at least one, and as many as fit in `limit_bytes` (None: all).
@@ -140,9 +210,9 @@ class Log:
                 return Replay(self.first, GapReason.EXPIRED)
             later = bisect_right(self._entries, since.milliseconds, lo=self._skip, key=_arrival)
             return Replay(self.first + later - self._skip, None)
-        if since.epoch != self.epoch or since.offset > self.offset:
+        cursor = self.cursor_after(since)
+        if cursor is None:
             return Replay(self.first, GapReason.UNKNOWN_POSITION)
-        cursor = self.head - (self.offset - since.offset)
         if cursor < self.first:
             return Replay(self.first, GapReason.EXPIRED)
         return Replay(cursor, None)

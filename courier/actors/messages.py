@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import trio
 
+from courier.actors.log import Replay
 from courier.actors.subscriber import Subscriber
-from courier.schemas.position import Position, Since
+from courier.backplane import Outcome, Publication, Record, Stretch
+from courier.schemas.position import Since
 
 T = TypeVar("T")
 
@@ -48,22 +50,46 @@ class Reply(Generic[T]):
             self._waiting.set()
 
 
-class Appended(NamedTuple):
-    """What became of one event: fixed in the step that appended it."""
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Append these events, all or none, in this order: this node's log is the only one."""
 
-    position: Position
-    arrived_ms: int
-    """Unix milliseconds."""
-    clients_reached: int
-    """This node's subscribers of the channel at that moment."""
+    publications: Sequence[Publication]
+    reply: Reply[list[Outcome]]
+
+    @property
+    def events(self) -> int:
+        """How much room it takes."""
+        return len(self.publications)
 
 
 @dataclass(frozen=True, slots=True)
-class Deliver:
-    """Append these events, all or none, in this order. Each is the bytes of a JSON object."""
+class Arrive:
+    """These were appended to the log that the nodes share, one after the other, in one epoch."""
 
-    events: Sequence[bytes]
-    reply: Reply[list[Appended]]
+    records: Sequence[Record]
+
+    @property
+    def events(self) -> int:
+        """How much room it takes."""
+        return len(self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """What the shared log holds from where this node's log stopped, because it may have missed something."""
+
+    stretch: Stretch
+    reply: Reply[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read at most `limit` events from the log, as `Backplane.read` does."""
+
+    since: Since | None
+    limit: int
+    reply: Reply[Stretch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +98,7 @@ class Join:
 
     subscriber: Subscriber
     since: Since | None
-    reply: Reply[None]
+    reply: Reply[Replay]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +117,4 @@ class Trim:
     reply: Reply[None] = field(default_factory=Reply)
 
 
-Message: TypeAlias = Deliver | Join | Leave | Trim
+Message: TypeAlias = Deliver | Arrive | Refill | Read | Join | Leave | Trim

@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import trio
 
 from courier.actors.errors import WireClosed, WireError, WireStalled
-from courier.actors.frames import Page, text_frame
-from courier.actors.log import Log, Replay
+from courier.actors.frames import Page, event_frame, gap_frame
+from courier.actors.log import Log
+from courier.backplane import BackplaneAway, Stretch
 from courier.logs import get_logger
 from courier.metrics import Metrics
 from courier.schemas.closing import CloseReason
-from courier.schemas.control import Gap, GapReason
-from courier.schemas.position import Since
+from courier.schemas.control import GapReason
+from courier.schemas.position import Position
 
 PAGE_BYTES = 64 * 1024
 """What the pump of a subscriber that is behind takes from the log at a time."""
@@ -24,7 +25,12 @@ OVERRUN_SECONDS = 60.0
 GOODBYE_SECONDS = 5.0
 """How long the last word may take when nothing else says so."""
 
+AGAIN_SECONDS = 0.5
+"""After how long older events are asked for again, when the backplane could not be reached."""
+
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
+ReadOlder = Callable[[Position], Awaitable[Stretch]]
+"""Reads what follows a position and is not in the node's own log any more."""
 
 logger = get_logger(__name__)
 
@@ -44,6 +50,13 @@ class Wire(Protocol):
         when the peer took no byte for as long as it may."""
 
 
+class Missed(NamedTuple):
+    """A gap that a subscriber is to be told of."""
+
+    reason: GapReason
+    requested: str
+
+
 class Subscriber:
     """One subscription of one channel: made by `Hub.join`, used by one WebSocket.
 
@@ -60,6 +73,7 @@ class Subscriber:
         "_metrics",
         "_overrun_at",
         "_pumping",
+        "_read_older",
         "_spawn",
         "_wire",
         "aborted",
@@ -82,6 +96,7 @@ class Subscriber:
         *,
         spawn: Spawn,
         leave: Callable[["Subscriber"], None],
+        read_older: ReadOlder,
         metrics: Metrics,
     ) -> None:
         self.id = id
@@ -99,23 +114,23 @@ class Subscriber:
         """Whether the goodbye could not be said."""
         self._log: Log | None = None
         self._wire: Wire | None = None
-        self._gap: tuple[GapReason, str] | None = None
+        self._gap: Missed | None = None
         self._overrun_at = -math.inf
         self._pumping = False
         self._ended = False
         self._finishing: CloseReason | None = None
         self._spawn = spawn
         self._leave = leave
+        self._read_older = read_older
         self._metrics = metrics
 
     # What the channel does with it
 
-    def start(self, log: Log, replay: Replay, since: Since | None) -> None:
-        """Set the cursor; a gap is told before the first event."""
+    def start(self, log: Log, cursor: int, missed: Missed | None) -> None:
+        """Set the cursor; what was missed is told before the first event."""
         self._log = log
-        self.cursor = replay.cursor
-        if replay.gap is not None:
-            self._missed(replay.gap, str(since))
+        self.cursor = cursor
+        self._gap = missed
 
     def offer(self, page: Page) -> int:
         """Write the page, which starts at the cursor, as far as the socket takes it; the pump does the rest.
@@ -203,7 +218,10 @@ class Subscriber:
                 await self._wire.flush()
                 if self._ended:
                     break
-                self._advance(self._wire)
+                if self._log is not None and self.cursor < self._log.first:
+                    await self._catch_up(self._log, self._wire)
+                else:
+                    self._advance(self._wire)
         except Exception as error:  # noqa: BLE001 - as in `offer`
             self.fail(error)
         finally:
@@ -213,39 +231,58 @@ class Subscriber:
     def _advance(self, wire: Wire) -> None:
         """One step of the pump, without a pause in it: the cursor moves with its own write."""
         assert self._log is not None
-        if self.cursor < self._log.first and not self._overrun(self._log):
-            return
-        if self._gap is not None:
-            if not wire.write_nowait(Page.of([self._gap_frame(self._log, *self._gap)])):
-                return
-            self._gap = None
-        if self.lag:
-            moved = wire.write_nowait(self._log.page(self.cursor, PAGE_BYTES))
-            self.cursor += moved
-            self._metrics.delivered(moved)
+        if self._told(self._log, wire) and self.lag:
+            self._write(wire, self._log.page(self.cursor, PAGE_BYTES))
 
-    def _overrun(self, log: Log) -> bool:
-        """The cursor fell off the tail: once is told as a gap, twice within a minute is too slow."""
+    async def _catch_up(self, log: Log, wire: Wire) -> None:
+        """One step of the pump where the cursor stands at what the node's log does not hold: from another
+        shelf. What is on none is a gap."""
+        cursor = self.cursor
+        try:
+            stretch = await self._read_older(log.position_before(cursor))
+        except BackplaneAway:
+            await trio.sleep(AGAIN_SECONDS)
+            return
+        if self._ended or cursor >= log.first:
+            return
+        if stretch.gap is not None:
+            resumed = log.cursor_after(stretch.start)
+            self._overrun(log, log.first if resumed is None else resumed)
+        elif not stretch.records:
+            await trio.sleep(AGAIN_SECONDS)  # the two disagree: the channel will find out which is right
+        if not self._ended and self._told(log, wire):
+            older = stretch.records[: max(0, log.first - self.cursor)]
+            if older:
+                self._write(
+                    wire, Page.of(event_frame(one.position, self.channel, one.event) for one in older)
+                )
+
+    def _write(self, wire: Wire, page: Page) -> None:
+        moved = wire.write_nowait(page)
+        self.cursor += moved
+        self._metrics.delivered(moved)
+
+    def _told(self, log: Log, wire: Wire) -> bool:
+        """Whether nothing is left to be told before the next event; says it if the wire takes it."""
+        if self._gap is not None:
+            reason, requested = self._gap
+            frame = gap_frame(self.channel, requested, log.position_before(self.cursor), reason)
+            if not wire.write_nowait(Page.of([frame])):
+                return False
+            self._gap = None
+            self._metrics.gap(reason)
+        return True
+
+    def _overrun(self, log: Log, cursor: int) -> None:
+        """What the cursor stood at is gone: once is told as a gap, twice within a minute is too slow."""
         now = trio.current_time()
         if now - self._overrun_at < OVERRUN_SECONDS:
             self._evict("overrun")
-            return False
+            return
         self._overrun_at = now
-        missed_from = str(log.position_before(self.cursor))
-        self.cursor = log.first
-        self._missed(GapReason.OVERRUN, missed_from)
-        return True
-
-    def _missed(self, reason: GapReason, requested: str) -> None:
-        """Owe the peer a gap, before its next event; one that is still owed says it all."""
-        if self._gap is None:
-            self._gap = (reason, requested)
-            self._metrics.gap(reason)
-
-    def _gap_frame(self, log: Log, reason: GapReason, requested: str) -> bytes:
-        resumed_from = str(log.position_before(self.cursor))
-        gap = Gap(channel=self.channel, requested=requested, resumed_from=resumed_from, reason=reason)
-        return text_frame(gap.to_json())
+        if self._gap is None:  # one that is still owed says it all
+            self._gap = Missed(GapReason.OVERRUN, str(log.position_before(self.cursor)))
+        self.cursor = cursor
 
     def _evict(self, why: str) -> None:
         if self._ended:

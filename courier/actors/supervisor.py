@@ -1,7 +1,7 @@
 """Supervisor: starts channels, retires them, and outlives their crashes."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import trio
@@ -9,15 +9,17 @@ import trio
 from courier.actors.channel import Channel, Clock
 from courier.actors.errors import ChannelFailed, TooManyChannels
 from courier.actors.inbox import Inbox
+from courier.actors.keys import Keys
 from courier.actors.limits import Limits
 from courier.actors.log import Budget, Log
-from courier.actors.messages import Leave, Message, Trim
-from courier.actors.subscriber import Spawn
-from courier.backplane import Backplane
+from courier.actors.messages import Arrive, Deliver, Leave, Message, Read, Refill, Reply, Trim
+from courier.actors.subscriber import AGAIN_SECONDS, Spawn
+from courier.backplane import Backplane, BackplaneAway, InboxFull, Outcome, Publication, Record, Stretch
 from courier.logs import get_logger
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
+from courier.schemas.position import Position, Since
 
 CRASHES_ALLOWED = 4
 CRASH_WINDOW_SECONDS = 60.0
@@ -26,6 +28,12 @@ CRASH_WINDOW_SECONDS = 60.0
 SWEEP_SECONDS = 1.0
 SWEEP_PAUSE = 500
 """How often all channels are looked at for what is too old, and how many before other tasks get a turn."""
+
+REFILL_EVENTS = 1000
+"""How many events of a hole are read at a time."""
+
+BEYOND_ALL = 10**17
+"""An offset that no log has: whoever claims to know it makes the shared log begin a new epoch."""
 
 TRIM_SHARE = 16
 """Of the node's byte budget, the part that the largest log gives up at a time."""
@@ -50,7 +58,7 @@ class Signal:
 
 
 class Supervisor:
-    """Owns the channels of a node and their tasks. Made by `open_supervisor`."""
+    """Owns the channels of a node and their tasks; the `Feed` of its backplane. Made by `open_supervisor`."""
 
     def __init__(
         self,
@@ -70,6 +78,13 @@ class Supervisor:
         self._inboxes: dict[str, Inbox] = {}
         self._channels: dict[str, Channel] = {}
         self._pressed = Signal()
+        self._keys = Keys(limits.idempotency_keys)
+        self._doubted: dict[str, bool] = {}
+        """Channels that are being caught up; True: doubted again since that began."""
+        self._gone_back: set[str] = set()
+        """Channels whose shared log was found to have lost events that were acknowledged."""
+        self.frozen = False
+        """What arrives is left alone: the logs end here."""
 
     @property
     def spawn(self) -> Spawn:
@@ -81,6 +96,10 @@ class Supervisor:
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(tuple(self._channels.values()))
+
+    def running(self, name: ChannelName) -> Channel | None:
+        """The channel, if it runs."""
+        return self._channels.get(name.name)
 
     def inbox(self, name: ChannelName) -> Inbox:
         """The inbox of the channel, which is started if it is not running.
@@ -98,7 +117,13 @@ class Supervisor:
     async def _keep(self, name: ChannelName, inbox: Inbox) -> None:
         """Run a channel until it is retired; after a crash go on with a fresh actor."""
         crashes: deque[float] = deque(maxlen=CRASHES_ALLOWED)
-        channel = self._channels[name.name] = await self._start(name, inbox)
+        try:
+            channel = self._channels[name.name] = await self._start(name, inbox)
+        except BackplaneAway as away:
+            del self._inboxes[name.name]
+            inbox.close()
+            _fail_all(inbox, away)
+            return
         while True:
             try:
                 await channel.run()
@@ -116,7 +141,7 @@ class Supervisor:
                 return
 
     async def _start(self, name: ChannelName, inbox: Inbox) -> Channel:
-        log = Log(await self._backplane.follow(name.name), self.budget)
+        log = Log(await self._backplane.follow(name), self.budget)
         return Channel(
             name,
             inbox,
@@ -124,7 +149,9 @@ class Supervisor:
             limits=self._limits,
             clock=self._clock,
             metrics=self._metrics,
+            keys=self._keys,
             over_budget=self._pressed.set,
+            doubt=lambda gone_back: self._doubt(name, gone_back),
         )
 
     def retire(self, channel: Channel) -> None:
@@ -132,7 +159,7 @@ class Supervisor:
         channel.inbox.close()
         del self._channels[channel.name.name], self._inboxes[channel.name.name]
         channel.log.trim(keep=0)
-        self._backplane.unfollow(channel.name.name, channel.log.origin)
+        self._backplane.unfollow(channel.name, channel.log.origin)
 
     def _give_up(self, channel: Channel) -> None:
         """End a channel that cannot be kept running: everyone who waits on it is told."""
@@ -142,6 +169,90 @@ class Supervisor:
         _fail_all(channel.inbox)
         for subscriber in channel.subscribers:
             subscriber.end(CloseReason.CHANNEL_FAILED)
+
+    # What the backplane asks: `courier.backplane.Feed`
+
+    async def append(
+        self, channel: ChannelName, publications: Sequence[Publication], by: float
+    ) -> list[Outcome]:
+        inbox, events = self.inbox(channel), len(publications)
+        try:
+            inbox.reserve_nowait(events)
+        except trio.WouldBlock:
+            with trio.move_on_at(by) as waiting:
+                await inbox.reserve(events)
+            if waiting.cancelled_caught:
+                raise InboxFull from None
+        reply: Reply[list[Outcome]] = Reply()  # called as a generic it costs a microsecond
+        inbox.put(Deliver(publications, reply))
+        return await reply.wait()
+
+    async def history(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
+        reply: Reply[Stretch] = Reply()
+        self.inbox(channel).put(Read(since, limit, reply))
+        return await reply.wait()
+
+    def arrived(self, channel: ChannelName, records: Sequence[Record]) -> None:
+        inbox = self._inboxes.get(channel.name)
+        if inbox is None or inbox.closed or self.frozen:
+            return
+        try:
+            inbox.reserve_nowait(len(records))
+        except trio.WouldBlock:
+            self.doubt(channel)  # left out, and so a hole
+        else:
+            inbox.put(Arrive(records))
+
+    def doubt(self, channel: ChannelName | None = None) -> None:
+        for doubted in tuple(self._channels.values()) if channel is None else [self.running(channel)]:
+            if doubted is not None and not self.frozen:
+                name = doubted.name
+                if name.name not in self._doubted:
+                    self._nursery.start_soon(self._repair, name)
+                self._doubted[name.name] = True
+
+    def _doubt(self, name: ChannelName, gone_back: bool) -> None:
+        if gone_back:
+            self._gone_back.add(name.name)
+        self.doubt(name)
+
+    async def _repair(self, name: ChannelName) -> None:
+        """Catch up until nobody doubts the channel any more: one task a channel, whoever has noticed."""
+        try:
+            while self._doubted[name.name]:
+                self._doubted[name.name] = False
+                try:
+                    await self.catch_up(name)
+                except BackplaneAway:
+                    await trio.sleep(AGAIN_SECONDS)
+                    self._doubted[name.name] = True
+                except ChannelFailed:
+                    self._doubted[name.name] = self.running(name) is not None
+        finally:
+            del self._doubted[name.name]
+
+    async def catch_up(self, name: ChannelName) -> None:
+        """Return when the channel's log has what the shared log had at some moment since the call.
+
+        Raises `BackplaneAway`, or `ChannelFailed` when the channel ends or crashes meanwhile.
+        """
+        channel = self.running(name)
+        if channel is None:
+            return
+        log = channel.log
+        gone_back = name.name in self._gone_back
+        known = Position(log.epoch, BEYOND_ALL) if gone_back else log.position
+        to = (await self._backplane.follow(name, known)).position
+        self._gone_back.discard(name.name)
+        while log.epoch != to.epoch or log.offset < to.offset:
+            before = log.position
+            stretch = await self._backplane.read(name, before, REFILL_EVENTS)
+            reply: Reply[None] = Reply()
+            channel.inbox.put(Refill(stretch, reply))
+            await reply.wait()
+            if log.position == before:
+                return  # the shared log has changed once more, and says so by itself
+            self._metrics.repaired()
 
     async def sweep(self) -> None:
         """Look after all channels, for ever: drop what is too old or too much, retire who is idle."""
@@ -174,6 +285,21 @@ class Supervisor:
                     await trim.reply.wait()
             self._pressed.clear()
 
+    async def settle(self) -> None:
+        """Have all channels with subscribers catch up, and then freeze every log as it is."""
+
+        async def catch_up(name: ChannelName) -> None:
+            with suppress(BackplaneAway, ChannelFailed):
+                await self.catch_up(name)
+
+        try:
+            async with trio.open_nursery() as nursery:
+                for channel in self:
+                    if channel.subscribers:
+                        nursery.start_soon(catch_up, channel.name)
+        finally:
+            self.frozen = True
+
     def abandon(self) -> None:
         """Answer everyone who still waits: no channel will run any more."""
         for inbox in self._inboxes.values():
@@ -181,15 +307,15 @@ class Supervisor:
             _fail_all(inbox)
 
 
-def _fail(message: Message | None) -> None:
+def _fail(message: Message | None, error: Exception | None = None) -> None:
     """Answer whoever waits for a message that will not be handled. What was appended was answered then."""
-    if message is not None and not isinstance(message, Leave):
-        message.reply.fail(ChannelFailed())
+    if message is not None and not isinstance(message, Leave | Arrive):
+        message.reply.fail(error or ChannelFailed())
 
 
-def _fail_all(inbox: Inbox) -> None:
+def _fail_all(inbox: Inbox, error: Exception | None = None) -> None:
     while (message := inbox.take_nowait()) is not None:
-        _fail(message)
+        _fail(message, error)
 
 
 @asynccontextmanager
@@ -199,6 +325,7 @@ async def open_supervisor(
     """A supervisor for the length of a block; whatever still runs at its end is cancelled."""
     async with trio.open_nursery() as nursery:
         supervisor = Supervisor(nursery, backplane, limits=limits, clock=clock, metrics=metrics)
+        backplane.feed = supervisor
         nursery.start_soon(supervisor.sweep)
         nursery.start_soon(supervisor.relieve)
         try:

@@ -1,8 +1,8 @@
-"""Backplane: where a channel's log is when more than one node, or more than one life of a channel, needs it.
+"""Backplane: where a channel's log is when more than one node, or more than one life of it, needs it.
 
-A node's `Hub` asks its backplane for everything that is not in its own logs. With the memory backplane the node
-stands alone: what is published goes to its own channel, and what is read comes from it. With Redis the log is a
-stream that all nodes share, and a node's own log is what it has been fed of that stream.
+A node's `Hub` asks its backplane for everything that is not in its own logs. With the memory backplane the
+node stands alone: what is published goes to its own channel, and what is read comes from it. With Redis the
+log is a stream that all nodes share, and a node's own log is what it has been fed of that stream.
 """
 
 from collections.abc import Sequence
@@ -84,9 +84,9 @@ class Backplane(Protocol):
     async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
         """Where the channel's log stands; a new epoch when nothing is known of it.
 
-        From the return on, until `unfollow`, the feed gets what is appended after that position. `known` is the
-        last event that the node has of the channel. When the log, in the same epoch, is behind it, events are
-        lost that were acknowledged: then the log starts a new epoch, and all nodes that follow it are told.
+        From the return on, until `unfollow`, the feed gets what is appended after that position. `known` is
+        the last event that the node has of the channel. When the log, in the same epoch, is behind it, events
+        are lost that were acknowledged: then the log starts a new epoch, and all who follow it are told.
         """
 
     def unfollow(self, channel: ChannelName, origin: Origin) -> None:
@@ -103,15 +103,16 @@ class Backplane(Protocol):
     ) -> list[Outcome]:
         """Append the publications one after the other; an outcome for each, in order.
 
-        All of them, or none: but for those whose key is known. `by` (`trio.current_time`) is until when to wait
-        for room; then `InboxFull`. After that nothing is refused for lack of it. `known` is as in `follow`,
-        `reached` how many subscribers of this node the receipts are to speak of.
+        All of them or none, but for those whose key is known; the keys of one call differ. `by`
+        (`trio.current_time`) is until when to wait for room; then `InboxFull`. After that nothing is refused
+        for lack of it. `known` is as in `follow`, `reached` how many subscribers the receipts speak of.
         """
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
-        """At most `limit` records: those after `since`, oldest first; with None the newest.
+        """At most `limit` records: those after `since`, oldest first; with None the newest. Fewer when they
+        are large.
 
-        What cannot be read any more is a gap, and the stretch then starts with the oldest record that there is.
+        What cannot be read any more is a gap, and the stretch then starts with the oldest record there is.
         """
 
 

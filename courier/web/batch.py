@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from courier.backplane import KeyConflict
 from courier.schemas.channels import ChannelName
 from courier.schemas.events.base import Event
 from courier.schemas.registry import BatchItem
@@ -14,6 +15,7 @@ from courier.web.publish import (
     Answer,
     Caller,
     authenticate,
+    check_key,
     check_media_type,
     check_source,
     deliver,
@@ -50,7 +52,8 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
         verdict = site.limiter.admit(service, len(items), trio.current_time())
         headers |= rate_headers(verdict)
         _check_rate(verdict, len(items))
-        results = await _publish_all(site, service, items)
+        check_key(caller)
+        results = await _publish_all(site, service, items, caller.idempotency_key)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
         return refusal(site, error, headers)
     failed = sum(isinstance(result, Exception) for result in results)
@@ -168,8 +171,11 @@ def _item(site: Site, service: str, line: bytes | None) -> BatchItem | Exception
         return error
 
 
-async def _publish_all(site: Site, service: str, items: Sequence[BatchItem | Exception]) -> list[Result]:
-    """Deliver what is good, as one message a channel; a result for each, in order."""
+async def _publish_all(
+    site: Site, service: str, items: Sequence[BatchItem | Exception], key: str | None = None
+) -> list[Result]:
+    """Deliver what is good, as one message a channel; a result for each, in order. Event i has the
+    idempotency key `<key>/<i>`."""
     results: list[Result] = [b""] * len(items)
     places: dict[ChannelName, list[int]] = {}
     events: dict[ChannelName, list[Event]] = {}
@@ -188,8 +194,12 @@ async def _publish_all(site: Site, service: str, items: Sequence[BatchItem | Exc
 
     async def publish_to(channel: ChannelName) -> None:
         outcome: Sequence[Result]
+        keys = [None if key is None else f"{key}/{place}" for place in places[channel]]
         try:
-            outcome = [receipt.to_json() for receipt in await deliver(site, channel, events[channel])]
+            outcome = [
+                one if isinstance(one, KeyConflict) else one.to_json()
+                for one in await deliver(site, channel, events[channel], service, keys)
+            ]
         except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
             outcome = [error] * len(events[channel])
         for place, result in zip(places[channel], outcome, strict=True):

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from courier.actors.errors import ChannelFailed, Draining, Refused, TooManyChannels
+from courier.backplane import BackplaneAway, InboxFull, KeyConflict
 from courier.schemas.channels import UnknownChannelError
 from courier.schemas.closing import CloseReason
 from courier.schemas.errors import JsonError, SchemaError, TooManyEvents
@@ -32,10 +33,6 @@ class JoinRefused(Exception):
     def __init__(self, reason: CloseReason) -> None:
         super().__init__(reason.reason)
         self.reason = reason
-
-
-class InboxFull(Refused):
-    """The channel's publishers are faster than the channel, for longer than they may be made to wait."""
 
 
 class ErrorAnswer(NamedTuple):
@@ -71,6 +68,10 @@ def http_answer(error: Exception) -> ErrorAnswer:
             return ErrorAnswer(400, str(error))
         case SchemaError():
             return ErrorAnswer(400, "Invalid event schema", {"validation_errors": error.errors})
+        case KeyConflict():
+            return ErrorAnswer(409, "Idempotency-Key was used for another event of this channel")
+        case BackplaneAway():
+            return ErrorAnswer(503, "Redis cannot be reached; try again later", headers=RETRY_AFTER)
         case InboxFull():
             return ErrorAnswer(503, "Channel's inbox is full; try again later", headers=RETRY_AFTER)
         case TooManyChannels():
@@ -92,7 +93,7 @@ def close_reason(error: Exception) -> CloseReason:
             return CloseReason.TOKEN_REQUIRED
         case TokenExpired():
             return CloseReason.TOKEN_EXPIRED
-        case KeysUnavailable() | OwnershipUnknown() | Refused():
+        case KeysUnavailable() | OwnershipUnknown() | BackplaneAway() | Refused():
             return CloseReason.TRY_AGAIN_LATER
         case AuthError():
             return CloseReason.INVALID_TOKEN

@@ -61,7 +61,12 @@ def create_app(site: Site) -> QuartTrio:
 
 def _caller() -> Caller:
     headers = request.headers
-    return Caller(headers.get("X-Service-Name"), headers.get("Authorization"), headers.get("Content-Type"))
+    return Caller(
+        *(
+            headers.get(name)
+            for name in ("X-Service-Name", "Authorization", "Content-Type", "Idempotency-Key")
+        )
+    )
 
 
 def _response(answer: Answer) -> Response:

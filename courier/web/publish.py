@@ -7,11 +7,13 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import NamedTuple
 
 import trio
 
 from courier.actors.errors import Draining
+from courier.backplane import KeyConflict, Publication
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.errors import SchemaError
@@ -19,7 +21,7 @@ from courier.schemas.events.base import Event
 from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.publish import Receipt
 from courier.web.auth import AuthError, bearer
-from courier.web.errors import HttpError, InboxFull, http_answer
+from courier.web.errors import HttpError, http_answer
 from courier.web.rate_limit import Verdict
 from courier.web.site import Site
 
@@ -27,6 +29,7 @@ logger = get_logger(__name__)
 
 JSON = "application/json"
 
+_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 _SERVICE_NAME = re.compile(SERVICE_NAME_PATTERN.replace("$", r"\Z"))
 
 
@@ -36,6 +39,7 @@ class Caller(NamedTuple):
     service: str | None
     authorization: str | None
     content_type: str | None
+    idempotency_key: str | None = None
 
 
 class Answer(NamedTuple):
@@ -72,8 +76,11 @@ async def _publish(
     check_media_type(caller, JSON)
     name, event = _parse(site, channel, body)
     check_source(event, service)
-    [receipt] = await deliver(site, name, [event])
-    return receipt
+    check_key(caller)
+    [outcome] = await deliver(site, name, [event], service, [caller.idempotency_key])
+    if isinstance(outcome, KeyConflict):
+        raise outcome
+    return outcome
 
 
 def refusal(site: Site, error: Exception, headers: dict[str, str]) -> Answer:
@@ -171,23 +178,50 @@ def _parse(site: Site, channel: str | None, body: bytes) -> tuple[ChannelName, E
     return ChannelName.parse(channel), event
 
 
-async def deliver(site: Site, channel: ChannelName, events: Sequence[Event]) -> list[Receipt]:
-    """Append the events to the channel's log, all or none. What waits for room waits for so long and no
+def check_key(caller: Caller) -> None:
+    """Raise 400 for an idempotency key that is none."""
+    key = caller.idempotency_key
+    if key is not None and _KEY.match(key) is None:
+        raise HttpError(400, "Header Idempotency-Key must be 1 to 255 visible ASCII characters")
+
+
+async def deliver(
+    site: Site,
+    channel: ChannelName,
+    events: Sequence[Event],
+    service: str,
+    keys: Sequence[str | None],
+) -> list[Receipt | KeyConflict]:
+    """Append the events to the channel's log, all or none, but for those whose idempotency key was used: a
+    repeat gets the first receipt, another event a conflict. What waits for room waits for so long and no
     longer; what has got room is waited for to its end."""
-    encoded = [site.registry.encode(event) for event in events]
-    hub = site.node.hub
-    try:
-        slot = hub.reserve_nowait(channel, len(encoded))
-    except trio.WouldBlock:
-        with trio.move_on_after(site.settings.inbox_wait_seconds) as waiting:
-            slot = await hub.reserve(channel, len(encoded))
-        if waiting.cancelled_caught:
-            raise InboxFull from None
-    appended = await slot.deliver(encoded)
+    outcomes = await site.node.hub.publish(
+        channel,
+        [_publication(site, event, service, key) for event, key in zip(events, keys, strict=True)],
+        trio.current_time() + site.settings.inbox_wait_seconds,
+    )
     return [
-        Receipt(channel.name, event.type, one.clients_reached, _iso(one.arrived_ms), str(one.position))
-        for event, one in zip(events, appended, strict=True)
+        outcome
+        if isinstance(outcome, KeyConflict)
+        else Receipt(
+            channel.name,
+            event.type,
+            outcome.clients_reached,
+            _iso(outcome.arrived_ms),
+            str(outcome.position),
+            outcome.deduplicated,
+        )
+        for event, outcome in zip(events, outcomes, strict=True)
     ]
+
+
+def _publication(site: Site, event: Event, service: str, key: str | None) -> Publication:
+    encoded = site.registry.encode(event)
+    if key is None:
+        return Publication(encoded)
+    # Of what was sent: a timestamp that Courier filled in is another one the next time.
+    sent = event.model_dump_json(exclude_unset=True).encode()
+    return Publication(encoded, f"{service}/{key}", sha256(sent).digest())
 
 
 @lru_cache(maxsize=8)

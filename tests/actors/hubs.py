@@ -1,6 +1,7 @@
 """A hub in memory whose wall clock is Trio's, and the two things that every test does with it."""
 
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,8 +9,8 @@ import trio
 
 from courier.actors.hub import Hub, open_hub
 from courier.actors.limits import Limits
-from courier.actors.messages import Appended
 from courier.actors.subscriber import Subscriber
+from courier.backplane import Appended, Publication
 from courier.backplane.memory import MemoryBackplane
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
@@ -38,8 +39,8 @@ async def a_hub(
 async def publish(hub: Hub, *numbers: int, channel: ChannelName = CHANNEL) -> list[Appended]:
     """Publish events `{"n": number}` as one message; other tasks run first, as when a request is read."""
     await trio.lowlevel.checkpoint()
-    slot = await hub.reserve(channel, len(numbers))
-    return await slot.deliver([b'{"n":%d}' % number for number in numbers])
+    outcomes = await hub.publish(channel, [Publication(b'{"n":%d}' % number) for number in numbers], math.inf)
+    return [outcome for outcome in outcomes if isinstance(outcome, Appended)]
 
 
 async def join(

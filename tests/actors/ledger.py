@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from courier.actors.messages import Appended
+from courier.backplane import Appended
 from courier.schemas.position import Position
 
 

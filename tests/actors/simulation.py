@@ -20,13 +20,15 @@ from courier.actors import channel as channel_module
 from courier.actors import subscriber as subscriber_module
 from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed, Draining, WireError
-from courier.actors.frames import Page, payload_of, text_frame
+from courier.actors.frames import Page, event_frame, payload_of
 from courier.actors.hub import LAST_WORD_SECONDS, DrainReport, Hub
 from courier.actors.limits import Limits
 from courier.actors.log import Log
-from courier.actors.messages import Appended, Message
+from courier.actors.messages import Deliver, Message, Reply
 from courier.actors.subscriber import OVERRUN_SECONDS, Subscriber
 from courier.actors.supervisor import Supervisor
+from courier.backplane import Appended, Outcome
+from courier.backplane import Publication as Event
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Moment, Position, Since
@@ -205,9 +207,9 @@ class Saboteur:
             apply(channel, message)
             self.passes(channel.name.name, "applied")
 
-        def sabotaged_text_frame(payload: bytes) -> bytes:
-            self.passes(json.loads(payload)["channel"], "append")
-            return text_frame(payload)
+        def sabotaged_event_frame(position: Position, channel: str, payload: bytes) -> bytes:
+            self.passes(channel, "append")
+            return event_frame(position, channel, payload)
 
         def sabotaged_trim(channel: Channel) -> None:
             self.passes(channel.name.name, "trim")
@@ -233,7 +235,7 @@ class Saboteur:
                 (Subscriber, "start", sabotaged_start),
                 (Subscriber, "offer", sabotaged_offer),
                 (Supervisor, "_give_up", watched_give_up),
-                (channel_module, "text_frame", sabotaged_text_frame),
+                (channel_module, "event_frame", sabotaged_event_frame),
                 (channel_module, "OFFERS_A_TURN", 2),
                 (channel_module, "TURN_BYTES", 600),
                 (subscriber_module, "PAGE_BYTES", 150),
@@ -481,13 +483,7 @@ class Simulation:
         receipts: list[Appended] | None = None
         with self.patience(step.patience) as scope:
             try:
-                slot = await self.hub.reserve(CHANNELS[publication.channel], len(publication.numbers))
-                if step.hold_seconds:
-                    publication.holding = True
-                    with trio.CancelScope(shield=True):  # whoever has a slot uses it
-                        await trio.sleep(step.hold_seconds)
-                    publication.holding = False
-                receipts = await slot.deliver([event(number) for number in publication.numbers])
+                receipts = await self.append(publication, step.hold_seconds)
             except (ChannelFailed, Draining) as error:
                 publication.error = error
         publication.cancelled = scope.cancelled_caught
@@ -495,6 +491,31 @@ class Simulation:
             publication.receipts = receipts
             with self.judging():
                 self.ledger.record(publication, receipts)
+
+    async def append(self, publication: Publication, hold_seconds: float) -> list[Appended]:
+        """Publish; or do what the hub does, with a pause between the room and the message."""
+        channel = CHANNELS[publication.channel]
+        events = [Event(event(number)) for number in publication.numbers]
+        if not hold_seconds:
+            outcomes = await self.hub.publish(channel, events, math.inf)
+        elif self.hub.draining:
+            raise Draining
+        else:
+            inbox = self.hub.supervisor.inbox(channel)
+            self.hub._publishing += 1
+            try:
+                await inbox.reserve(len(events))
+                publication.holding = True
+                with trio.CancelScope(shield=True):  # whoever has room uses it
+                    await trio.sleep(hold_seconds)
+                publication.holding = False
+                reply = Reply[list[Outcome]]()
+                inbox.put(Deliver(events, reply))
+                outcomes = await reply.wait()
+            finally:
+                self.hub._publishing -= 1
+                self.hub._changed.set()
+        return [outcome for outcome in outcomes if isinstance(outcome, Appended)]
 
     def come(self, step: Join) -> None:
         channel = PEERS[step.peer] if step.peer < AUDITOR else step.peer - AUDITOR

@@ -11,7 +11,8 @@ from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed
 from courier.actors.hub import DrainReport
 from courier.actors.limits import Limits
-from courier.actors.messages import Appended, Deliver, Reply, Trim
+from courier.actors.messages import Deliver, Reply, Trim
+from courier.backplane import Outcome, Publication
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import parse_since
@@ -162,11 +163,11 @@ async def test_joins_do_not_cost_a_channel_its_history(autojump_clock: MockClock
 
 
 async def test_whoever_still_waits_when_the_hub_is_left_is_told(autojump_clock: MockClock) -> None:
-    reply = Reply[list[Appended]]()
+    reply = Reply[list[Outcome]]()
     async with a_hub() as hub:
         inbox = hub.supervisor.inbox(CHANNEL)
         inbox.reserve_nowait(1)
-        inbox.put(Deliver([b'{"n":0}'], reply))
+        inbox.put(Deliver([Publication(b'{"n":0}')], reply))
     with pytest.raises(ChannelFailed), trio.fail_after(1):
         await reply.wait()
 

@@ -14,8 +14,9 @@ from courier.actors.errors import ChannelFailed, Draining, NodeFull, TooManyChan
 from courier.actors.frames import Page
 from courier.actors.hub import DrainReport, Hub
 from courier.actors.limits import Limits
-from courier.actors.messages import Trim
+from courier.actors.messages import Deliver, Reply, Trim
 from courier.actors.subscriber import OVERRUN_SECONDS, Subscriber
+from courier.backplane import InboxFull, Outcome, Publication
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
@@ -284,24 +285,23 @@ async def test_a_join_that_is_cancelled_leaves_nobody_behind(autojump_clock: Moc
 
 async def test_publishers_wait_for_room_in_the_order_they_came(autojump_clock: MockClock) -> None:
     async with a_hub(Limits(inbox_events=2)) as hub:
-        slots = [await hub.reserve(CHANNEL), await hub.reserve(CHANNEL)]
+        inbox = hub.supervisor.inbox(CHANNEL)
+        inbox.reserve_nowait(2)
         order: list[int] = []
 
         async def one(number: int) -> None:
-            slot = await hub.reserve(CHANNEL)
+            await publish(hub, number)
             order.append(number)
-            await slot.deliver([b'{"n":0}'])
 
         async with trio.open_nursery() as nursery:
             for number in range(3):
                 nursery.start_soon(one, number)
                 await wait_all_tasks_blocked()
-            with trio.move_on_after(1) as patience:
-                await hub.reserve(CHANNEL)
-            assert patience.cancelled_caught
+            with pytest.raises(InboxFull):
+                await hub.publish(CHANNEL, [Publication(b"{}")], trio.current_time() + 1)
+            assert trio.current_time() == 1
             assert order == []
-            for slot in slots:
-                await slot.deliver([b'{"n":1}'])
+            inbox.put(Deliver([Publication(b"{}")] * 2, Reply()))
         assert order == [0, 1, 2]
 
 
@@ -314,7 +314,7 @@ async def test_a_node_has_room_for_so_many_channels(autojump_clock: MockClock) -
     async with a_hub(Limits(channels=1)) as hub:
         await publish(hub, 1)
         with pytest.raises(TooManyChannels):
-            await hub.reserve(OTHER)
+            await publish(hub, 1, channel=OTHER)
         with pytest.raises(TooManyChannels):
             await hub.join(OTHER, "u1")
         await publish(hub, 2)
@@ -432,7 +432,9 @@ async def test_whoever_waits_for_room_in_a_channel_that_is_given_up_is_told(
 ) -> None:
     async with a_hub(Limits(inbox_events=1)) as hub:
         crashing(monkeypatch, "apply", times=5)
-        slots = [await hub.reserve(CHANNEL)]
+        inbox = hub.supervisor.inbox(CHANNEL)
+        inbox.reserve_nowait(1)
+        reply = Reply[list[Outcome]]()
         told = 0
 
         async def attempt() -> None:
@@ -448,7 +450,8 @@ async def test_whoever_waits_for_room_in_a_channel_that_is_given_up_is_told(
                 with pytest.raises(ChannelFailed):
                     await hub.join(CHANNEL, "u1")
             with pytest.raises(ChannelFailed):
-                await slots[0].deliver([b"{}"])
+                inbox.put(Deliver([Publication(b"{}")], reply))
+                await reply.wait()
         assert told == 1
         assert hub.connections == 0
 
@@ -622,9 +625,10 @@ async def test_a_drain_closes_at_least_five_hundred_a_second(autojump_clock: Moc
 
 
 async def test_publishes_in_flight_finish_before_anyone_is_closed(autojump_clock: MockClock) -> None:
-    async with a_hub() as hub:
+    async with a_hub(Limits(inbox_events=1)) as hub:
         subscriber, wire = await join(hub)
-        slot = await hub.reserve(CHANNEL)
+        inbox = hub.supervisor.inbox(CHANNEL)
+        inbox.reserve_nowait(1)
         reports: list[DrainReport] = []
 
         async def drain() -> None:
@@ -637,11 +641,13 @@ async def test_publishes_in_flight_finish_before_anyone_is_closed(autojump_clock
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(leave)
+            nursery.start_soon(publish, hub, 2)  # waits for room
+            await wait_all_tasks_blocked()
             nursery.start_soon(drain)
             await wait_all_tasks_blocked()
             assert not subscriber.alive.cancel_called
-            await slot.deliver([b'{"n":1}'])
-        assert numbers(wire) == [1]
+            inbox.put(Deliver([Publication(b'{"n":1}')], Reply()))
+        assert numbers(wire) == [1, 2]
         assert reports == [DrainReport(closed=1, flushed=0, aborted=0, undelivered=0)]
 
 

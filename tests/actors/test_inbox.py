@@ -6,11 +6,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.actors.errors import ChannelFailed
 from courier.actors.inbox import Inbox
-from courier.actors.messages import Appended, Deliver, Reply, Trim
+from courier.actors.messages import Deliver, Reply, Trim
+from courier.backplane import Outcome, Publication
 
 
 def a_batch(size: int) -> Deliver:
-    return Deliver([b"{}"] * size, Reply[list[Appended]]())
+    return Deliver([Publication(b"{}")] * size, Reply[list[Outcome]]())
 
 
 async def test_messages_come_out_as_they_went_in(autojump_clock: MockClock) -> None:
@@ -192,7 +193,7 @@ def test_the_inbox_never_holds_more_events_than_its_size_or_one_batch(size: int,
             for _ in batches:
                 message = await inbox.take()
                 assert isinstance(message, Deliver)
-                held[0] -= len(message.events)
+                held[0] -= message.events
         assert inbox.idle
         assert most[0] <= max([size, *batches])
 

@@ -16,10 +16,11 @@ from courier.actors import subscriber as subscriber_module
 from courier.actors.errors import WireError
 from courier.actors.frames import Page, text_frame
 from courier.actors.log import Budget, Log
-from courier.actors.subscriber import GOODBYE_SECONDS, Subscriber
-from courier.backplane import Origin
+from courier.actors.subscriber import GOODBYE_SECONDS, Missed, Subscriber
+from courier.backplane import Origin, Stretch
 from courier.metrics import Metrics
 from courier.schemas.closing import CloseReason
+from courier.schemas.control import GapReason
 from courier.schemas.position import Position, Since
 from tests.actors.wires import FakeWire
 
@@ -42,11 +43,18 @@ class Stage:
             "u1",
             spawn=self.nursery.start_soon,
             leave=self.left.append,
+            read_older=self.read_older,
             metrics=self.metrics,
         )
 
     def start(self, since: Since | None = None) -> None:
-        self.subscriber.start(self.log, self.log.since(since), since)
+        replay = self.log.since(since)
+        missed = None if replay.gap is None else Missed(replay.gap, str(since))
+        self.subscriber.start(self.log, replay.cursor, missed)
+
+    async def read_older(self, position: Position) -> Stretch:
+        """There is no other shelf: only what the log holds."""
+        return Stretch(self.log.position_before(self.log.first), self.log.position, (), GapReason.EXPIRED)
 
     def publish(self, *numbers: int) -> int:
         """Append, and offer as `Channel.fan_out` does; returns by how much the offer moved the cursor."""

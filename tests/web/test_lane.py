@@ -12,7 +12,7 @@ from hypercorn.config import Config
 from courier.web import hypercorn as adapted
 from courier.web import lane
 from courier.web.lane import BATCH, HEADS_KEPT_BYTES, MOST_HEAD_BYTES, Lane, next_request, parse_head
-from courier.web.publish import Answer
+from courier.web.publish import Answer, Caller
 from tests.web.servers import PATIENCE_SECONDS, a_server, announcement, events
 from tests.web.test_publish import a_server_to_drain, channels_that_do_nothing
 
@@ -66,7 +66,7 @@ def test_a_plain_head_says_where_the_event_goes(first: bytes, channel: str | Non
     parsed = parse_head(head(*PLAIN, b"content-length: 7", first=first))
     assert parsed is not None
     assert (parsed.channel, parsed.body_bytes) == (channel, 7)
-    assert parsed.caller == ("tests", None, "application/json")
+    assert parsed.caller == Caller("tests", None, "application/json")
 
 
 @pytest.mark.parametrize(
