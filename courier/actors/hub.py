@@ -1,6 +1,7 @@
 """Hub: the front door of a node's channels: publish, join, drain."""
 
 import math
+import random
 import secrets
 import time
 from collections import Counter
@@ -49,6 +50,15 @@ class DrainReport(NamedTuple):
     undelivered: int
     """Events, summed over subscribers, that nothing was written of; what an aborted one's socket held when
     it was cut is not known."""
+
+
+def slots(count: int, seconds: float) -> list[float]:
+    """So many moments within the next `seconds`, one for each who is to come back, in random order.
+
+    They are evenly spread, the first is now, and no two are the same.
+    """
+    order = random.sample(range(count), count)
+    return [number * seconds / count for number in order]
 
 
 class Slot:
@@ -172,6 +182,8 @@ class Hub:
             await self._until(lambda: self._publishing == 0)
         leaving = list(self._subscribers.values())
         seconds = max(by - trio.current_time(), DRAIN_TICK_SECONDS)
+        for subscriber, slot in zip(leaving, slots(len(leaving), seconds), strict=True):
+            subscriber.slot_seconds = slot
         a_tick = math.ceil(max(CLOSES_A_SECOND, 2 * len(leaving) / seconds) * DRAIN_TICK_SECONDS)
         with trio.move_on_at(by):
             for start in range(0, len(leaving), a_tick):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import trio
 
@@ -13,7 +13,7 @@ from courier.logs import get_logger
 from courier.metrics import Metrics
 from courier.schemas.closing import CloseReason
 from courier.schemas.control import Gap, GapReason
-from courier.schemas.position import Since
+from courier.schemas.position import Position, Since
 
 PAGE_BYTES = 64 * 1024
 """What the pump of a subscriber that is behind takes from the log at a time."""
@@ -44,6 +44,17 @@ class Wire(Protocol):
         when the peer took no byte for as long as it may."""
 
 
+class Beginning(NamedTuple):
+    """Where a subscription begins: fixed in the step that added it to its channel."""
+
+    position: Position
+    """The one just before its next event."""
+    recovered: bool
+    """It came back to a place, and nothing is missing since then."""
+    replayed: int
+    """How many events of the log it gets before those that are still to come."""
+
+
 class Subscriber:
     """One subscription of one channel: made by `Hub.join`, used by one WebSocket.
 
@@ -64,6 +75,7 @@ class Subscriber:
         "_wire",
         "aborted",
         "alive",
+        "beginning",
         "channel",
         "cursor",
         "goodbye",
@@ -72,6 +84,7 @@ class Subscriber:
         "owner",
         "ready",
         "reason",
+        "slot_seconds",
     )
 
     def __init__(
@@ -88,6 +101,8 @@ class Subscriber:
         self.channel = channel
         self.owner = owner
         self.cursor = 0
+        self.beginning: Beginning | None = None
+        """None until the channel has added it."""
         self.ready = False
         """It takes frames at once: its wire is open, and its pump has nothing to do."""
         self.alive = trio.CancelScope()
@@ -97,6 +112,8 @@ class Subscriber:
         self.left = False
         self.aborted = False
         """Whether the goodbye could not be said."""
+        self.slot_seconds = 0.0
+        """After a drain: how long to wait before coming back."""
         self._log: Log | None = None
         self._wire: Wire | None = None
         self._gap: tuple[GapReason, str] | None = None
@@ -114,6 +131,8 @@ class Subscriber:
         """Set the cursor; a gap is told before the first event."""
         self._log = log
         self.cursor = replay.cursor
+        recovered = since is not None and replay.gap is None
+        self.beginning = Beginning(log.position_before(self.cursor), recovered, self.lag)
         if replay.gap is not None:
             self._missed(replay.gap, str(since))
 
