@@ -651,6 +651,24 @@ async def test_by_tls_events_arrive_in_order_and_a_drain_says_goodbye(tmp_path: 
     assert goodbyes == [(1001, "Server shutting down for maintenance")]
 
 
+async def test_by_tls_too_courier_v1_speaks_first_and_last(tmp_path: Path) -> None:
+    types: list[str] = []
+    joined = trio.Event()
+
+    async def follow(server: TlsServer) -> None:
+        async with server.subscribe_by_tls(subprotocols=["courier.v1"]) as websocket:
+            for _ in range(22):
+                types.extend(event["type"] for event in await events(websocket, 1))
+                joined.set()
+            assert await closed(websocket) == (1001, "Server shutting down for maintenance")
+
+    async with trio.open_nursery() as nursery, a_tls_server(tmp_path) as server:
+        nursery.start_soon(follow, server)
+        await joined.wait()
+        await server.publish_by_tls(*(announcement(str(number)) for number in range(20)))
+    assert types == ["courier.joined", *["system.announcement"] * 20, "courier.drain"]
+
+
 async def a_stuck_tls_subscriber(server: TlsServer) -> trio.SSLStream[trio.SocketStream]:
     """A subscriber that reads nothing any more, behind by more than all buffers hold."""
     stream = await server.connect_by_tls()
