@@ -1,12 +1,16 @@
 """The documents say what the code does."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import TypeAdapter
 
 from courier.schemas.closing import CloseReason
+from courier.schemas.control import ControlMessage, Refresh
 from courier.schemas.registry import default_registry
 from courier.settings import Settings, describe, load_settings, variable
 
@@ -53,6 +57,16 @@ def anchors(document: Path) -> set[str]:
 def test_the_close_code_table_is_the_one_in_the_code() -> None:
     told = [(int(code), plain(reason), come_back) for code, reason, come_back in rows("code")]
     assert told == [(each.code, each.reason, each.come_back.value) for each in CloseReason]
+
+
+def test_each_message_of_couriers_own_is_shown_and_is_one_of_the_code() -> None:
+    blocks = [text for _, text in _FENCE.findall(PROTOCOL.read_text(encoding="utf-8"))]
+    shown = [text for text in blocks if text.startswith('{"type":"courier.')]
+    adapter = TypeAdapter[ControlMessage | Refresh](ControlMessage | Refresh)
+    models = {type(adapter.validate_json(text)) for text in shown}
+    assert models == {*get_args(ControlMessage), Refresh}
+    for text in shown:
+        assert list(json.loads(text)) == list(type(adapter.validate_json(text)).model_fields)
 
 
 def test_the_settings_table_names_each_setting_once() -> None:

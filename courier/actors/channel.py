@@ -11,7 +11,7 @@ from courier.actors.keys import Keys
 from courier.actors.limits import Limits
 from courier.actors.log import Log
 from courier.actors.messages import Arrive, Deliver, Join, Leave, Message, Read, Refill, Trim
-from courier.actors.subscriber import Missed, Subscriber
+from courier.actors.subscriber import Subscriber
 from courier.backplane import Appended, Outcome, Publication, Record, Stretch
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
@@ -159,8 +159,7 @@ class Channel:
                 replay = self.log.since(since)
                 if not subscriber.left:
                     self.subscribers[subscriber] = None
-                    missed = None if replay.gap is None else Missed(replay.gap, str(since))
-                    subscriber.start(self.log, replay.cursor, missed)
+                    subscriber.start(self.log, replay, since)
                 reply.give(replay)
             case Leave(subscriber):
                 self.subscribers.pop(subscriber, None)

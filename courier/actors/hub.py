@@ -1,6 +1,7 @@
 """Hub: the front door of a node's channels: publish, join, drain."""
 
 import math
+import random
 import secrets
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from courier.actors.inbox import Inbox
 from courier.actors.limits import Limits
 from courier.actors.log import Replay
 from courier.actors.messages import Join, Leave, Reply
-from courier.actors.subscriber import Missed, Subscriber
+from courier.actors.subscriber import Subscriber
 from courier.actors.supervisor import Supervisor, open_supervisor
 from courier.backplane import Backplane, Outcome, Publication, Stretch
 from courier.metrics import Metrics
@@ -53,6 +54,15 @@ class DrainReport(NamedTuple):
     undelivered: int
     """Events, summed over subscribers, that nothing was written of; what an aborted one's socket held when
     it was cut is not known."""
+
+
+def slots(count: int, seconds: float) -> list[float]:
+    """So many moments within the next `seconds`, one for each who is to come back, in random order.
+
+    They are evenly spread, the first is now, and no two are the same.
+    """
+    order = random.sample(range(count), count)
+    return [number * seconds / count for number in order]
 
 
 class Hub:
@@ -162,7 +172,7 @@ class Hub:
             await self.supervisor.catch_up(channel)
         cursor = log.cursor_after(stretch.start)
         if cursor is not None:
-            subscriber.start(log, cursor, None if stretch.gap is None else Missed(stretch.gap, str(since)))
+            subscriber.start(log, Replay(cursor, stretch.gap), since)
 
     async def drain(self, by: float) -> DrainReport:
         """Refuse what is new, then close every subscriber as soon as it has everything.
@@ -177,6 +187,8 @@ class Hub:
         self.supervisor.frozen = True
         leaving = list(self._subscribers.values())
         seconds = max(by - trio.current_time(), DRAIN_TICK_SECONDS)
+        for subscriber, slot in zip(leaving, slots(len(leaving), seconds), strict=True):
+            subscriber.slot_seconds = slot
         a_tick = math.ceil(max(CLOSES_A_SECOND, 2 * len(leaving) / seconds) * DRAIN_TICK_SECONDS)
         with trio.move_on_at(by):
             for start in range(0, len(leaving), a_tick):

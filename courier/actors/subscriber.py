@@ -8,13 +8,13 @@ import trio
 
 from courier.actors.errors import WireClosed, WireError, WireStalled
 from courier.actors.frames import Page, event_frame, gap_frame
-from courier.actors.log import Log
+from courier.actors.log import Log, Replay
 from courier.backplane import BackplaneAway, Stretch
 from courier.logs import get_logger
 from courier.metrics import Metrics
 from courier.schemas.closing import CloseReason
 from courier.schemas.control import GapReason
-from courier.schemas.position import Position
+from courier.schemas.position import Position, Since
 
 PAGE_BYTES = 64 * 1024
 """What the pump of a subscriber that is behind takes from the log at a time."""
@@ -57,6 +57,17 @@ class Missed(NamedTuple):
     requested: str
 
 
+class Beginning(NamedTuple):
+    """Where a subscription begins: fixed in the step that added it to its channel."""
+
+    position: Position
+    """The one just before its next event."""
+    recovered: bool
+    """It came back to a place, and nothing is missing since then."""
+    replayed: int
+    """How many events of the log it gets before those that are still to come."""
+
+
 class Subscriber:
     """One subscription of one channel: made by `Hub.join`, used by one WebSocket.
 
@@ -78,6 +89,7 @@ class Subscriber:
         "_wire",
         "aborted",
         "alive",
+        "beginning",
         "channel",
         "cursor",
         "goodbye",
@@ -86,6 +98,7 @@ class Subscriber:
         "owner",
         "ready",
         "reason",
+        "slot_seconds",
     )
 
     def __init__(
@@ -103,6 +116,8 @@ class Subscriber:
         self.channel = channel
         self.owner = owner
         self.cursor = 0
+        self.beginning: Beginning | None = None
+        """None until the channel has added it."""
         self.ready = False
         """It takes frames at once: its wire is open, and its pump has nothing to do."""
         self.alive = trio.CancelScope()
@@ -112,6 +127,8 @@ class Subscriber:
         self.left = False
         self.aborted = False
         """Whether the goodbye could not be said."""
+        self.slot_seconds = 0.0
+        """After a drain: how long to wait before coming back."""
         self._log: Log | None = None
         self._wire: Wire | None = None
         self._gap: Missed | None = None
@@ -126,11 +143,13 @@ class Subscriber:
 
     # What the channel does with it
 
-    def start(self, log: Log, cursor: int, missed: Missed | None) -> None:
-        """Set the cursor; what was missed is told before the first event."""
+    def start(self, log: Log, replay: Replay, since: Since | None) -> None:
+        """Set the cursor; a gap is told before the first event."""
         self._log = log
-        self.cursor = cursor
-        self._gap = missed
+        self.cursor = replay.cursor
+        recovered = since is not None and replay.gap is None
+        self.beginning = Beginning(log.position_before(self.cursor), recovered, self.lag)
+        self._gap = None if replay.gap is None else Missed(replay.gap, str(since))
 
     def offer(self, page: Page) -> int:
         """Write the page, which starts at the cursor, as far as the socket takes it; the pump does the rest.

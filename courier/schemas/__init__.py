@@ -3,7 +3,16 @@
 from courier.schemas.channels import KINDS, ChannelName, Kind, UnknownChannelError
 from courier.schemas.claims import ServiceClaims, SubscriberClaims
 from courier.schemas.closing import CloseReason, ComeBack
-from courier.schemas.control import Gap, GapReason
+from courier.schemas.control import (
+    ControlMessage,
+    Drain,
+    Gap,
+    GapReason,
+    Joined,
+    Refresh,
+    Refreshed,
+    TokenExpiring,
+)
 from courier.schemas.errors import JsonError, RegistryError, SchemaError
 from courier.schemas.events.base import Event, JsonObject
 from courier.schemas.position import Moment, Position, Since, new_epoch, parse_since
@@ -15,21 +24,27 @@ __all__ = [
     "ChannelName",
     "CloseReason",
     "ComeBack",
+    "ControlMessage",
+    "Drain",
     "Event",
     "Gap",
     "GapReason",
+    "Joined",
     "JsonError",
     "JsonObject",
     "Kind",
     "Moment",
     "Position",
     "Receipt",
+    "Refresh",
+    "Refreshed",
     "Registry",
     "RegistryError",
     "SchemaError",
     "ServiceClaims",
     "Since",
     "SubscriberClaims",
+    "TokenExpiring",
     "UnknownChannelError",
     "default_registry",
     "new_epoch",

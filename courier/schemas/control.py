@@ -1,13 +1,23 @@
-"""Control messages: what Courier itself says on a WebSocket, under types that begin with `courier.`."""
+"""Control messages: what is said on a WebSocket beside events, under types that begin with `courier.`."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
 
 from courier.schemas.position import POSITION_PATTERN
 
 PositionText = Annotated[str, Field(pattern=POSITION_PATTERN)]
+WholeSeconds = Annotated[int, Field(ge=0)]
+
+
+class _Control(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    def to_json(self) -> bytes:
+        """The message as it goes into a text frame: compact JSON in UTF-8."""
+        return self.model_dump_json().encode()
 
 
 class GapReason(StrEnum):
@@ -21,10 +31,8 @@ class GapReason(StrEnum):
     """A subscriber that was connected fell so far behind that its next event has left the log."""
 
 
-class Gap(BaseModel):
+class Gap(_Control):
     """Tells a subscriber that events are missing between what it asked for and what comes next."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     type: Literal["courier.gap"] = "courier.gap"
     channel: str
@@ -34,6 +42,68 @@ class Gap(BaseModel):
     """The position just before the next event delivered: safe to keep as the next `since`."""
     reason: GapReason
 
-    def to_json(self) -> bytes:
-        """The message as it goes into a text frame: compact JSON in UTF-8."""
-        return self.model_dump_json().encode()
+
+class Joined(_Control):
+    """The first message of a subscription by `courier.v1`: where it begins."""
+
+    type: Literal["courier.joined"] = "courier.joined"
+    channel: str
+    position: PositionText
+    """The position just before the next event delivered: safe to keep as the next `since`."""
+    recovered: bool
+    """A `since` was given, and nothing is missing after it."""
+    replayed: Annotated[int, Field(ge=0)]
+    """How many events the log held for it when it joined: they come first."""
+    connection_id: str
+    heartbeat_seconds: float
+    """After how much silence Courier sends `ping`, and how long it then waits for an answer."""
+
+
+class Drain(_Control):
+    """The last message of a subscription by `courier.v1` whose node leaves."""
+
+    type: Literal["courier.drain"] = "courier.drain"
+    reconnect_in_ms: Annotated[int, Field(ge=0)]
+    """This subscriber's own slot: how long to wait before it joins again."""
+
+
+class TokenExpiring(_Control):
+    """Asks a subscriber by `courier.v1` for a new token."""
+
+    type: Literal["courier.token_expiring"] = "courier.token_expiring"
+    seconds_left: WholeSeconds
+
+
+class Refreshed(_Control):
+    """Tells a subscriber by `courier.v1` that its new token is good."""
+
+    type: Literal["courier.refreshed"] = "courier.refreshed"
+    expires_at: str
+    """When the new token ends: ISO 8601, in UTC, with `Z`."""
+
+
+ControlMessage: TypeAlias = Gap | Joined | Drain | TokenExpiring | Refreshed
+"""What Courier says."""
+
+
+class Refresh(_Control):
+    """What a subscriber by `courier.v1` says: here is a new token."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    type: Literal["courier.refresh"] = "courier.refresh"
+    token: str = Field(min_length=1, repr=False)
+
+    @classmethod
+    def parse(cls, message: str | bytes) -> "Refresh | None":
+        """The refresh that a message is, or None when it is something else.
+
+        Raises ValueError, without the token in it, for a refresh that is not as it must be.
+        """
+        try:
+            said = from_json(message)
+        except ValueError:
+            return None
+        if not isinstance(said, dict) or said.get("type") != "courier.refresh":
+            return None
+        return cls.model_validate(said)

@@ -42,8 +42,9 @@ class Farewell(Protocol):
     async def say(self, text: bytes) -> None:
         """Write one text message of our own, in its turn. Raises `WireClosed` or `WireStalled`."""
 
-    async def close(self, reason: CloseReason) -> None:
-        """Write the rest of what was begun, and then the close. Raises as `say` does."""
+    async def close(self, reason: CloseReason, last_word: bytes | None = None) -> None:
+        """Write the rest of what was begun, the last word if there is one, and the close. Raises as `say`
+        does."""
 
     def abort(self) -> None:
         """Close the socket at once: the peer sees the connection break."""
@@ -101,7 +102,9 @@ class SocketWire:
     async def say(self, text: bytes) -> None:
         await self._write(lambda: text_frame(text))
 
-    async def close(self, reason: CloseReason) -> None:
+    async def close(self, reason: CloseReason, last_word: bytes | None = None) -> None:
+        if last_word is not None:
+            await self.say(last_word)
         await self._write(lambda: self._transport.close_frame(reason.code, reason.reason))
 
     def abort(self) -> None:
@@ -205,9 +208,11 @@ class AsgiWire:
         async with self._sending:
             await self._within_limit(self._send_text(text.decode()))
 
-    async def close(self, reason: CloseReason) -> None:
+    async def close(self, reason: CloseReason, last_word: bytes | None = None) -> None:
         while self.holding:
             await self.flush()
+        if last_word is not None:
+            await self.say(last_word)
         async with self._sending:
             self._closed = True
             await self._within_limit(self._send_close(reason.code, reason.reason))

@@ -12,7 +12,7 @@ from courier.actors import supervisor as supervisor_module
 from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed, Draining, NodeFull, TooManyChannels
 from courier.actors.frames import Page
-from courier.actors.hub import DrainReport, Hub
+from courier.actors.hub import DrainReport, Hub, slots
 from courier.actors.limits import Limits
 from courier.actors.messages import Deliver, Reply, Trim
 from courier.actors.subscriber import OVERRUN_SECONDS, Subscriber
@@ -622,6 +622,41 @@ async def test_a_drain_closes_at_least_five_hundred_a_second(autojump_clock: Moc
                 nursery.start_soon(leave, subscriber)
             await hub.drain(trio.current_time() + 20)
         assert 1.5 < ended[-1] - ended[0] <= 2.0
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(1, 20.0), (2, 1.0), (50, 20.0), (20_000, 20.0)])
+def test_the_slots_of_a_drain_are_apart_evenly_spread_and_begin_at_once(count: int, seconds: float) -> None:
+    assert sorted(slots(count, seconds)) == pytest.approx([n * seconds / count for n in range(count)])
+
+
+def test_nobody_can_guess_a_slot_from_when_they_joined() -> None:
+    assert slots(50, 20) != slots(50, 20)
+
+
+def test_where_nobody_is_to_come_back_there_are_no_slots() -> None:
+    assert slots(0, 20) == []
+
+
+async def test_in_a_drain_everyone_gets_a_slot_of_its_own_whether_it_lags_or_not(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_hub() as hub:
+        wires = [FakeWire(room=1) if number % 2 else FakeWire() for number in range(10)]
+        members = [(await join(hub, wire))[0] for wire in wires]
+        await publish(hub, 1)
+
+        async def leave(subscriber: Subscriber) -> None:
+            with subscriber.alive:
+                await trio.sleep_forever()
+            subscriber.close()
+
+        async with trio.open_nursery() as nursery:
+            for subscriber in members:
+                nursery.start_soon(leave, subscriber)
+            await hub.drain(trio.current_time() + 20)
+        assert sorted(subscriber.slot_seconds for subscriber in members) == pytest.approx(
+            [2 * number for number in range(10)]
+        )
 
 
 async def test_publishes_in_flight_finish_before_anyone_is_closed(autojump_clock: MockClock) -> None:

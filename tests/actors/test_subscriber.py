@@ -16,12 +16,12 @@ from courier.actors import subscriber as subscriber_module
 from courier.actors.errors import WireError
 from courier.actors.frames import Page, text_frame
 from courier.actors.log import Budget, Log
-from courier.actors.subscriber import GOODBYE_SECONDS, Missed, Subscriber
+from courier.actors.subscriber import GOODBYE_SECONDS, Beginning, Subscriber
 from courier.backplane import Origin, Stretch
 from courier.metrics import Metrics
 from courier.schemas.closing import CloseReason
 from courier.schemas.control import GapReason
-from courier.schemas.position import Position, Since
+from courier.schemas.position import Moment, Position, Since
 from tests.actors.wires import FakeWire
 
 EPOCH = "abcdefgh"
@@ -48,9 +48,7 @@ class Stage:
         )
 
     def start(self, since: Since | None = None) -> None:
-        replay = self.log.since(since)
-        missed = None if replay.gap is None else Missed(replay.gap, str(since))
-        self.subscriber.start(self.log, replay.cursor, missed)
+        self.subscriber.start(self.log, self.log.since(since), since)
 
     async def read_older(self, position: Position) -> Stretch:
         """There is no other shelf: only what the log holds."""
@@ -108,6 +106,37 @@ async def test_an_offer_moves_the_cursor_behind_the_frame_that_was_cut(autojump_
         await wait_all_tasks_blocked()
         assert (stage.subscriber.ready, stage.subscriber.lag, stage.pumps) == (True, 0, 0)
         assert numbers(wire) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("since", "beginning"),
+    [
+        (None, Beginning(Position(EPOCH, 5), recovered=False, replayed=0)),
+        (Position(EPOCH, 5), Beginning(Position(EPOCH, 5), recovered=True, replayed=0)),
+        (Position(EPOCH, 3), Beginning(Position(EPOCH, 3), recovered=True, replayed=2)),
+        (Position(EPOCH, 2), Beginning(Position(EPOCH, 2), recovered=True, replayed=3)),
+        (Position(EPOCH, 1), Beginning(Position(EPOCH, 2), recovered=False, replayed=3)),
+        (Position(EPOCH, 6), Beginning(Position(EPOCH, 2), recovered=False, replayed=3)),
+        (Position("zzzzzzzz", 1), Beginning(Position(EPOCH, 2), recovered=False, replayed=3)),
+        (Moment(0), Beginning(Position(EPOCH, 5), recovered=True, replayed=0)),
+        (Moment(-1), Beginning(Position(EPOCH, 2), recovered=False, replayed=3)),
+    ],
+)
+async def test_where_it_begins_is_fixed_when_it_is_added(since: Since | None, beginning: Beginning) -> None:
+    async with a_stage() as stage:
+        stage.publish(1, 2, 3, 4, 5)
+        stage.log.trim(keep=3)
+        assert stage.subscriber.beginning is None
+        stage.start(since)
+        stage.publish(6)
+        stage.log.trim(keep=1)
+        assert stage.subscriber.beginning == beginning
+
+
+async def test_on_an_empty_log_it_begins_before_the_first_event() -> None:
+    async with a_stage() as stage:
+        stage.start()
+        assert stage.subscriber.beginning == Beginning(Position(EPOCH, 0), recovered=False, replayed=0)
 
 
 async def test_a_wire_that_takes_nothing_at_the_moment_is_tried_again(autojump_clock: MockClock) -> None:

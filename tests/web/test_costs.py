@@ -203,12 +203,13 @@ async def living() -> int:
     return trio.lowlevel.current_statistics().tasks_living
 
 
-async def test_an_idle_subscriber_costs_so_many_tasks_and_no_more() -> None:
+@pytest.mark.parametrize("subprotocol", [b"", b"Sec-WebSocket-Protocol: courier.v1\r\n"], ids=["plain", "v1"])
+async def test_an_idle_subscriber_costs_so_many_tasks_and_no_more(subprotocol: bytes) -> None:
     async with a_server() as server, AsyncExitStack() as stack:
         await stack.enter_async_context(await open_raw(server))  # the channel's task is not a subscriber's
         before = await living()
         for _ in range(10):
-            await stack.enter_async_context(await open_raw(server))
+            await stack.enter_async_context(await open_raw(server, subprotocol))
         assert await living() - before == 10 * TASKS_A_WEBSOCKET
 
 

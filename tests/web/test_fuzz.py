@@ -129,7 +129,15 @@ HANDSHAKE = {
 """What a handshake needs: some values that will do, and some that won't."""
 
 MORE = {
-    b"Sec-WebSocket-Protocol": [b"courier.plain", b"", b",,", b"\xff", b"courier.bearer.x", b"a" * 500],
+    b"Sec-WebSocket-Protocol": [
+        b"courier.plain",
+        b"courier.v1",
+        b"",
+        b",,",
+        b"\xff",
+        b"courier.bearer.x",
+        b"a" * 500,
+    ],
     b"Sec-WebSocket-Extensions": [b"permessage-deflate", b"permessage-deflate; x=\xff", b";;", b""],
     b"Authorization": [b"Bearer", b"Bearer junk", b"Bearer \xff", b"Basic x"],
     b"Origin": [b"null", b"https://x.org", b"\xff"],

@@ -37,10 +37,10 @@ def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
     return bytes([opcode | (0x80 if fin else 0)]) + length + bytes(4) + payload
 
 
-async def open_raw(server: TestServer) -> trio.SocketStream:
+async def open_raw(server: TestServer, extra: bytes = b"") -> trio.SocketStream:
     """A WebSocket by hand, its handshake done."""
     stream = await server.connect()
-    await stream.send_all(upgrade())
+    await stream.send_all(upgrade(extra))
     head = b""
     while b"\r\n\r\n" not in head:
         head += await stream.receive_some()

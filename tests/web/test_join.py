@@ -13,9 +13,10 @@ from urllib.parse import quote
 import jwt
 import pytest
 import trio
-from trio_websocket import WebSocketConnection
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from courier.actors import subscriber
+from courier.web.join import choose
 from tests.system.processes import a_node
 from tests.web.servers import (
     PATIENCE_SECONDS,
@@ -144,24 +145,49 @@ async def test_a_token_may_come_by_query_by_header_or_by_subprotocol() -> None:
             ("", {"extra_headers": [(b"authorization", f"bearer   {token()}".encode())]}),
             ("", {"subprotocols": ["courier.plain", f"courier.bearer.{token()}"]}),
             ("", {"subprotocols": [f"courier.bearer.{token()}", "courier.plain"]}),
+            ("", {"subprotocols": ["courier.v1", f"courier.bearer.{token()}"]}),
+            ("", {"subprotocols": [f"courier.bearer.{token()}", "courier.plain", "courier.v1"]}),
         ]
         for query, kwargs in ways:
             async with server.websocket(f"/ws/user.u1{query}", **kwargs) as websocket:
+                assert websocket.subprotocol == choose(kwargs.get("subprotocols", []))
+                if websocket.subprotocol == "courier.v1":
+                    assert [message["type"] for message in await events(websocket, 1)] == ["courier.joined"]
                 await websocket.send_message("ping")
                 assert await websocket.get_message() == "pong"
-                assert websocket.subprotocol == ("courier.plain" if "subprotocols" in kwargs else None)
 
 
-async def test_the_bearer_subprotocol_is_never_echoed() -> None:
+@pytest.mark.parametrize(
+    ("offered", "selected"),
+    [
+        ([], None),
+        (["chat"], None),
+        (["courier.bearer.x"], None),
+        (["courier.plain"], "courier.plain"),
+        (["courier.v1"], "courier.v1"),
+        (["courier.plain", "courier.v1"], "courier.v1"),
+        (["courier.v1", "courier.plain"], "courier.v1"),
+        (["courier.v2", "courier.bearer.x", "courier.plain"], "courier.plain"),
+        (["courier.v", "courier.v10", "COURIER.V1"], None),
+    ],
+)
+def test_of_the_subprotocols_offered_the_one_that_says_most_is_selected_and_never_a_bearer(
+    offered: list[str], selected: str | None
+) -> None:
+    assert choose(offered) == selected
+
+
+@pytest.mark.parametrize("ours", ["courier.plain", "courier.v1"])
+async def test_the_bearer_subprotocol_is_never_echoed(ours: str) -> None:
     async with a_server() as server:
         bearer = token()
-        for offered in (f"courier.bearer.{bearer}, courier.plain", f"courier.plain, courier.bearer.{bearer}"):
+        for offered in (f"courier.bearer.{bearer}, {ours}", f"{ours}, courier.bearer.{bearer}"):
             async with await server.connect() as stream:
                 request = upgrade(f"Sec-WebSocket-Protocol: {offered}\r\n".encode())
                 await stream.send_all(request.replace(b"?token=", b"?t="))
                 head = await stream.receive_some()
                 assert head.startswith(b"HTTP/1.1 101 ")
-                assert b"courier.plain" in head
+                assert ours.encode() in head
                 assert bearer.encode() not in head
 
 
@@ -173,12 +199,18 @@ async def test_a_bearer_that_leaves_nothing_to_select_is_no_token(beside: list[s
         assert await server.refused("/ws/user.u1", subprotocols=offered) == INVALID_TOKEN
 
 
-async def test_a_refusal_too_selects_the_subprotocol_so_that_a_browser_sees_the_reason() -> None:
+@pytest.mark.parametrize("ours", ["courier.plain", "courier.v1"])
+async def test_a_refusal_too_selects_the_subprotocol_and_says_nothing_but_the_reason(ours: str) -> None:
+    """A browser shows its page the reason only so."""
     async with a_server() as server:
-        offered = ["courier.plain", "courier.bearer.junk"]
+        offered = [ours, "courier.bearer.junk"]
         async with server.websocket("/ws/user.u1", subprotocols=offered) as websocket:
-            assert websocket.subprotocol == "courier.plain"
-            assert await closed(websocket) == INVALID_TOKEN
+            assert websocket.subprotocol == ours
+            with pytest.raises(ConnectionClosed) as caught:
+                await websocket.get_message()
+            reason = caught.value.reason
+            assert reason is not None
+            assert (reason.code, reason.reason) == INVALID_TOKEN
 
 
 # The channel
@@ -659,19 +691,19 @@ async def test_a_subscriber_that_speaks_is_not_pinged() -> None:
 # The token's end
 
 
-async def test_when_its_token_ends_a_subscription_ends_and_not_before() -> None:
+async def test_when_its_token_ends_a_subscription_ends_within_five_seconds_and_not_before() -> None:
     async with a_server() as server:
         ends = int(time.time()) + 2
         async with server.subscribe(bearer=token(exp=ends)) as websocket:
             await server.publish("user.u1", announcement("before"))
             assert titles(await events(websocket, 1)) == ["before"]
             assert time.time() < ends
-            with trio.fail_after(6):
+            with trio.fail_after(8):
                 assert await closed(websocket) == TOKEN_EXPIRED
             assert ends <= time.time() < ends + 5
 
 
-async def test_a_token_ends_a_subscription_that_never_stops_speaking() -> None:
+async def test_a_token_ends_a_subscription_that_never_stops_speaking(no_spread: None) -> None:
     async def chatter(websocket: WebSocketConnection) -> None:
         while True:
             await websocket.send_message("chatter")
@@ -691,7 +723,7 @@ async def test_a_token_ends_a_subscription_that_never_stops_speaking() -> None:
 
 @pytest.mark.parametrize("how", ["behind with its events", "behind with its pongs"])
 async def test_a_token_ends_a_subscription_that_reads_nothing_and_leaves_nothing_behind(
-    how: str, monkeypatch: pytest.MonkeyPatch
+    how: str, monkeypatch: pytest.MonkeyPatch, no_spread: None
 ) -> None:
     monkeypatch.setattr(subscriber, "GOODBYE_SECONDS", 0.3)
     async with a_server() as server:
@@ -769,6 +801,10 @@ async def test_a_subscriber_that_goes_is_forgotten_however_it_goes() -> None:
 # Secrets
 
 
+def refresh(bearer: str) -> str:
+    return json.dumps({"type": "courier.refresh", "token": bearer})
+
+
 async def test_no_token_is_in_any_line_of_the_log(tmp_path: Path) -> None:
     command = ["hypercorn", "-k", "trio", "-b", "{bind}", "--access-logfile", "-", "courier.web:app"]
     good, wrong, old = token(), token(secret="another secret of thirty-two bytes"), expired()
@@ -778,6 +814,13 @@ async def test_no_token_is_in_any_line_of_the_log(tmp_path: Path) -> None:
             pass
         async with node.websocket("/ws/user.u1", subprotocols=["courier.plain", f"courier.bearer.{good}"]):
             pass
+        async with node.subscribe(subprotocols=["courier.v1"]) as websocket:
+            for said in (refresh(good), refresh(wrong)):
+                await websocket.send_message(said)
+            assert await closed(websocket) == INVALID_TOKEN
+        async with node.subscribe(subprotocols=["courier.v1"]) as websocket:
+            await websocket.send_message(json.dumps({"type": "courier.refresh", "token": [opaque]}))
+            assert await closed(websocket) == INVALID_TOKEN
         for bearer in (wrong, old, opaque):
             headers = [(b"Authorization", f"Bearer {bearer}".encode())]
             offered = ["courier.plain", f"courier.bearer.{bearer}"]
@@ -802,6 +845,7 @@ async def test_no_token_is_in_any_line_of_the_log(tmp_path: Path) -> None:
             assert await node.exit_code() == 0
     log = node.log
     assert "Join refused" in log
+    assert "Refresh refused" in log
     assert "/ws/user.u1" in log, "the access log was written"
     for bearer in (good, wrong, old):
         for part in bearer.split(".")[1:]:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import h11
 import pytest
@@ -273,6 +274,21 @@ def last_word(wire: SocketWire | AsgiWire, word: str) -> Callable[[], Awaitable[
             return wire.flush
 
 
+LAST = b'{"type":"courier.drain"}'
+
+
+@pytest.mark.parametrize("cut", [1, 50, len(FRAMES[1]) - 1])
+async def test_the_last_word_comes_after_what_was_begun_and_just_before_the_close(cut: int) -> None:
+    wire, transport = a_wire(room=cut)
+    wire.write_nowait(Page.of(FRAMES[1:2]))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.close, CloseReason.SHUTTING_DOWN, LAST)
+        await wait_all_tasks_blocked()
+        transport.take()
+    assert transport.frames == [FRAMES[1], text_frame(LAST), GOODBYE]
+    assert not transport.locked()
+
+
 # Stalls
 
 
@@ -525,6 +541,13 @@ async def test_with_the_fallback_what_is_held_comes_before_the_close() -> None:
     assert asgi.sent == ["a", (1008, "Token expired")]
 
 
+async def test_with_the_fallback_too_the_last_word_comes_after_what_is_held() -> None:
+    wire, asgi = an_asgi_wire()
+    wire.write_nowait(PAGE)
+    await wire.close(CloseReason.SHUTTING_DOWN, LAST)
+    assert asgi.sent == ["a", LAST.decode(), (1001, "Server shutting down for maintenance")]
+
+
 @pytest.mark.parametrize("word", ["flush", "say", "close"])
 async def test_with_the_fallback_too_a_peer_that_takes_nothing_has_stalled(
     autojump_clock: MockClock, word: str
@@ -567,10 +590,12 @@ class TlsServer(TestServer):
         return stream
 
     @asynccontextmanager
-    async def subscribe_by_tls(self) -> AsyncIterator[WebSocketConnection]:
+    async def subscribe_by_tls(self, **kwargs: Any) -> AsyncIterator[WebSocketConnection]:
         async with await self.connect_by_tls() as stream, trio.open_nursery() as nursery:
             path = f"/ws/user.u1?token={token()}"
-            websocket = await wrap_client_stream(nursery, stream, self.host, path, message_queue_size=10_000)
+            websocket = await wrap_client_stream(
+                nursery, stream, self.host, path, message_queue_size=10_000, **kwargs
+            )
             yield websocket
             with trio.move_on_after(1):
                 await websocket.aclose()
@@ -624,6 +649,24 @@ async def test_by_tls_events_arrive_in_order_and_a_drain_says_goodbye(tmp_path: 
         await ready.wait()
         await server.publish_by_tls(*(announcement(str(number)) for number in range(20)))
     assert goodbyes == [(1001, "Server shutting down for maintenance")]
+
+
+async def test_by_tls_too_courier_v1_speaks_first_and_last(tmp_path: Path) -> None:
+    types: list[str] = []
+    joined = trio.Event()
+
+    async def follow(server: TlsServer) -> None:
+        async with server.subscribe_by_tls(subprotocols=["courier.v1"]) as websocket:
+            for _ in range(22):
+                types.extend(event["type"] for event in await events(websocket, 1))
+                joined.set()
+            assert await closed(websocket) == (1001, "Server shutting down for maintenance")
+
+    async with trio.open_nursery() as nursery, a_tls_server(tmp_path) as server:
+        nursery.start_soon(follow, server)
+        await joined.wait()
+        await server.publish_by_tls(*(announcement(str(number)) for number in range(20)))
+    assert types == ["courier.joined", *["system.announcement"] * 20, "courier.drain"]
 
 
 async def a_stuck_tls_subscriber(server: TlsServer) -> trio.SSLStream[trio.SocketStream]:

@@ -1,0 +1,232 @@
+"""Session: one subscription, served on one WebSocket until one of the two ends."""
+
+import math
+import random
+import time
+from datetime import UTC, datetime
+
+import trio
+
+from courier.actors.errors import Draining, WireError
+from courier.actors.messages import Reply
+from courier.actors.subscriber import Subscriber
+from courier.logs import get_logger
+from courier.schemas.claims import SubscriberClaims
+from courier.schemas.closing import CloseReason
+from courier.schemas.control import ControlMessage, Drain, Joined, Refresh, Refreshed, TokenExpiring
+from courier.web.access import Access, AccessRefused, may_join
+from courier.web.auth import TokenInvalid
+from courier.web.errors import close_reason
+from courier.web.hypercorn import ABORT_EXTENSION, EXTENSION
+from courier.web.site import Site
+from courier.web.token_life import TokenLife
+from courier.web.websocket import Disconnected, WebSocket
+from courier.web.wire import AsgiWire, SocketWire
+
+PING = b"ping"
+PONG = b"pong"
+
+REFRESH_SECONDS = 1.0
+"""How long after a refresh the next one of the same subscriber waits to be judged."""
+
+logger = get_logger(__name__)
+
+
+class Session:
+    """What a WebSocket's task does while it lasts: it reads, answers, and minds three times.
+
+    Those are the silence of the peer, the warning before its token ends, and that end. With `v1` it also
+    speaks first and last, takes new tokens, and closes whoever leaves a ping unanswered.
+    """
+
+    __slots__ = (
+        "_access",
+        "_life",
+        "_pinged",
+        "_quiet_until",
+        "_refresh_at",
+        "_site",
+        "_subscriber",
+        "_v1",
+        "_warn_at",
+        "_websocket",
+        "_wire",
+    )
+
+    def __init__(
+        self, site: Site, websocket: WebSocket, subscriber: Subscriber, access: Access, *, v1: bool
+    ) -> None:
+        self._site = site
+        self._websocket = websocket
+        self._subscriber = subscriber
+        self._access = access
+        self._v1 = v1
+        self._wire = _wire_of(websocket, site.settings.stall_seconds)
+        self._refresh_at = -math.inf
+        self._warn_at = math.inf
+        self._live_by(access.claims)
+        self._pinged = False
+        self._heard()
+
+    async def serve(self) -> None:
+        """Keep the subscription until it ends or the peer goes, and say the last word."""
+        subscriber, wire = self._subscriber, self._wire
+        try:
+            with subscriber.alive:
+                if self._v1:
+                    await self._tell(self._joined())
+                subscriber.open(wire)
+                await self._listen()
+            if subscriber.reason is not None:
+                with subscriber.goodbye:
+                    await wire.close(subscriber.reason, self._last_word(subscriber.reason))
+                if subscriber.goodbye.cancelled_caught:
+                    subscriber.close(aborted=True)
+        except Disconnected:
+            pass
+        except WireError as error:
+            subscriber.fail(error)
+            subscriber.close(aborted=True)
+        finally:
+            if subscriber.aborted or wire.holding:
+                wire.abort()
+
+    async def _listen(self) -> None:
+        """Take what the peer says, so that it is never kept waiting; do what is due when it says nothing."""
+        while (now := trio.current_time()) < self._life.ends_at:
+            if now >= self._warn_at:
+                self._warn_at = math.inf
+                await self._tell(TokenExpiring(seconds_left=self._life.seconds_left(now)))
+            elif now < self._quiet_until:
+                with trio.move_on_at(min(self._quiet_until, self._warn_at, self._life.ends_at)) as waiting:
+                    message = await self._websocket.receive()
+                if not waiting.cancelled_caught:
+                    self._heard()
+                    await self._hear(message)
+            elif self._v1 and self._pinged:
+                self._subscriber.end(CloseReason.NO_HEARTBEAT)
+                return
+            else:
+                await self._say(PING)
+                self._heard()  # its time to answer begins when the ping has been written
+                self._pinged = True
+        self._subscriber.end(CloseReason.TOKEN_EXPIRED)
+
+    def _heard(self) -> None:
+        self._quiet_until = trio.current_time() + self._site.settings.heartbeat_seconds
+        self._pinged = False
+
+    async def _hear(self, message: str | bytes) -> None:
+        if message in ("ping", PING):
+            await self._say(PONG)
+        elif self._v1:
+            try:
+                refresh = Refresh.parse(message)
+            except ValueError:
+                self._refuse(TokenInvalid())
+                return
+            if refresh is not None:
+                await self._refresh(refresh.token)
+
+    # What it says
+
+    async def _tell(self, message: ControlMessage) -> None:
+        await self._say(message.to_json())
+
+    async def _say(self, text: bytes) -> None:
+        """Say it, unless the peer reads so slowly that its token ends first."""
+        with trio.move_on_at(self._life.ends_at):
+            await self._wire.say(text)
+
+    def _joined(self) -> Joined:
+        subscriber = self._subscriber
+        beginning = subscriber.beginning
+        assert beginning is not None
+        return Joined(
+            channel=subscriber.channel,
+            position=str(beginning.position),
+            recovered=beginning.recovered,
+            replayed=beginning.replayed,
+            connection_id=subscriber.id,
+            heartbeat_seconds=self._site.settings.heartbeat_seconds,
+        )
+
+    def _last_word(self, reason: CloseReason) -> bytes | None:
+        if not self._v1 or reason is not CloseReason.SHUTTING_DOWN:
+            return None
+        return Drain(reconnect_in_ms=round(self._subscriber.slot_seconds * 1000)).to_json()
+
+    # The token
+
+    def _live_by(self, claims: SubscriberClaims) -> None:
+        """Mind the end of these claims' token."""
+        share = random.random()  # noqa: S311 - it spreads, and hides nothing
+        self._life = TokenLife.of(claims.exp, time.time(), trio.current_time(), share)
+        self._warn_at = self._life.warn_at if self._v1 else math.inf
+
+    async def _refresh(self, token: str) -> None:
+        """Go on with a new token when it is good, and end when it is not.
+
+        When nobody can say now, nothing changes: the old token counts, and the new one may come again.
+        """
+        claims = None
+        with trio.move_on_at(self._life.ends_at):
+            await trio.sleep_until(self._refresh_at)
+            self._refresh_at = trio.current_time() + REFRESH_SECONDS
+            try:
+                claims = await self._asked(token)
+            except Exception as error:  # noqa: BLE001 - a fault of ours, too, ends only this subscription
+                self._refuse(error)
+                return
+        if claims is not None:
+            self._live_by(claims)
+            ends = datetime.fromtimestamp(claims.exp, UTC).isoformat().replace("+00:00", "Z")
+            await self._tell(Refreshed(expires_at=ends))
+
+    def _refuse(self, error: Exception) -> None:
+        """End as a join with such a token would; but stay when the same token may be good later."""
+        reason = close_reason(error)
+        facts = {"channel": self._subscriber.channel, "connection_id": self._subscriber.id}
+        if reason is CloseReason.CHANNEL_FAILED:
+            self._site.node.metrics.error("refresh")
+            logger.error("Refresh failed", **facts, exc_info=error)
+        else:
+            logger.info("Refresh refused", **facts, code=reason.code, reason=reason.reason)
+        if reason is not CloseReason.TRY_AGAIN_LATER:
+            self._subscriber.end(reason)
+
+    async def _asked(self, token: str) -> SubscriberClaims:
+        """What `_judge` says. Neither the token's end nor a drain waits for it: some of its questions are
+        shielded, because others wait for the same answer, and so a task of its own asks them."""
+        reply = Reply[SubscriberClaims]()
+
+        async def ask() -> None:
+            try:
+                reply.give(await self._judge(token))
+            except Exception as error:  # noqa: BLE001 - raised by whoever waits
+                reply.fail(error)
+            finally:
+                reply.fail(Draining())  # of no effect on an answer that was given
+
+        self._site.node.hub.supervisor.spawn(ask)
+        return await reply.wait()
+
+    async def _judge(self, token: str) -> SubscriberClaims:
+        """The claims of a token that may go on with this subscription; raises what a join would."""
+        claims = await self._site.verifier.subscriber(token)
+        if claims.user_id != self._access.claims.user_id:
+            raise AccessRefused
+        await may_join(claims, self._access.channel, self._site.ownership, self._site.settings)
+        return claims
+
+
+def _wire_of(websocket: WebSocket, stall_seconds: float) -> SocketWire | AsgiWire:
+    transport = websocket.extensions.get(EXTENSION)
+    if transport is None:
+        abort = websocket.extensions.get(ABORT_EXTENSION, _leave_it_to_the_server)
+        return AsgiWire(websocket.send, websocket.close, abort, stall_seconds)
+    return SocketWire(transport, stall_seconds)
+
+
+def _leave_it_to_the_server() -> None:
+    """The abort of a server that offers none: it closes the socket when we return."""
