@@ -78,7 +78,7 @@ ACCESS = (
     " +subscribe +unsubscribe +time +hmget +hset +del +pexpire +get +set +xadd +xrange +xrevrange +publish"
     " +lindex +llen +ltrim +rpush",
 )
-"""As little as a node can do with; the documents give the same."""
+"""As little as a node can do with."""
 
 
 @pytest.fixture
