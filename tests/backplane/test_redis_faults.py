@@ -174,6 +174,31 @@ async def test_a_line_that_hangs_while_all_else_works_is_noticed_and_replaced(se
         await feed.until(lambda: feed.events(ONE) == [b"heard"])
 
 
+@pytest.mark.parametrize(
+    ("unable", "able"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("CONFIG", "SET", "min-replicas-to-write", "1"), ("CONFIG", "SET", "min-replicas-to-write", "0")),
+    ],
+)
+async def test_a_redis_that_takes_no_writes_is_away_though_it_answers(
+    server: RedisServer, unable: tuple[str, ...], able: tuple[str, ...]
+) -> None:
+    async with redis_node(server.url) as (backplane, _):
+        await publish(backplane, ONE, b"1")
+        server.cli(*unable)
+        with pytest.raises(BackplaneAway):
+            await publish(backplane, ONE, b"2")
+        assert not backplane.up
+        await trio.sleep(0.5)
+        assert not backplane.up
+        server.cli(*able)
+        assert await eventually(lambda: backplane.up) < 0.6
+        [outcome] = await publish(backplane, ONE, b"2")
+        assert outcome.position.offset == 2
+
+
 async def test_two_hundred_callers_that_are_cancelled_leave_every_connection_in_order(
     server: RedisServer,
 ) -> None:

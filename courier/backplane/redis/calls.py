@@ -54,6 +54,8 @@ class Calls:
         self._database = url.database
         self._publish_verb = "SPUBLISH" if url.kind is RedisKind.CLUSTER else "PUBLISH"
         self._numbers = count(1)
+        self.card = f"courier:node:{node}"
+        """A key that the node writes to see whether it can."""
 
     def feed_of(self, channel: ChannelName) -> str:
         """Where the channel's events are published. Pub/sub knows no databases, so the name bears it."""

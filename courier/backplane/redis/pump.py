@@ -11,6 +11,7 @@ from coredis.exceptions import (
     NoScriptError,
     ReadOnlyError,
     RedisClusterError,
+    RedisError,
 )
 
 from courier.backplane.errors import BackplaneAway
@@ -27,6 +28,9 @@ RETRY_SECONDS = 0.2
 PATIENCE_SECONDS = 1.0
 """How long Redis is away until those who wait are told. Who comes later waits for the next attempt only."""
 
+CARD_SECONDS = 60
+
+_UNABLE = ("OOM ", "MISCONF ", "NOREPLICAS ", "MASTERDOWN ")
 _ELSEWHERE = (BusyLoadingError, ConnectionError, ReadOnlyError, RedisClusterError, TimeoutError)
 """Answers that mean: not here, or not now. A new connection may find the right server."""
 
@@ -51,6 +55,7 @@ class Pump:
         self._open_client = open_client
         self._options = options
         self._watch = watch
+        self._calls = calls
         self._queue = Queue(calls, calls_at_once)
         self._unanswered: list[Call] = []
         self._wake = trio.Event()
@@ -83,6 +88,9 @@ class Pump:
 
     async def _serve(self, client: Client) -> None:
         await self._ping(client)
+        with trio.fail_after(self._options.answer_seconds):
+            # A replica, a full Redis or one that cannot save answers a ping, and takes no event.
+            await client.set(self._calls.card, b"", ex=CARD_SECONDS)
         self._said(up=True)
         while True:
             self._wake = trio.Event()
@@ -118,7 +126,7 @@ class Pump:
         useless: Exception | None = None
         left = []
         for call, answer in zip(calls, answers, strict=True):
-            if isinstance(answer, _ELSEWHERE) or _unloaded(answer):
+            if isinstance(answer, _ELSEWHERE) or _unloaded(answer) or _unable(answer):
                 left.append(call)
                 useless = answer
             else:
@@ -184,6 +192,11 @@ def _settle(call: Call, answer: Any) -> None:
 
 def _unloaded(answer: object) -> bool:
     return isinstance(answer, NoScriptError)
+
+
+def _unable(answer: object) -> bool:
+    """Redis takes no writes at all, whatever they are: it is as good as away."""
+    return isinstance(answer, RedisError) and str(answer).startswith(_UNABLE)
 
 
 def _partition(calls: Sequence[Call], chosen: Callable[[Call], bool]) -> tuple[list[Call], list[Call]]:

@@ -1,3 +1,4 @@
+#!lua
 -- What every script of a channel begins with: where its log stands now. Put before the others.
 --
 -- KEYS[1]  where the log stands: epoch, offset, arrived (the last event) and born (the epoch's start)
