@@ -63,6 +63,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         inbox_events=settings.inbox_events,
         connections=settings.max_connections,
         connections_per_user=settings.max_connections_per_user,
+        idempotency_keys=settings.max_idempotency_keys,
         channels=settings.max_channels,
     )
     metrics = Metrics()
