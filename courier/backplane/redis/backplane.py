@@ -1,0 +1,131 @@
+"""RedisBackplane: what a hub asks of the logs that all nodes share."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+
+from courier.backplane import Feed, Origin, Outcome, Publication, Stretch
+from courier.backplane.redis.calls import Calls
+from courier.backplane.redis.connection import open_client
+from courier.backplane.redis.listener import Listener
+from courier.backplane.redis.options import RedisOptions
+from courier.backplane.redis.pump import Pump
+from courier.backplane.redis.requests import Admission, Admit, Follow, Publish, Read
+from courier.backplane.redis.room import Room
+from courier.redis_url import RedisUrl, parse_redis_url
+from courier.schemas.channels import ChannelName
+from courier.schemas.position import Position, Since, new_epoch
+
+WRITES_AT_ONCE = 1000
+READS_AT_ONCE = 4
+"""A page may weigh megabytes; the more of them come at once, the more the node holds at once."""
+
+
+class RedisBackplane:
+    """Logs in Redis, for all nodes. Made by `open_redis`.
+
+    Every call may raise `BackplaneAway`, at the latest some three seconds after it was made.
+    """
+
+    def __init__(self, url: RedisUrl, options: RedisOptions) -> None:
+        self.feed: Feed | None = None
+        self.up = False
+        open_one = partial(open_client, url, options)
+        calls = Calls(url, options, node=new_epoch() + new_epoch())
+        self._room = Room(options.inbox_events)
+        self._writes = Pump(open_one, calls, options, calls_at_once=WRITES_AT_ONCE, watch=self._watch)
+        # Pages go over a connection of their own: nobody who publishes waits for them.
+        self._reads = Pump(open_one, calls, options, calls_at_once=READS_AT_ONCE)
+        self._listener = Listener(open_one, calls, lambda: self.feed)
+        self._following: dict[ChannelName, int] = {}
+        """Calls of `follow` that are under way."""
+        self._followed: set[ChannelName] = set()
+
+    async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
+        """As the protocol says. What is followed already costs one call, in a pipeline that leaves anyway."""
+        self._following[channel] = self._following.get(channel, 0) + 1
+        try:
+            # Heard first, asked afterwards: what is appended between the two is heard.
+            await self._listener.want(channel)
+            request = Follow(channel, known)
+            self._writes.put(request)
+            origin = await request.reply.wait()
+            self._followed.add(channel)
+            return origin
+        finally:
+            self._following[channel] -= 1
+            if not self._following[channel]:
+                del self._following[channel]
+                if channel not in self._followed:
+                    self._listener.unwant(channel)
+
+    def unfollow(self, channel: ChannelName, origin: Origin) -> None:
+        self._followed.discard(channel)
+        if channel not in self._following:
+            self._listener.unwant(channel)
+
+    async def publish(
+        self,
+        channel: ChannelName,
+        publications: Sequence[Publication],
+        by: float,
+        *,
+        known: Position | None = None,
+        reached: int = 0,
+    ) -> list[Outcome]:
+        if not publications:
+            return []
+        await self._room.take(channel, len(publications), by)
+        request = Publish(channel, publications, known, reached)
+        # Whoever asked may stop waiting; the events are on their way, and take up room, all the same.
+        request.reply.when_given = partial(self._room.give_back, channel, len(publications))
+        self._writes.put(request)
+        return await request.reply.wait()
+
+    async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
+        """As the protocol says; a page may have fewer records than the limit, so as not to weigh too much."""
+        request = Read(channel, since, limit)
+        self._reads.put(request)
+        return await request.reply.wait()
+
+    async def admit(self, service: str, events: int, limit: int, window_seconds: int) -> Admission:
+        """Count `events` of the service, if all of them are within its limit on all nodes together; otherwise
+        count none of them."""
+        request = Admit(service, events, limit, window_seconds)
+        self._writes.put(request)
+        return await request.reply.wait()
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; started when Redis has been reached, or could not be, for the first time."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._writes.run)
+            nursery.start_soon(self._reads.run)
+            nursery.start_soon(self._listener.run)
+            await self._writes.tried()
+            task_status.started()
+
+    def _watch(self, up: bool) -> None:
+        self.up = up
+        if up and self.feed is not None:
+            self.feed.doubt(None)
+
+
+@asynccontextmanager
+async def open_redis(
+    url: RedisUrl | str, options: RedisOptions | None = None
+) -> AsyncIterator[RedisBackplane]:
+    """A backplane for the length of a block.
+
+    When Redis is away it comes all the same, with `up` False, and goes on trying. A str that is no Redis URL
+    raises ValueError.
+    """
+    where = parse_redis_url(url) if isinstance(url, str) else url
+    backplane = RedisBackplane(where, options or RedisOptions())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(backplane.run)
+        try:
+            yield backplane
+        finally:
+            nursery.cancel_scope.cancel()

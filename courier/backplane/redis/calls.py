@@ -1,0 +1,183 @@
+"""Calls: what callers asked as calls of scripts, and what the scripts answer as what callers get."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeAlias, assert_never
+
+from courier.backplane import Appended, BackplaneAway, KeyConflict, Origin, Outcome, Record, Stretch
+from courier.backplane.redis.options import RedisOptions
+from courier.backplane.redis.requests import Admission, Admit, Follow, Publish, Read, Request
+from courier.backplane.redis.scripts import FOLLOW, PUBLISH, READ, WINDOW, Script
+from courier.redis_url import RedisKind, RedisUrl
+from courier.schemas.channels import ChannelName
+from courier.schemas.control import GapReason
+from courier.schemas.position import Moment, Position, new_epoch
+
+CALL_SECONDS = 15
+"""How long a publish call's answer waits for the call to be repeated; that takes a few seconds at most."""
+KEY_SECONDS = 300
+READ_BYTES = 4 * 1024 * 1024
+"""What one page may weigh, so that a reader far behind cannot fill the node."""
+
+_MICROSECONDS = 1_000_000
+
+Argument: TypeAlias = str | bytes | int
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call of a script, for one request or for several."""
+
+    script: Script
+    keys: Sequence[str]
+    arguments: Sequence[Argument]
+    requests: Sequence[Request]
+    settle: Callable[[Any], None]
+    """Give the requests their replies, by the script's answer."""
+    repeatable: bool = True
+    """Whether it may be sent again when it is not known what became of it."""
+    sent: int = 0
+
+    def fail(self, why: str) -> None:
+        for request in self.requests:
+            request.reply.fail(BackplaneAway(why))
+
+
+class Calls:
+    """Makes the calls of one node; `node` is a name that no other node has."""
+
+    def __init__(self, url: RedisUrl, options: RedisOptions, node: str) -> None:
+        self._options = options
+        self._node = node
+        self._database = url.database
+        self._publish_verb = "SPUBLISH" if url.kind is RedisKind.CLUSTER else "PUBLISH"
+        self._numbers = count(1)
+
+    def feed_of(self, channel: ChannelName) -> str:
+        """Where the channel's events are published. Pub/sub knows no databases, so the name bears it."""
+        return f"courier:{{{channel}}}:feed:{self._database}"
+
+    def channel_of(self, feed: str) -> ChannelName:
+        return ChannelName.parse(feed[feed.index("{") + 1 : feed.index("}")])
+
+    def make(self, requests: Sequence[Request]) -> Call:
+        """One call for requests with one subject."""
+        match requests[0]:
+            case Publish():
+                return self._publish([request for request in requests if isinstance(request, Publish)])
+            case Admit():
+                return self._admit([request for request in requests if isinstance(request, Admit)])
+            case Follow() as request:
+                return self._follow(request)
+            case Read() as request:
+                return self._read(request)
+            case _ as never:
+                assert_never(never)
+
+    def _channel(self, channel: ChannelName, known: Position | None) -> tuple[list[str], list[Argument]]:
+        """The keys and arguments that `channel.lua` takes. One hash tag: a cluster keeps them together."""
+        tagged = f"courier:{{{channel}}}"
+        epoch, offset = known or ("", 0)
+        return [f"{tagged}:where", f"{tagged}:log"], [
+            new_epoch(),
+            epoch,
+            offset,
+            self._options.remembered_ms,
+            self._publish_verb,
+            self.feed_of(channel),
+        ]
+
+    def _publish(self, requests: Sequence[Publish]) -> Call:
+        channel = requests[0].channel
+        keys, arguments = self._channel(channel, _latest([request.known for request in requests]))
+        keys.append(f"courier:{{{channel}}}:call:{self._node}")
+        arguments += (
+            next(self._numbers),
+            CALL_SECONDS,
+            KEY_SECONDS,
+            self._options.history_events,
+            self._options.history_ms,
+        )
+        for request in requests:
+            for event, key, digest in request.publications:
+                if key:
+                    keys.append(f"courier:{{{channel}}}:key:{key}")
+                arguments += (event, "1" if key else "", digest, request.reached)
+
+        def settle(answer: bytes) -> None:
+            outcomes = iter(answer.split(b"\n"))
+            for request in requests:
+                request.reply.give([_outcome(next(outcomes)) for _ in request.publications])
+
+        return Call(PUBLISH, keys, arguments, requests, settle)
+
+    def _follow(self, request: Follow) -> Call:
+        keys, arguments = self._channel(request.channel, request.known)
+
+        def settle(answer: bytes) -> None:
+            epoch, offset, arrived_ms = answer.split()
+            request.reply.give(Origin(Position(epoch.decode(), int(offset)), int(arrived_ms)))
+
+        return Call(FOLLOW, keys, arguments, [request], settle)
+
+    def _read(self, request: Read) -> Call:
+        keys, arguments = self._channel(request.channel, None)
+        match request.since:
+            case None:
+                arguments += ("newest", "", 0)
+            case Moment(milliseconds):
+                arguments += ("moment", milliseconds, 0)
+            case Position(epoch, offset):
+                arguments += ("position", epoch, offset)
+        arguments += (request.limit, READ_BYTES, self._options.history_ms)
+        return Call(READ, keys, arguments, [request], lambda answer: request.reply.give(_stretch(answer)))
+
+    def _admit(self, requests: Sequence[Admit]) -> Call:
+        first = requests[0]
+        arguments: list[Argument] = [first.limit, first.window_seconds * _MICROSECONDS]
+        arguments += (request.events for request in requests)
+
+        def settle(answer: Sequence[int]) -> None:
+            now, *figures = answer
+            for request, admitted, remaining, wait in zip(
+                requests, figures[::3], figures[1::3], figures[2::3], strict=True
+            ):
+                request.reply.give(
+                    Admission(admitted == 1, remaining, wait / _MICROSECONDS, now / _MICROSECONDS)
+                )
+
+        # Not repeated: the events might count twice, and a service would be refused what it may publish.
+        return Call(
+            WINDOW, [f"courier:rate:{{{first.service}}}"], arguments, requests, settle, repeatable=False
+        )
+
+
+def _latest(known: Sequence[Position | None]) -> Position | None:
+    """The furthest that the node has seen of the epoch that it spoke of last."""
+    positions = [position for position in known if position is not None]
+    if not positions:
+        return None
+    epoch = positions[-1].epoch
+    return Position(epoch, max(position.offset for position in positions if position.epoch == epoch))
+
+
+def _outcome(line: bytes) -> Outcome:
+    if line == b"conflict":
+        return KeyConflict()
+    epoch, offset, arrived_ms, reached, deduplicated = line.split()
+    return Appended(
+        Position(epoch.decode(), int(offset)), int(arrived_ms), int(reached), deduplicated == b"1"
+    )
+
+
+def _stretch(answer: Sequence[Any]) -> Stretch:
+    name, head, start, gap, *fields = answer
+    epoch = name.decode()
+    records = [
+        Record(Position(epoch, start + number), int(arrived_ms), event)
+        for number, (arrived_ms, event) in enumerate(zip(fields[::2], fields[1::2], strict=True), 1)
+    ]
+    return Stretch(
+        Position(epoch, start), Position(epoch, head), records, GapReason(gap.decode()) if gap else None
+    )

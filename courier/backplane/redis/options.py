@@ -1,0 +1,28 @@
+"""RedisOptions: how much the shared logs hold, and how long Redis may take."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RedisOptions:
+    """What a node decides of its backplane."""
+
+    history_events: int = 10_000
+    """Of one channel; a stream is trimmed by the block, so a few more may be there."""
+    history_seconds: float = 3600.0
+    inbox_events: int = 1000
+    """Publications of one channel that may be on their way at once."""
+    connect_seconds: float = 1.0
+    answer_seconds: float = 0.9
+    """After so long without an answer Redis is away: within a second, as the backplane promises."""
+    ping_seconds: float = 0.4
+    """How long a connection is left without traffic before it is asked whether it still is one."""
+
+    @property
+    def history_ms(self) -> int:
+        return round(self.history_seconds * 1000)
+
+    @property
+    def remembered_ms(self) -> int:
+        """How long the position of a quiet channel outlives its events."""
+        return self.history_ms + 7 * 86_400_000

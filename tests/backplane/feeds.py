@@ -1,0 +1,50 @@
+"""Recorder: a feed that notes all that it is told, and nothing else."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import trio
+
+from courier.backplane import Outcome, Publication, Record, Stretch
+from courier.schemas.channels import ChannelName
+from courier.schemas.position import Since
+
+
+class Recorder:
+    """What arrived of each channel, in order, and what is in doubt."""
+
+    def __init__(self) -> None:
+        self.records: dict[ChannelName, list[Record]] = defaultdict(list)
+        self.batches: list[int] = []
+        """How many records came together, each time."""
+        self.doubts: list[ChannelName | None] = []
+        self._changed = trio.Event()
+
+    def events(self, channel: ChannelName) -> list[bytes]:
+        return [record.event for record in self.records[channel]]
+
+    def arrived(self, channel: ChannelName, records: Sequence[Record]) -> None:
+        self.records[channel] += records
+        self.batches.append(len(records))
+        self._note()
+
+    def doubt(self, channel: ChannelName | None = None) -> None:
+        self.doubts.append(channel)
+        self._note()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something comes after which `holds` is true."""
+        while not holds():
+            await self._changed.wait()
+
+    def _note(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def append(
+        self, channel: ChannelName, publications: Sequence[Publication], by: float
+    ) -> list[Outcome]:
+        raise NotImplementedError
+
+    async def history(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
+        raise NotImplementedError

@@ -1,0 +1,126 @@
+"""Real Redis servers for tests: each on a free port, in a directory of its own, ended by its process id."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+SECONDS = 10.0
+"""How long a server may take to answer."""
+
+needs_redis = pytest.mark.skipif(
+    shutil.which("redis-server") is None, reason="redis-server is not installed (Debian: redis-server)"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+    return port
+
+
+class RedisServer:
+    """One server process, which may be killed, started again on the same port, and stopped for a while."""
+
+    def __init__(self, directory: Path, *options: str, port: int | None = None, tls: bool = False) -> None:
+        self.port = port or free_port()
+        self._directory = directory
+        self._options = options
+        self._tls = tls
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, with the data that it has, and return when it answers."""
+        listening = ["--port", "0", "--tls-port", str(self.port)] if self._tls else ["--port", str(self.port)]
+        log = (self._directory / "server.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                ["redis-server", *self._first(), "--dir", str(self._directory), "--bind", "127.0.0.1",
+                 *listening, "--save", "", "--enable-debug-command", "yes", *self._options],
+                stdout=log,
+                stderr=log,
+            )  # fmt: skip
+        deadline = time.monotonic() + SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, (self._directory / "server.log").read_text()
+            assert time.monotonic() < deadline, "redis-server does not answer"
+            time.sleep(0.01)
+
+    def _first(self) -> list[str]:
+        """What comes before the options."""
+        return []
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                if self._tls:
+                    return True
+                connection.sendall(b"PING\r\n")
+                return connection.recv(100).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is written, nobody is told."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It hangs, with its connections open, for the length of the block."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def cli(self, *arguments: str | bytes | int) -> str:
+        """What redis-cli prints for a command."""
+        command = ["redis-cli", "-p", str(self.port), *map(_argument, arguments)]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=SECONDS
+        ).stdout.strip()
+
+    def calls_of(self, command: str) -> int:
+        """How many times a command was called since the start or `CONFIG RESETSTAT`."""
+        for line in self.cli("INFO", "commandstats").splitlines():
+            if line.startswith(f"cmdstat_{command}:"):
+                return int(line.partition("calls=")[2].partition(",")[0])
+        return 0
+
+
+def _argument(value: str | bytes | int) -> str | bytes:
+    return str(value) if isinstance(value, int) else value
+
+
+@contextmanager
+def redis_server(*options: str, durable: bool = False, tls: bool = False) -> Iterator[RedisServer]:
+    """A running server; `durable`: what it has acknowledged is there after a kill, too."""
+    keeping = ("--appendonly", "yes", "--appendfsync", "always") if durable else ()
+    with TemporaryDirectory() as directory:
+        server = RedisServer(Path(directory), *keeping, *options, tls=tls)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
