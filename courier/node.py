@@ -8,6 +8,7 @@ import trio
 
 from courier.actors.hub import Hub, open_hub, wall_clock
 from courier.actors.limits import Limits
+from courier.backplane import Backplane
 from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
 from courier.metrics import Metrics
@@ -67,6 +68,21 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         channels=settings.max_channels,
     )
     metrics = Metrics()
-    backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
-    async with open_hub(backplane, limits, metrics=metrics) as hub:
+    async with _open_backplane(settings) as backplane, open_hub(backplane, limits, metrics=metrics) as hub:
         yield Node(settings, hub, metrics)
+
+
+@asynccontextmanager
+async def _open_backplane(settings: Settings) -> AsyncIterator[Backplane]:
+    if settings.redis_url is None:
+        yield MemoryBackplane(started_ms=wall_clock(), remembered=settings.max_channels)
+        return
+    from courier.backplane.redis import RedisOptions, open_redis  # its client takes a while to import
+
+    options = RedisOptions(
+        history_events=settings.history_events,
+        history_seconds=settings.history_seconds,
+        inbox_events=settings.inbox_events,
+    )
+    async with open_redis(settings.redis_url, options) as backplane:
+        yield backplane
