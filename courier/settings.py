@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from courier.redis_url import parse_redis_url
 from courier.schemas.names import SERVICE_NAME_PATTERN
 
 PREFIX = "COURIER_"
@@ -133,9 +134,9 @@ def _public_key(value: str) -> str:
     return pem
 
 
-def _redis(value: object) -> None:
-    if value is not None:
-        raise ValueError("unset: the Redis backplane is not in this version")
+def _redis(value: str) -> str:
+    parse_redis_url(value)
+    return value
 
 
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
@@ -191,7 +192,7 @@ class Settings(BaseSettings):
     history_events: Count = 10_000
     history_seconds: Seconds = 3600
     history_bytes: Bytes = 256 * 1024 * 1024
-    redis_url: Annotated[None, BeforeValidator(_redis)] = None
+    redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(default=None, repr=False)
 
     max_connections: Count = 20_000
     max_connections_per_user: CountOrZero = 100

@@ -130,7 +130,7 @@ def test_check_says_which_variables_are_none_of_couriers() -> None:
         ({"ENV": "staging"}, "COURIER_ENV"),
         ({"ENV": "production"}, "COURIER_JWT_SECRET"),
         ({"ENV": "production", "JWT_SECRET": "short"}, "COURIER_JWT_SECRET"),
-        ({"REDIS_URL": "redis://x"}, "COURIER_REDIS_URL"),
+        ({"REDIS_URL": "redis.example.com"}, "COURIER_REDIS_URL"),
         ({"ALLOWED_ORIGINS": "https://x.org/path"}, "COURIER_ALLOWED_ORIGINS"),
         ({"EVENT_MODULES": "acme.events"}, "acme.events"),
         ({"BIND": "0.0.0.0:8766", "JWT_SECRET": SECRET}, "COURIER_PUBLISH_AUTH"),

@@ -152,7 +152,7 @@ def test_an_override_that_is_no_setting_is_a_mistake_in_the_program() -> None:
             "acme-events",
             "names of Python modules such as acme.events, not 'acme-events'",
         ),
-        ("COURIER_REDIS_URL", "redis://u:hunter2@h", "unset: the Redis backplane is not in this version"),
+        ("COURIER_REDIS_URL", "redis://u:hunter2@h/x", "a Redis URL whose database is a number"),
         ("COURIER_JWKS_URL", "https://u:hunter2@h:x", "an http:// or https:// URL"),
         ("COURIER_ARCHITECT_URL", "hunter2", "an http:// or https:// URL"),
     ],
@@ -340,12 +340,14 @@ def test_secrets_are_masked_wherever_settings_are_printed() -> None:
             "COURIER_JWT_SECRET": SECRET,
             "COURIER_JWKS_URL": "https://user:hunter2@keys.example.com/jwks",
             "COURIER_ARCHITECT_URL": "http://user:hunter2@architect",
+            "COURIER_REDIS_URL": "redis+cluster://user:hunter2@one:1,two:2",
         }
     )
     printed = dict(describe(settings))
     assert printed["COURIER_JWT_SECRET"] == MASK
     assert printed["COURIER_JWKS_URL"] == f"https://{MASK}@keys.example.com/jwks"
     assert printed["COURIER_ARCHITECT_URL"] == f"http://{MASK}@architect"
+    assert printed["COURIER_REDIS_URL"] == f"redis+cluster://{MASK}@one:1,two:2"
     assert SECRET not in repr(settings)
     assert SECRET not in str(settings)
 

@@ -4,6 +4,8 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from courier.backplane.admission import Windows
+
 
 class Verdict(NamedTuple):
     """What the limiter says of one request. With `limit` 0 there is no limit, and the rest means nothing."""
@@ -117,3 +119,30 @@ class RateLimiter:
             if window.entries and window.entries[-1][0] > horizon:
                 return
             del self._windows[service]
+
+
+class SharedRateLimiter:
+    """The same promise for all nodes together: the windows are kept in what the nodes share.
+
+    `overrides` gives services a limit of their own; 0 is no limit. Windows end by themselves, so there is no
+    bound to how many services have one.
+    """
+
+    def __init__(
+        self, windows: Windows, limit: int, window_seconds: int, overrides: Mapping[str, int] | None = None
+    ) -> None:
+        self._windows = windows
+        self._limit = limit
+        self._window_seconds = window_seconds
+        self._overrides = dict(overrides or {})
+
+    async def admit(self, service: str, events: int) -> Verdict:
+        """Count `events` of `service` if all of them fit; otherwise count none of them.
+
+        Raises `BackplaneAway` when that cannot be known now: then nothing is said, and nothing is refused.
+        """
+        limit = self._overrides.get(service, self._limit)
+        if not limit:
+            return Verdict(True, 0, 0, 0.0, self._window_seconds)
+        said = await self._windows.admit(service, events, limit, self._window_seconds)
+        return Verdict(said.admitted, limit, said.remaining, said.reset_seconds, self._window_seconds)

@@ -7,12 +7,13 @@ from functools import partial
 import trio
 
 from courier.backplane import Feed, Origin, Outcome, Publication, Stretch
+from courier.backplane.admission import Admission
 from courier.backplane.redis.calls import Calls
 from courier.backplane.redis.connection import open_client
 from courier.backplane.redis.listener import Listener
 from courier.backplane.redis.options import RedisOptions
 from courier.backplane.redis.pump import Pump
-from courier.backplane.redis.requests import Admission, Admit, Follow, Publish, Read
+from courier.backplane.redis.requests import Admit, Follow, Publish, Read
 from courier.backplane.redis.room import Room
 from courier.redis_url import RedisUrl, parse_redis_url
 from courier.schemas.channels import ChannelName
@@ -21,6 +22,18 @@ from courier.schemas.position import Position, Since, new_epoch
 WRITES_AT_ONCE = 1000
 READS_AT_ONCE = 4
 """A page may weigh megabytes; the more of them come at once, the more the node holds at once."""
+
+
+class _Following:
+    """From the first `follow` of a channel to its `unfollow`. A call of `follow` that outlasts it means
+    nothing to the next one."""
+
+    __slots__ = ("calls", "succeeded")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        """How many are under way."""
+        self.succeeded = False
 
 
 class RedisBackplane:
@@ -39,32 +52,28 @@ class RedisBackplane:
         # Pages go over a connection of their own: nobody who publishes waits for them.
         self._reads = Pump(open_one, calls, options, calls_at_once=READS_AT_ONCE)
         self._listener = Listener(open_one, calls, lambda: self.feed)
-        self._following: dict[ChannelName, int] = {}
-        """Calls of `follow` that are under way."""
-        self._followed: set[ChannelName] = set()
+        self._followings: dict[ChannelName, _Following] = {}
 
     async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
         """As the protocol says. What is followed already costs one call, in a pipeline that leaves anyway."""
-        self._following[channel] = self._following.get(channel, 0) + 1
+        following = self._followings.setdefault(channel, _Following())
+        following.calls += 1
         try:
             # Heard first, asked afterwards: what is appended between the two is heard.
             await self._listener.want(channel)
             request = Follow(channel, known)
             self._writes.put(request)
             origin = await request.reply.wait()
-            self._followed.add(channel)
+            following.succeeded = True
             return origin
         finally:
-            self._following[channel] -= 1
-            if not self._following[channel]:
-                del self._following[channel]
-                if channel not in self._followed:
-                    self._listener.unwant(channel)
+            following.calls -= 1
+            vain = not following.calls and not following.succeeded
+            if vain and self._followings.get(channel) is following:
+                self._end(channel)
 
     def unfollow(self, channel: ChannelName, origin: Origin) -> None:
-        self._followed.discard(channel)
-        if channel not in self._following:
-            self._listener.unwant(channel)
+        self._end(channel)
 
     async def publish(
         self,
@@ -105,6 +114,10 @@ class RedisBackplane:
             nursery.start_soon(self._listener.run)
             await self._writes.tried()
             task_status.started()
+
+    def _end(self, channel: ChannelName) -> None:
+        self._followings.pop(channel, None)
+        self._listener.unwant(channel)
 
     def _watch(self, up: bool) -> None:
         self.up = up

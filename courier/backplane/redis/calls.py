@@ -6,8 +6,9 @@ from itertools import count
 from typing import Any, TypeAlias, assert_never
 
 from courier.backplane import Appended, BackplaneAway, KeyConflict, Origin, Outcome, Record, Stretch
+from courier.backplane.admission import Admission
 from courier.backplane.redis.options import RedisOptions
-from courier.backplane.redis.requests import Admission, Admit, Follow, Publish, Read, Request
+from courier.backplane.redis.requests import Admit, Follow, Publish, Read, Request
 from courier.backplane.redis.scripts import FOLLOW, PUBLISH, READ, WINDOW, Script
 from courier.redis_url import RedisKind, RedisUrl
 from courier.schemas.channels import ChannelName
@@ -143,9 +144,7 @@ class Calls:
             for request, admitted, remaining, wait in zip(
                 requests, figures[::3], figures[1::3], figures[2::3], strict=True
             ):
-                request.reply.give(
-                    Admission(admitted == 1, remaining, wait / _MICROSECONDS, now / _MICROSECONDS)
-                )
+                request.reply.give(Admission(admitted == 1, remaining, wait / _MICROSECONDS, now))
 
         # Not repeated: the events might count twice, and a service would be refused what it may publish.
         return Call(

@@ -2,24 +2,13 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from courier.backplane import Origin, Outcome, Publication, Stretch
+from courier.backplane.admission import Admission
 from courier.backplane.redis.reply import Reply
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since
-
-
-class Admission(NamedTuple):
-    """What a service's window says of one request."""
-
-    admitted: bool
-    remaining: int
-    """Events that would still be admitted now."""
-    reset_seconds: float
-    """Seconds until a refused request would be admitted, or until an admitted one makes `remaining` grow."""
-    at_seconds: float
-    """When that was, by Redis's clock."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
