@@ -8,7 +8,7 @@ import trio
 
 from courier.actors.hub import Hub, open_hub, wall_clock
 from courier.actors.limits import Limits
-from courier.backplane import Backplane
+from courier.backplane.admission import Windows
 from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
 from courier.metrics import Metrics
@@ -30,7 +30,9 @@ class Phase(StrEnum):
 class Node:
     """A running node. Made by `open_node`."""
 
-    def __init__(self, settings: Settings, hub: Hub, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, hub: Hub, metrics: Metrics, windows: Windows | None) -> None:
+        self.windows = windows
+        """Where all nodes count together what each service publishes; None: every node counts for itself."""
         self.settings = settings
         self.hub = hub
         self.metrics = metrics
@@ -68,14 +70,10 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         channels=settings.max_channels,
     )
     metrics = Metrics()
-    async with _open_backplane(settings) as backplane, open_hub(backplane, limits, metrics=metrics) as hub:
-        yield Node(settings, hub, metrics)
-
-
-@asynccontextmanager
-async def _open_backplane(settings: Settings) -> AsyncIterator[Backplane]:
     if settings.redis_url is None:
-        yield MemoryBackplane(started_ms=wall_clock(), remembered=settings.max_channels)
+        backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
+        async with open_hub(backplane, limits, metrics=metrics) as hub:
+            yield Node(settings, hub, metrics, windows=None)
         return
     from courier.backplane.redis import RedisOptions, open_redis  # its client takes a while to import
 
@@ -84,5 +82,8 @@ async def _open_backplane(settings: Settings) -> AsyncIterator[Backplane]:
         history_seconds=settings.history_seconds,
         inbox_events=settings.inbox_events,
     )
-    async with open_redis(settings.redis_url, options) as backplane:
-        yield backplane
+    async with (
+        open_redis(settings.redis_url, options) as redis,
+        open_hub(redis, limits, metrics=metrics) as hub,
+    ):
+        yield Node(settings, hub, metrics, windows=redis)
