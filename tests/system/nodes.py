@@ -105,7 +105,7 @@ class Reader:
                     raise
             await trio.sleep(0.05)
 
-    def _take(self, message: str) -> None:
+    def _take(self, message: str | bytes) -> None:
         if message == "ping":
             return
         event = json.loads(message)
