@@ -49,6 +49,8 @@ class RedisBackplane:
         calls = Calls(url, options, node=new_epoch() + new_epoch())
         self._room = Room(options.inbox_events)
         self._writes = Pump(open_one, calls, options, calls_at_once=WRITES_AT_ONCE, watch=self._watch)
+        # Whoever is to be admitted does not wait for what others have appended.
+        self._windows = Pump(open_one, calls, options, calls_at_once=WRITES_AT_ONCE)
         # Pages go over a connection of their own: nobody who publishes waits for them.
         self._reads = Pump(open_one, calls, options, calls_at_once=READS_AT_ONCE)
         self._listener = Listener(open_one, calls, lambda: self.feed)
@@ -103,13 +105,14 @@ class RedisBackplane:
         """Count `events` of the service, if all of them are within its limit on all nodes together; otherwise
         count none of them."""
         request = Admit(service, events, limit, window_seconds)
-        self._writes.put(request)
+        self._windows.put(request)
         return await request.reply.wait()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; started when Redis has been reached, or could not be, for the first time."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._writes.run)
+            nursery.start_soon(self._windows.run)
             nursery.start_soon(self._reads.run)
             nursery.start_soon(self._listener.run)
             await self._writes.tried()
