@@ -1,5 +1,6 @@
 """Pump: the long-lived task that asks Redis, so that no caller who may be cancelled touches a connection."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -24,8 +25,9 @@ from courier.logs import get_logger
 logger = get_logger(__name__)
 
 GATHER_SECONDS = 0.0005
-"""When the last pipeline had several requests, the next one waits so long for more: a pipeline costs as much as
-a dozen of the requests in it. Whoever is alone waits for nobody."""
+CROWDED_SECONDS = 0.02
+"""For so long after a pipeline with several requests each one waits a moment for more: a pipeline costs as
+much as a dozen of the requests in it. Whoever is alone waits for nobody."""
 
 RETRY_SECONDS = 0.2
 PATIENCE_SECONDS = 1.0
@@ -57,7 +59,7 @@ class Pump:
         self._watch = watch
         self._queue = Queue(calls, calls_at_once)
         self._unanswered: list[Call] = []
-        self._crowded = False
+        self._crowded_until = -math.inf
         self._wake = trio.Event()
         self._failed_since: float | None = None
         self._up: bool | None = None
@@ -92,10 +94,11 @@ class Pump:
         while True:
             self._wake = trio.Event()
             if not self._unanswered:
-                if self._crowded:
+                if trio.current_time() < self._crowded_until:
                     await trio.sleep(GATHER_SECONDS)
                 self._unanswered = self._queue.take()
-                self._crowded = sum(len(call.requests) for call in self._unanswered) > 1
+                if sum(len(call.requests) for call in self._unanswered) > 1:
+                    self._crowded_until = trio.current_time() + CROWDED_SECONDS
             if self._unanswered:
                 await self._exchange(client)
                 self._failed_since = None
