@@ -10,7 +10,7 @@ from benchmarks.svg import opening, text
 
 WIDTH, PANEL_WIDTH, PANEL_HEIGHT = 900, 438, 268
 TOP, FOOT = 62, 58
-LEFT, RIGHT, ABOVE, BELOW = 66, 30, 78, 32
+LEFT, RIGHT, ABOVE, BELOW = 66, 30, 78, 46
 """Room within a panel, round what is plotted."""
 
 _COLOURS = ("courier", "hub")
@@ -24,6 +24,9 @@ _STYLE = """\
 """
 _STEPS = (1, 2, 5)
 _FEW = 6
+"""Grid lines that all have room for a figure."""
+_UNDER = 32
+"""How far below the plot the values stand, so that the figure of a point on its edge has room between."""
 _FIT_POINTS = 48
 
 
@@ -89,8 +92,7 @@ def _panel(drawn: Drawn, x: float, y: float) -> Iterator[str]:
     if not found:
         return
     steps = ticks(min(found), max(found))
-    bottom = y + PANEL_HEIGHT - BELOW
-    up = _Scale(steps[0], steps[-1], bottom, y + ABOVE)
+    up = _Scale(steps[0], steps[-1], y + PANEL_HEIGHT - BELOW, y + ABOVE)
     positive = [value for value in drawn.values if value]
     beginning = positive[0] / 10 if len(positive) < len(drawn.values) else positive[0]
     across = _Scale(beginning, positive[-1], x + LEFT, x + PANEL_WIDTH - RIGHT)
@@ -116,13 +118,12 @@ def _axes(drawn: Drawn, steps: Sequence[float], across: _Scale, up: _Scale) -> I
     for place, step in enumerate(steps):
         y = up.at(step)
         yield f'<line class="grid" x1="{across.start:.1f}" y1="{y:.1f}" x2="{across.end:.1f}" y2="{y:.1f}"/>'
-        # With many steps only the decades, the first and the last have room for a figure.
         if len(steps) <= _FEW or log10(step).is_integer() or place in (0, len(steps) - 1):
             yield text(across.start - 22, y + 4, f"{step:,g}", "soft", 11, anchor="end")
     for value in drawn.values:
         x = across.at(value)
         yield f'<line class="grid" x1="{x:.1f}" y1="{up.start:.1f}" x2="{x:.1f}" y2="{up.end:.1f}"/>'
-        yield text(x, up.start + 18, drawn.curve.label(value), "soft", 11, anchor="middle")
+        yield text(x, up.start + _UNDER, drawn.curve.label(value), "soft", 11, anchor="middle")
 
 
 def _line(line: Measured, colour: str, across: _Scale, up: _Scale, *, above: bool) -> Iterator[str]:
