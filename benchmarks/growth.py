@@ -21,8 +21,9 @@ _NODE = """
 
 {table}
 
-Reckoned: events a second, times what the first formula above says of an event to as many subscribers as a
-channel has here.
+Reckoned: events a second × ({formula} + {spread} µs). The first part is the first
+formula of this page; the last is what a publish and its delivery cost more on {channels:,} channels than on
+one. A node with little to do spends more an event than that, since it is woken for each.
 """
 
 _TEXT = """\
@@ -34,6 +35,9 @@ Courier {version}. Microseconds are the server's processor time, as the kernel c
 that is steadier than the clock. Every point is one run against a fresh server on one core; the load client
 has the other, and checks every byte. Events have 200 bytes where nothing else is said. Loss, order, repeats:
 {faults}. Other work kept the server or the client off its core for {disturbed} % of the time (median).
+
+`bytes kept` is how much the process grew for each event: its frame, 200 bytes of the log, and for a minute
+what the rate limit remembers of a request (100 bytes); the rest is what a short run cannot spread.
 
 ![Four panels: subscribers, channels, event size, history]({name}.svg)
 {curves}
@@ -83,6 +87,12 @@ class Growth:
         return median(line.disturbed for line in self._lines)
 
     @property
+    def spread(self) -> float:
+        """What an event costs more on one of the node's channels than on the only one; 0 if not measured."""
+        points = dict(point for drawn in self.drawn[1:2] for point in drawn.lines[0].points)
+        return max(0.0, points[node.CHANNELS] - points[1]) if {1, node.CHANNELS} <= points.keys() else 0.0
+
+    @property
     def failures(self) -> list[str]:
         """What could not be measured, and why."""
         return [failure for line in self._lines for failure in line.failures]
@@ -110,7 +120,13 @@ class Growth:
         fit = self.drawn[0].lines[0].fit
         if fit is None or not self.node.values:
             return ""
-        return _NODE.format(title=self.node.curve.title, table=table(node.rows(self.node, fit)))
+        return _NODE.format(
+            title=self.node.curve.title,
+            table=table(node.rows(self.node, fit, self.spread)),
+            formula=fit.told("µs", f"{node.SUBSCRIBERS / node.CHANNELS:g} subscribers"),
+            spread=number(self.spread),
+            channels=node.CHANNELS,
+        )
 
 
 def _section(drawn: Drawn) -> str:

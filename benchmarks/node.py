@@ -35,14 +35,17 @@ NODE = Curve(
 )
 
 
-def reckoned(rate: float, fit: Fit) -> float:
-    """Per cent of a core: `fit` says how many microseconds an event to so many subscribers takes."""
-    return 100 * rate * fit.at(SUBSCRIBERS / CHANNELS) / 1e6
+def reckoned(rate: float, fit: Fit, spread: float) -> float:
+    """Per cent of a core: `fit` says how many microseconds an event to a channel's subscribers takes.
+
+    `spread` is what it costs more because the channels are many.
+    """
+    return 100 * rate * (fit.at(SUBSCRIBERS / CHANNELS) + spread) / 1e6
 
 
-def rows(drawn: Drawn, fit: Fit) -> list[dict[str, str]]:
+def rows(drawn: Drawn, fit: Fit, spread: float) -> list[dict[str, str]]:
     """The table of `NODE`, with what was reckoned beside what was measured."""
     return [
-        {"events/s": row.pop("events/s"), "reckoned % of a core": number(reckoned(rate, fit))} | row
+        {"events/s": row.pop("events/s"), "reckoned % of a core": number(reckoned(rate, fit, spread))} | row
         for rate, row in zip(drawn.values, drawn.rows(), strict=True)
     ]

@@ -163,13 +163,17 @@ def test_all_of_a_run_is_written_with_its_faults_and_its_failures(tmp_path: Path
     assert "Things" in texts((tmp_path / "quick.curves.svg").read_text(encoding="utf-8"))
 
 
-def test_a_node_is_reckoned_by_the_first_fit_beside_what_was_measured() -> None:
+def test_a_node_is_reckoned_by_the_first_fit_and_the_spread_beside_what_was_measured() -> None:
     line = Measured(NODE.lines[0])
     line.outcomes[500] = Outcome({"server busy %": 12.0, "p99 ms": 3.0, "peak MiB": 220.0})
-    text = Growth("here", [drawn(1, 10)], Drawn(NODE, (500,), [line]), 7).text("curves")
-    assert reckoned(500, Fit(20, 3)) == pytest.approx(1.75)
-    row = next(row for row in text.splitlines() if row.startswith("| 500 "))
-    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["500", "1.75", "12.0", "3.00", "220"]
+    spread = Measured(SHARE)
+    spread.outcomes = {1: Outcome({"each": 60.0}), 1000: Outcome({"each": 90.0})}
+    growth = Growth("here", [drawn(1, 10), Drawn(CURVE, (1, 1000), [spread])], Drawn(NODE, (500,), [line]), 7)
+    assert growth.spread == 30
+    assert reckoned(500, Fit(20, 3), 30) == pytest.approx(3.25)
+    row = next(row for row in growth.text("curves").splitlines() if row.startswith("| 500 "))
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["500", "3.25", "12.0", "3.00", "220"]
+    assert replace(growth, drawn=[drawn(1, 10)]).spread == 0
 
 
 @pytest.mark.parametrize("curve", [*CURVES, NODE], ids=lambda curve: curve.title)
