@@ -293,6 +293,8 @@ class Connection(TCPServer):
         if isinstance(event, RawData):
             await self._send(event.data)
         elif isinstance(event, Closed):
+            if self._is_answering:
+                return  # the rest of a request is broken: its answer, which was begun, ends the connection
             self._ended = True
             await self._send_eof()
             try:
@@ -436,6 +438,12 @@ class Connection(TCPServer):
         with trio.move_on_after(SPLIT_SECONDS), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             return await self._receive()
         return b""
+
+    @property
+    def _is_answering(self) -> bool:
+        """The application has begun an answer, and not ended it."""
+        protocol = cast(H11Protocol, self.protocol.protocol)
+        return protocol.stream is not None and protocol.connection.our_state is h11.SEND_BODY
 
     @property
     def _is_idle(self) -> bool:

@@ -260,6 +260,18 @@ async def test_what_follows_the_last_request_does_not_harm_its_answer(
             assert answer.count(b"HTTP/1.1") == 1
 
 
+async def test_an_answer_that_was_begun_is_whole_though_the_rest_of_its_request_is_broken() -> None:
+    """Whether it was begun when the broken place is read, hangs on how much there is before it."""
+    begin = b"POST /nowhere HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with a_server() as server:
+        for chunks in list(range(12)) * 10:
+            with trio.fail_after(5):
+                said = await server.raw(begin + b"1\r\na\r\n" * chunks + b"broken\r\n\r\n")
+            head, _, body = said.partition(b"\r\n\r\n")
+            size = int(head.lower().partition(b"content-length: ")[2].split()[0])
+            assert len(body) == size, head
+
+
 async def test_after_the_last_answer_the_end_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapted, "LINGER_SECONDS", 60)
     async with a_server() as server:
