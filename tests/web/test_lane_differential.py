@@ -10,7 +10,7 @@ from tests.web.requests import LAST, Case, a_case, odd_requests, small_requests
 from tests.web.ways import SLOTS, both_ways, who
 
 SEED = os.environ.get("COURIER_TEST_SEED", "1")
-CASES = 250
+CASES = 200
 
 SETTINGS: dict[str, dict[str, object]] = {
     "open": {},
@@ -32,6 +32,17 @@ async def test_whatever_is_sent_is_answered_and_published_as_on_the_long_way(
     async with both_ways(monkeypatch, capsys, **SETTINGS[name]) as both:
         await both.compare(cases)
     assert Counter(both.taken)[200] > CASES // 4  # or little was compared
+
+
+async def test_what_comes_while_others_are_answered_is_answered_as_on_the_long_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All are plain: where an answer needs no body, what becomes of the connection hangs on who is first."""
+    monkeypatch.setattr(adapted, "SPLIT_SECONDS", 5)
+    seeds = [f"{SEED}-hasty-{number}" for number in range(CASES)]
+    cases = [a_case(seed, who(seed, number % SLOTS), plain=True) for number, seed in enumerate(seeds)]
+    async with both_ways(monkeypatch, capsys) as both:
+        await both.compare(cases, hasty=True)
 
 
 async def test_a_plain_request_with_one_thing_that_is_odd_is_answered_as_on_the_long_way(

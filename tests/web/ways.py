@@ -98,13 +98,12 @@ class Way:
         self._lines = Counter[tuple[str, str, str]]()
         self._subscribers: dict[str, WebSocketConnection] = {}
 
-    async def talk(self, cases: Sequence[Case]) -> list[list[bytes]]:
+    async def talk(self, cases: Sequence[Case], *, hasty: bool) -> list[list[bytes]]:
         """Send all cases at once, of each a piece in turn. Afterwards say that nothing more comes, and go.
 
-        What each heard, turn by turn, when nothing more was to be heard; some turns are not waited for.
+        What each heard, turn by turn, when nothing more was to be heard; in haste, only at the end.
         """
         dice = random.Random(cases[0].seed)
-        hasty = dice.random() < 0.3
         peers = [Peer(self.server) for _ in cases]
         for turn in range(max(len(case.pieces) for case in cases)):
             for peer, case in zip(peers, cases, strict=True):
@@ -179,7 +178,7 @@ class Both:
         self.taken = taken
         """The status of each answer that the lane gave."""
 
-    async def compare(self, cases: Sequence[Case]) -> None:
+    async def compare(self, cases: Sequence[Case], *, hasty: bool = False) -> None:
         """Look for a difference. The first is told when the block of `both_ways` has ended: out of all that
         is open here, it would be lost in groups of groups."""
         short, long = self._short, self._long
@@ -187,10 +186,10 @@ class Both:
         async with short.subscribers(), long.subscribers():
             for start in range(0, len(cases), SLOTS):
                 some = cases[start : start + SLOTS]
-                heard = await short.talk(some)
+                heard = await short.talk(some, hasty=hasty)
                 short.count(self._capsys.readouterr().err)
                 taken = len(self.taken)
-                expected = await long.talk(some)
+                expected = await long.talk(some, hasty=hasty)
                 long.count(self._capsys.readouterr().err)
                 assert len(self.taken) == taken, "the long way is not the lane"
                 for case, one, other in zip(some, heard, expected, strict=True):
