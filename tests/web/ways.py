@@ -21,6 +21,7 @@ from courier.web import lane
 from courier.web.application import Application
 from courier.web.hypercorn import LANE
 from courier.web.publish import Answer
+from courier.web.rate_limit import RateLimiter
 from tests.web.requests import EVENT_BYTES, Case, Who
 from tests.web.servers import SECRET, TestServer, a_server, announcement, token
 
@@ -158,11 +159,12 @@ class Way:
 
     def figures(self) -> dict[str, Any]:
         """What it has counted."""
-        windows = self._site.limiter._windows
+        limiter = self._site.limiter
+        assert isinstance(limiter, RateLimiter)
         return {
             "metrics": self._site.node.metrics,
             "channels": len(self._site.node.hub.supervisor),
-            "rates": {service: window.count for service, window in windows.items()},
+            "rates": {service: window.count for service, window in limiter._windows.items()},
             "log lines": self._lines,
         }
 
