@@ -130,13 +130,16 @@ class Supervisor:
             except Exception as error:  # one channel's crash is never another's
                 self._metrics.error("channel")
                 logger.error("Channel crashed", channel=name.name, exc_info=error)
-                _fail(channel.failed)
+                failed = channel.failed
+                _fail(failed)
                 now = trio.current_time()
                 if len(crashes) == CRASHES_ALLOWED and now - crashes[0] < CRASH_WINDOW_SECONDS:
                     self._give_up(channel)
                     return
                 crashes.append(now)
                 channel = self._channels[name.name] = channel.successor()
+                if isinstance(failed, Arrive):
+                    self.doubt(name)  # what came last is no hole that the next event shows
             else:
                 return
 

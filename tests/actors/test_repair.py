@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.actors.channel import Channel
 from courier.actors.limits import Limits
-from courier.actors.messages import Message, Refill
+from courier.actors.messages import Arrive, Message, Refill
 from courier.backplane import BackplaneAway, InboxFull, Publication
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Position
@@ -95,6 +95,18 @@ def crashing(monkeypatch: pytest.MonkeyPatch, kind: type[Message], times: int) -
         apply(channel, message)
 
     monkeypatch.setattr(Channel, "apply", crash)
+
+
+async def test_a_crash_over_the_last_event_does_not_lose_it(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_node(a_shared_log()) as one:
+        _, wire = await join(one.hub)
+        await publish(one.hub, 1)
+        crashing(monkeypatch, Arrive, times=1)
+        await publish(one.hub, 2)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == [1, 2]
 
 
 async def test_a_crash_over_what_was_fetched_fetches_it_again(
