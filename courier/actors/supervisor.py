@@ -305,6 +305,7 @@ class Supervisor:
 
     def abandon(self) -> None:
         """Answer everyone who still waits: no channel will run any more."""
+        self.frozen = True
         for inbox in self._inboxes.values():
             inbox.close()
             _fail_all(inbox)

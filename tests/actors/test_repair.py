@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.actors.channel import Channel
+from courier.actors.errors import ChannelFailed
 from courier.actors.limits import Limits
 from courier.actors.messages import Arrive, Message, Refill
 from courier.backplane import BackplaneAway, InboxFull, Publication
@@ -335,3 +336,15 @@ async def test_a_drain_does_not_wait_for_a_backplane_that_is_away(autojump_clock
                 await trio.sleep(1)
                 assert subscriber.reason is CloseReason.SHUTTING_DOWN
                 subscriber.close()
+
+
+async def test_a_node_that_has_ended_bears_what_its_backplane_still_says(autojump_clock: MockClock) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as two:
+        async with a_node(shared) as one:
+            await join(one.hub)
+        one.hub.supervisor.doubt(None)
+        one.hub.supervisor.doubt(CHANNEL)
+        await publish(two.hub, 1)
+        with pytest.raises(ChannelFailed):
+            await one.hub.supervisor.catch_up(CHANNEL)
