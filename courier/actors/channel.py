@@ -65,7 +65,7 @@ class Channel:
         metrics: Metrics,
         keys: Keys,
         over_budget: Callable[[], None],
-        doubt: Callable[[bool], None],
+        doubt: Callable[[], None],
     ) -> None:
         self.name = name
         self.inbox = inbox
@@ -79,7 +79,7 @@ class Channel:
         self._keys = keys
         self._over_budget = over_budget
         self._doubt = doubt
-        """Asks for a `Refill`. True: the shared log has gone back, and must begin a new epoch first."""
+        """Asks for a `Refill`."""
         self.asked_trim: Trim | None = None
         """A trim that waits for the end of its turn."""
         self._shown = -1
@@ -208,10 +208,11 @@ class Channel:
             elif position.epoch == log.epoch and position.offset <= log.offset:
                 same = log.holds(position, frame)
                 if same is False or (same is None and arrived_ms > log.last_ms):
-                    self._doubt(True)
+                    log.forked = True
+                    self._doubt()
                     return
             else:
-                self._doubt(False)
+                self._doubt()
                 return
 
     def _refill(self, stretch: Stretch) -> None:

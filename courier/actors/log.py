@@ -78,6 +78,7 @@ class Log:
         "epoch",
         "first",
         "floor_ms",
+        "forked",
         "last_ms",
         "offset",
         "segments",
@@ -88,6 +89,8 @@ class Log:
         self.floor_ms = self.last_ms = origin.floor_ms
         self.first = 0
         self.bytes = 0
+        self.forked = False
+        """The log that this one is a copy of has given positions of this epoch to other events."""
         self.budget = budget
         self._entries: list[Entry] = []
         self._skip = 0  # dropped entries that still stand at the list's start
@@ -137,6 +140,7 @@ class Log:
         """Go on after `to`, whatever that is; `frame` tells of it, in the place of what is missing."""
         self.offset -= 1  # the entry is no event
         self.append(frame, arrived_ms)
+        self.forked = self.forked and to.epoch == self.epoch
         self.epoch, self.offset = to
         self.segments.append(Segment(self.head, to))
         del self.segments[:-SEGMENTS_KEPT]

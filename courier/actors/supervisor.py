@@ -81,8 +81,6 @@ class Supervisor:
         self._keys = Keys(limits.idempotency_keys)
         self._doubted: dict[str, bool] = {}
         """Channels that are being caught up; True: doubted again since that began."""
-        self._gone_back: set[str] = set()
-        """Channels whose shared log was found to have lost events that were acknowledged."""
         self.frozen = False
         """What arrives is left alone: the logs end here."""
 
@@ -154,7 +152,7 @@ class Supervisor:
             metrics=self._metrics,
             keys=self._keys,
             over_budget=self._pressed.set,
-            doubt=lambda gone_back: self._doubt(name, gone_back),
+            doubt=lambda: self.doubt(name),
         )
 
     def retire(self, channel: Channel) -> None:
@@ -214,11 +212,6 @@ class Supervisor:
                     self._nursery.start_soon(self._repair, name)
                 self._doubted[name.name] = True
 
-    def _doubt(self, name: ChannelName, gone_back: bool) -> None:
-        if gone_back:
-            self._gone_back.add(name.name)
-        self.doubt(name)
-
     async def _repair(self, name: ChannelName) -> None:
         """Catch up until nobody doubts the channel any more: one task a channel, whoever has noticed."""
         try:
@@ -243,10 +236,8 @@ class Supervisor:
         if channel is None:
             return
         log = channel.log
-        gone_back = name.name in self._gone_back
-        known = Position(log.epoch, BEYOND_ALL) if gone_back else log.position
+        known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
         to = (await self._backplane.follow(name, known)).position
-        self._gone_back.discard(name.name)
         while log.epoch != to.epoch or log.offset < to.offset:
             before = log.position
             stretch = await self._backplane.read(name, before, REFILL_EVENTS)

@@ -11,7 +11,7 @@ from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed
 from courier.actors.limits import Limits
 from courier.actors.messages import Arrive, Message, Refill
-from courier.backplane import BackplaneAway, InboxFull, Publication
+from courier.backplane import BackplaneAway, InboxFull, Publication, Record
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Position
 from tests.actors.hubs import CHANNEL, OTHER, events, join, numbers, publish
@@ -207,6 +207,42 @@ async def test_another_event_under_a_known_position_is_a_new_epoch(
         await publish(two.hub, 5)
         await wait_all_tasks_blocked()
         assert numbers(wire) == [1, 2, 3, "unknown_position", 5]
+
+
+async def test_a_fork_that_is_found_while_a_hole_is_looked_at_is_not_forgotten(
+    autojump_clock: MockClock,
+) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as one:
+        _, wire = await join(one.hub)
+        [first] = await publish(one.hub, 1)
+        with one.backplane.slow(1):
+            one.hub.supervisor.doubt(CHANNEL)
+            await trio.sleep(0.7)
+            forged = Record(first.position, first.arrived_ms + 1, b'{"n":9}')
+            one.hub.supervisor.arrived(CHANNEL, [forged])
+            await trio.sleep(5)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == [1, "unknown_position"]
+
+
+async def test_a_fork_that_another_node_has_found_first_makes_one_new_epoch(
+    autojump_clock: MockClock,
+) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as one:
+        _, wire = await join(one.hub)
+        [first] = await publish(one.hub, 1)
+        with one.backplane.slow(2):
+            one.hub.supervisor.doubt(CHANNEL)
+            await trio.sleep(0.5)
+            renewed = shared.origin(CHANNEL, first.position._replace(offset=7)).position
+            await trio.sleep(1)
+            forged = Record(first.position, first.arrived_ms + 1, b'{"n":9}')
+            one.hub.supervisor.arrived(CHANNEL, [forged])
+            await trio.sleep(10)
+        assert numbers(wire) == [1, "unknown_position"]
+        assert one.log().position == shared.origin(CHANNEL, None).position == renewed
 
 
 # While the backplane is away
