@@ -81,6 +81,8 @@ class Supervisor:
         self._keys = Keys(limits.idempotency_keys)
         self._doubted: dict[str, bool] = {}
         """Channels that are being caught up; True: doubted again since that began."""
+        self._early: set[str] = set()
+        """Channels that were doubted before they had started."""
         self.frozen = False
         """What arrives is left alone: the logs end here."""
 
@@ -119,9 +121,13 @@ class Supervisor:
             channel = self._channels[name.name] = await self._start(name, inbox)
         except BackplaneAway as away:
             del self._inboxes[name.name]
+            self._early.discard(name.name)
             inbox.close()
             _fail_all(inbox, away)
             return
+        if name.name in self._early:
+            self._early.discard(name.name)
+            self.doubt(name)
         while True:
             try:
                 await channel.run()
@@ -205,12 +211,16 @@ class Supervisor:
             inbox.put(Arrive(records))
 
     def doubt(self, channel: ChannelName | None = None) -> None:
-        for doubted in tuple(self._channels.values()) if channel is None else [self.running(channel)]:
-            if doubted is not None and not self.frozen:
-                name = doubted.name
-                if name.name not in self._doubted:
-                    self._nursery.start_soon(self._repair, name)
-                self._doubted[name.name] = True
+        if self.frozen:
+            return
+        for name in tuple(self._inboxes) if channel is None else [channel.name]:
+            running = self._channels.get(name)
+            if running is not None:
+                if name not in self._doubted:
+                    self._nursery.start_soon(self._repair, running.name)
+                self._doubted[name] = True
+            elif name in self._inboxes:
+                self._early.add(name)
 
     async def _repair(self, name: ChannelName) -> None:
         """Catch up until nobody doubts the channel any more: one task a channel, whoever has noticed."""

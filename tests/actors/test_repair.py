@@ -81,6 +81,34 @@ async def test_an_inbox_that_is_full_leaves_out_what_is_fetched_later(autojump_c
         assert numbers(wire) == [1, 2, 3]
 
 
+async def test_an_inbox_that_is_full_while_its_channel_starts_loses_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    shared = a_shared_log()
+    async with a_node(shared, Limits(inbox_events=2)) as one, a_node(shared) as two:
+        async with trio.open_nursery() as nursery:
+            with one.backplane.slow(1):
+                nursery.start_soon(join, one.hub)
+                await trio.sleep(0.7)  # the position is on its way back
+                for number in range(5):
+                    await publish(two.hub, number)
+        await wait_all_tasks_blocked()
+        assert one.log().offset == 5
+
+
+async def test_a_doubt_while_a_channel_starts_is_not_forgotten(autojump_clock: MockClock) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as one, a_node(shared) as two:
+        async with trio.open_nursery() as nursery:
+            with one.backplane.slow(1):
+                nursery.start_soon(join, one.hub)
+                await trio.sleep(0.7)
+                with one.backplane.cut():
+                    await publish(two.hub, 1)
+        await wait_all_tasks_blocked()
+        assert one.log().offset == 1
+
+
 # Crashes
 
 
