@@ -150,8 +150,9 @@ class Channel:
                 self._metrics.published(len(message.publications))
             case Arrive(records):
                 self._follow(records)
-            case Refill(stretch, reply):
-                self._refill(stretch)
+            case Refill(since, stretch, reply):
+                if since.epoch == self.log.epoch:  # else it was read too long ago
+                    self._refill(stretch)
                 reply.give(None)
             case Read(since, limit, reply):
                 reply.give(self._read(since, limit))

@@ -252,7 +252,7 @@ class Supervisor:
             before = log.position
             stretch = await self._backplane.read(name, before, REFILL_EVENTS)
             reply: Reply[None] = Reply()
-            channel.inbox.put(Refill(stretch, reply))
+            channel.inbox.put(Refill(before, stretch, reply))
             await reply.wait()
             if log.position == before:
                 return  # the shared log has changed once more, and says so by itself

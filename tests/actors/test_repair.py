@@ -273,6 +273,26 @@ async def test_a_fork_that_another_node_has_found_first_makes_one_new_epoch(
         assert one.log().position == shared.origin(CHANNEL, None).position == renewed
 
 
+async def test_what_was_read_of_an_older_epoch_comes_too_late(autojump_clock: MockClock) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as one, a_node(shared) as two:
+        _, wire = await join(one.hub)
+        await publish(two.hub, 1)
+        async with trio.open_nursery() as nursery:
+            with one.backplane.cut():
+                shared.empty()
+                await publish(two.hub, 2)
+                with one.backplane.slow(4):
+                    nursery.start_soon(one.hub.supervisor.catch_up, CHANNEL)
+                    await trio.sleep(7)  # what it reads is on its way
+                shared.empty()
+                await publish(two.hub, 3)
+            await trio.sleep(0.5)
+            assert numbers(wire) == [1, "unknown_position", 3]
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == [1, "unknown_position", 3]
+
+
 # While the backplane is away
 
 
