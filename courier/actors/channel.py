@@ -150,9 +150,9 @@ class Channel:
                 self._metrics.published(len(message.publications))
             case Arrive(records):
                 self._follow(records)
-            case Refill(since, stretch, reply):
+            case Refill(since, floor_ms, stretch, reply):
                 if since.epoch == self.log.epoch:  # else it was read too long ago
-                    self._refill(stretch)
+                    self._refill(stretch, floor_ms)
                 reply.give(None)
             case Read(since, limit, reply):
                 reply.give(self._read(since, limit))
@@ -216,13 +216,13 @@ class Channel:
                 self._doubt()
                 return
 
-    def _refill(self, stretch: Stretch) -> None:
+    def _refill(self, stretch: Stretch, floor_ms: int) -> None:
         """Append what the shared log holds from where this one stopped; what it lost is a gap, for all."""
         log, start = self.log, stretch.start
         if start.epoch != log.epoch or start.offset > log.offset:
             reason = stretch.gap or GapReason.UNKNOWN_POSITION
             frame = gap_frame(self.name.name, str(log.position), start, reason)
-            log.jump(start, frame, self._clock())
+            log.jump(start, frame, stretch.records[0].arrived_ms if stretch.records else floor_ms)
             self._new_bytes += len(frame)
         for position, arrived_ms, event in stretch.records:
             if position == log.next_position:

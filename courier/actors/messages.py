@@ -81,6 +81,8 @@ class Refill:
 
     since: Position
     """From where it was read."""
+    floor_ms: int
+    """Unix milliseconds: of what it cannot give any more, all had arrived by then."""
     stretch: Stretch
     reply: Reply[None]
 

@@ -247,12 +247,12 @@ class Supervisor:
             return
         log = channel.log
         known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
-        to = (await self._backplane.follow(name, known)).position
+        to, floor_ms = await self._backplane.follow(name, known)
         while log.epoch != to.epoch or log.offset < to.offset:
             before = log.position
             stretch = await self._backplane.read(name, before, REFILL_EVENTS)
             reply: Reply[None] = Reply()
-            channel.inbox.put(Refill(before, stretch, reply))
+            channel.inbox.put(Refill(before, floor_ms, stretch, reply))
             await reply.wait()
             if log.position == before:
                 return  # the shared log has changed once more, and says so by itself

@@ -13,8 +13,8 @@ from courier.actors.limits import Limits
 from courier.actors.messages import Arrive, Message, Refill
 from courier.backplane import BackplaneAway, InboxFull, Publication, Record
 from courier.schemas.closing import CloseReason
-from courier.schemas.position import Position
-from tests.actors.hubs import CHANNEL, OTHER, events, join, numbers, publish
+from courier.schemas.position import Moment, Position
+from tests.actors.hubs import CHANNEL, OTHER, events, join, numbers, publish, wall_clock
 from tests.actors.nodes import a_node, a_shared_log
 
 
@@ -291,6 +291,25 @@ async def test_what_was_read_of_an_older_epoch_comes_too_late(autojump_clock: Mo
             assert numbers(wire) == [1, "unknown_position", 3]
         await wait_all_tasks_blocked()
         assert numbers(wire) == [1, "unknown_position", 3]
+
+
+async def test_a_moment_within_a_gap_is_told_of_it_though_the_clocks_of_nodes_differ(
+    autojump_clock: MockClock,
+) -> None:
+    shared = a_shared_log(keep=1)
+    async with a_node(shared) as one:
+        await join(one.hub)
+        await publish(one.hub, 1)
+        shared._clock = lambda: wall_clock() + 60_000
+        with one.backplane.cut():
+            await publish(one.hub, 2)
+            [lost] = await publish(one.hub, 3)
+            await publish(one.hub, 4)
+            shared.forget(CHANNEL)
+        await wait_all_tasks_blocked()
+        _, wire = await join(one.hub, since=Moment(lost.arrived_ms - 1, "then"))
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == ["expired"]
 
 
 # While the backplane is away
