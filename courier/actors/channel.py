@@ -204,20 +204,26 @@ class Channel:
         log = self.log
         for position, arrived_ms, event in records:
             frame = event_frame(position, self.name.name, event)
-            if position == log.next_position:
+            if position == log.next_position and not log.forked:
                 self._add(frame, arrived_ms)
-            elif position.epoch == log.epoch and position.offset <= log.offset:
-                same = log.holds(position, frame)
-                if same is False or (same is None and arrived_ms > log.last_ms):
-                    log.forked = True
-                    self._doubt()
-                    return
-            else:
+            elif position.epoch != log.epoch or position.offset > log.offset:
                 self._doubt()
                 return
+            elif self._forked(position, arrived_ms, frame):
+                return
+
+    def _forked(self, position: Position, arrived_ms: int, frame: bytes) -> bool:
+        """Whether the shared log has another event at a position that is behind this log's head."""
+        same = self.log.holds(position, frame)
+        if same or (same is None and arrived_ms <= self.log.last_ms):
+            return False
+        self.log.forked = True
+        self._doubt()
+        return True
 
     def _refill(self, stretch: Stretch, floor_ms: int) -> None:
-        """Append what the shared log holds from where this one stopped; what it lost is a gap, for all."""
+        """Append what the shared log holds from just before where this one stopped; what it lost is a gap,
+        for all. The last event that both should have tells whether they are still the same log."""
         log, start = self.log, stretch.start
         if start.epoch != log.epoch or start.offset > log.offset:
             reason = stretch.gap or GapReason.UNKNOWN_POSITION
@@ -225,8 +231,13 @@ class Channel:
             log.jump(start, frame, stretch.records[0].arrived_ms if stretch.records else floor_ms)
             self._new_bytes += len(frame)
         for position, arrived_ms, event in stretch.records:
+            frame = event_frame(position, self.name.name, event)
+            if log.forked:
+                return
             if position == log.next_position:
-                self._add(event_frame(position, self.name.name, event), arrived_ms)
+                self._add(frame, arrived_ms)
+            else:
+                self._forked(position, arrived_ms, frame)
 
     def _read(self, since: Since | None, limit: int) -> Stretch:
         log = self.log

@@ -248,14 +248,17 @@ class Supervisor:
         log = channel.log
         known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
         to, floor_ms = await self._backplane.follow(name, known)
-        while log.epoch != to.epoch or log.offset < to.offset:
-            before = log.position
-            stretch = await self._backplane.read(name, before, REFILL_EVENTS)
+        since = Position(log.epoch, max(0, log.offset - 1))  # what both have tells whether they are one log
+        unsure = floor_ms != log.last_ms
+        while unsure or log.epoch != to.epoch or log.offset < to.offset:
+            unsure, before = False, log.position
+            stretch = await self._backplane.read(name, since, REFILL_EVENTS)
             reply: Reply[None] = Reply()
-            channel.inbox.put(Refill(before, floor_ms, stretch, reply))
+            channel.inbox.put(Refill(since, floor_ms, stretch, reply))
             await reply.wait()
-            if log.position == before:
+            if since == before == log.position:
                 return  # the shared log has changed once more, and says so by itself
+            since = log.position
             self._metrics.repaired()
 
     async def sweep(self) -> None:

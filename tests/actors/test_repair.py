@@ -32,8 +32,9 @@ async def test_a_hole_is_fetched_once_for_all_subscribers(autojump_clock: MockCl
         assert [numbers(wire) for wire in wires] == [list(range(1, 51))] * 20
 
 
-async def test_a_large_hole_is_fetched_page_by_page(autojump_clock: MockClock) -> None:
-    shared = a_shared_log(page=7)
+@pytest.mark.parametrize("page", [7, 1])
+async def test_a_large_hole_is_fetched_page_by_page(autojump_clock: MockClock, page: int) -> None:
+    shared = a_shared_log(page=page)
     async with a_node(shared) as one, a_node(shared) as two:
         _, wire = await join(two.hub)
         with two.backplane.cut():
@@ -235,6 +236,28 @@ async def test_another_event_under_a_known_position_is_a_new_epoch(
         await publish(two.hub, 5)
         await wait_all_tasks_blocked()
         assert numbers(wire) == [1, 2, 3, "unknown_position", 5]
+
+
+@pytest.mark.parametrize("kept", [100, 0])
+@pytest.mark.parametrize("page", [500, 1])
+@pytest.mark.parametrize("new", [2, 5])
+async def test_a_log_that_lost_events_and_has_as_many_new_ones_is_found_out(
+    autojump_clock: MockClock, kept: int, page: int, new: int
+) -> None:
+    shared = a_shared_log(page=page)
+    async with a_node(shared, Limits(history_events=kept)) as one, a_node(shared) as two:
+        _, wire = await join(one.hub)
+        await publish(two.hub, 1)
+        memory = shared.remember()
+        await publish(two.hub, 2, 3)
+        await trio.sleep(1)
+        with one.backplane.away():
+            shared.go_back(memory)
+            await publish(two.hub, *range(10, 10 + new))
+        await wait_all_tasks_blocked()
+        await publish(two.hub, 20)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == [1, 2, 3, "unknown_position", 20]
 
 
 async def test_a_fork_that_is_found_while_a_hole_is_looked_at_is_not_forgotten(
