@@ -47,6 +47,10 @@ class Stream:
             del self.records[:gone]
 
 
+Memory = tuple[int, dict[str, Stream], Keys]
+"""All that a shared log had at some moment."""
+
+
 class SharedLog:
     """The logs of all channels; each call is one step, as it is one script in Redis.
 
@@ -143,11 +147,11 @@ class SharedLog:
         """It starts anew, with nothing."""
         self.go_back((self._clock(), {}, Keys(100_000)))
 
-    def remember(self) -> tuple[int, dict[str, Stream], Keys]:
+    def remember(self) -> Memory:
         """What `go_back` takes: all as it is now."""
         return deepcopy((self._started_ms, self._streams, self._keys))
 
-    def go_back(self, memory: tuple[int, dict[str, Stream], Keys]) -> None:
+    def go_back(self, memory: Memory) -> None:
         """It starts anew, with what it had when that was remembered. Nobody stays connected."""
         self._started_ms, self._streams, self._keys = deepcopy(memory)
         for listener in self.listeners:
