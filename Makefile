@@ -7,17 +7,23 @@ NODE_HUB := benchmarks/peers/node_hub
 FOR ?= 0
 QUICK ?=
 
-.PHONY: demo test lint format bench curves lock clean
+.PHONY: demo test lint redis-server format bench curves lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
 
-test: lint
+test: lint redis-server
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='courier/actors/*,courier/schemas/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=90
+
+# The tests start servers of their own; no service is set up, since runlevel 1 is one for maintenance.
+redis-server:
+	@command -v redis-server >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq redis-server; } || \
+		{ echo "Install Redis 7.0 or newer first (Debian: redis-server)"; exit 1; }
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 EPOCH_LENGTH = 8
 _EPOCH_ALPHABET = string.ascii_lowercase + string.digits
-_EPOCH_BITS = 41  # 2 ** 41 < 36 ** 8
+_EPOCHS = len(_EPOCH_ALPHABET) ** EPOCH_LENGTH
 
 POSITION_PATTERN = r"^[a-z0-9]{8}-(0|[1-9][0-9]{0,17})$"
 _POSITION = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]{0,17})")
@@ -54,11 +54,12 @@ Since = Position | Moment
 
 def new_epoch() -> str:
     """Eight random characters of [a-z0-9], 41 bits: two lives of one log don't meet by accident."""
-    number, epoch = secrets.randbits(_EPOCH_BITS), ""
+    number = secrets.randbelow(_EPOCHS)  # asked of the system once, and not for each character
+    characters = []
     for _ in range(EPOCH_LENGTH):
         number, digit = divmod(number, len(_EPOCH_ALPHABET))
-        epoch += _EPOCH_ALPHABET[digit]
-    return epoch
+        characters.append(_EPOCH_ALPHABET[digit])
+    return "".join(characters)
 
 
 def parse_since(text: str) -> Since:

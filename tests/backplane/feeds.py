@@ -1,7 +1,8 @@
 """Recorder: a feed that notes all that it is told, and nothing else."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import trio
 
@@ -18,12 +19,18 @@ class Recorder:
         self.batches: list[int] = []
         """How many records came together, each time."""
         self.doubts: list[ChannelName | None] = []
+        self.failed = 0
+        self._failing = False
         self._changed = trio.Event()
 
     def events(self, channel: ChannelName) -> list[bytes]:
         return [record.event for record in self.records[channel]]
 
     def arrived(self, channel: ChannelName, records: Sequence[Record]) -> None:
+        if self._failing:
+            self.failed += 1
+            self._note()
+            raise RuntimeError("as the test asked")
         self.records[channel] += records
         self.batches.append(len(records))
         self._note()
@@ -31,6 +38,15 @@ class Recorder:
     def doubt(self, channel: ChannelName | None = None) -> None:
         self.doubts.append(channel)
         self._note()
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """What arrives within the block raises."""
+        self._failing = True
+        try:
+            yield
+        finally:
+            self._failing = False
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something comes after which `holds` is true."""

@@ -15,6 +15,10 @@ import pytest
 SECONDS = 10.0
 """How long a server may take to answer."""
 
+SLOTS = 16_384
+BUS_OFFSET = 10_000
+"""The port by which the servers of a cluster talk to each other is so much higher."""
+
 needs_redis = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="redis-server is not installed (Debian: redis-server)"
 )
@@ -124,3 +128,92 @@ def redis_server(*options: str, durable: bool = False, tls: bool = False) -> Ite
             yield server
         finally:
             server.kill()
+
+
+class Sentinel(RedisServer):
+    """A server that watches over another, which it calls `main`."""
+
+    def __init__(self, directory: Path, primary: RedisServer) -> None:
+        super().__init__(directory)
+        self._configuration = directory / "sentinel.conf"
+        self._configuration.write_text(f"sentinel monitor main 127.0.0.1 {primary.port} 1\n")
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.port}/main"
+
+    def _first(self) -> list[str]:
+        return [str(self._configuration), "--sentinel"]
+
+
+@contextmanager
+def redis_sentinel(primary: RedisServer) -> Iterator[Sentinel]:
+    """One sentinel over a server that runs."""
+    with TemporaryDirectory() as directory:
+        sentinel = Sentinel(Path(directory), primary)
+        try:
+            sentinel.start()
+            yield sentinel
+        finally:
+            sentinel.kill()
+
+
+class RedisCluster:
+    """Three primaries that share the slots."""
+
+    def __init__(self, servers: list[RedisServer]) -> None:
+        self.servers = servers
+
+    @property
+    def url(self) -> str:
+        return f"redis+cluster://127.0.0.1:{self.servers[0].port},127.0.0.1:{self.servers[1].port}"
+
+    def join(self) -> None:
+        """Make one cluster of them, and return when each can serve."""
+        first, *others = self.servers
+        share = SLOTS // len(self.servers)
+        for number, server in enumerate(self.servers):
+            last = SLOTS - 1 if server is self.servers[-1] else (number + 1) * share - 1
+            server.cli("CLUSTER", "ADDSLOTSRANGE", number * share, last)
+            server.cli("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for other in others:
+            first.cli("CLUSTER", "MEET", "127.0.0.1", other.port, other.port + BUS_OFFSET)
+        deadline = time.monotonic() + SECONDS
+        while any("cluster_state:ok" not in server.cli("CLUSTER", "INFO") for server in self.servers):
+            assert time.monotonic() < deadline, "the cluster does not come together"
+            time.sleep(0.05)
+
+    def owner_of(self, key: str) -> RedisServer:
+        slot = int(self.servers[0].cli("CLUSTER", "KEYSLOT", key))
+        return self.servers[min(slot // (SLOTS // len(self.servers)), len(self.servers) - 1)]
+
+
+@contextmanager
+def redis_cluster() -> Iterator[RedisCluster]:
+    """A running cluster without replicas; skips the test where it cannot come together."""
+    with TemporaryDirectory() as directory:
+        servers = []
+        try:
+            for number in range(3):
+                place = Path(directory) / str(number)
+                place.mkdir()
+                port = free_port_below(65_536 - BUS_OFFSET)
+                options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+                server = RedisServer(place, *options, port=port)
+                servers.append(server)
+                server.start()
+            cluster = RedisCluster(servers)
+            try:
+                cluster.join()
+            except (AssertionError, subprocess.SubprocessError) as error:
+                pytest.skip(f"three Redis servers do not come together as a cluster here: {error}")
+            yield cluster
+        finally:
+            for server in servers:
+                server.kill()
+
+
+def free_port_below(limit: int) -> int:
+    while (port := free_port()) >= limit:
+        pass  # the kernel gives another each time
+    return port

@@ -1,24 +1,20 @@
-"""One Redis, one or two nodes, and nothing that fails: what is published, followed and read."""
+"""One Redis and nothing that fails: what is published reaches every node, once and in one order."""
 
 import random
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
 import trio
+import trio.testing
 
-from courier.backplane import Appended, KeyConflict, Outcome, Publication
-from courier.backplane.redis import RedisBackplane, RedisOptions, open_redis
+from courier.backplane import Appended, BackplaneAway, InboxFull, KeyConflict, Origin, Outcome, Publication
+from courier.backplane.redis import RedisBackplane, RedisOptions
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position
-from tests.backplane.feeds import Recorder
+from tests.backplane.redis_nodes import GLOBAL, ONE, SEED, TWO, appended, eventually, publish, redis_node
 from tests.backplane.redis_servers import RedisServer, needs_redis, redis_server
 
 pytestmark = needs_redis
-
-GLOBAL = ChannelName.parse("global")
-SEED = 7
-ONE, TWO = ChannelName.parse("user.u1"), ChannelName.parse("user.u2")
 
 
 @pytest.fixture(scope="module")
@@ -30,58 +26,156 @@ def running() -> Iterator[RedisServer]:
 @pytest.fixture
 def server(running: RedisServer) -> RedisServer:
     running.cli("FLUSHALL")
+    running.cli("SCRIPT", "FLUSH")
     running.cli("CONFIG", "RESETSTAT")
     return running
 
 
-@asynccontextmanager
-async def node(
-    server: RedisServer, options: RedisOptions | None = None
-) -> AsyncIterator[tuple[RedisBackplane, Recorder]]:
-    with trio.fail_after(10):
-        async with open_redis(server.url, options) as backplane:
-            feed = Recorder()
-            backplane.feed = feed
-            yield backplane, feed
-
-
-async def publish(
-    backplane: RedisBackplane,
-    channel: ChannelName,
-    *events: bytes,
-    known: Position | None = None,
-    reached: int = 0,
-) -> list[Outcome]:
-    publications = [Publication(event) for event in events]
-    by = trio.current_time() + 1
-    return await backplane.publish(channel, publications, by, known=known, reached=reached)
-
-
-def appended(outcomes: list[Outcome]) -> list[Appended]:
-    assert all(isinstance(outcome, Appended) for outcome in outcomes)
-    return [outcome for outcome in outcomes if isinstance(outcome, Appended)]
-
-
-async def test_it_is_up_when_it_is_open(server: RedisServer) -> None:
-    async with node(server) as (backplane, _):
-        assert backplane.up
+# Publish
 
 
 async def test_offsets_count_up_from_one_and_arrivals_never_go_back(server: RedisServer) -> None:
-    async with node(server) as (backplane, _):
-        one = appended(await publish(backplane, ONE, b"1", b"2", reached=7))
-        two = appended(await publish(backplane, ONE, b"3"))
-        assert [outcome.position.offset for outcome in one + two] == [1, 2, 3]
-        assert len({outcome.position.epoch for outcome in one + two}) == 1
-        arrivals = [outcome.arrived_ms for outcome in one + two]
+    async with redis_node(server.url) as (backplane, _):
+        assert backplane.up
+        outcomes = await publish(backplane, ONE, b"1", b"2", reached=7)
+        outcomes += await publish(backplane, ONE, b"3")
+        assert [outcome.position.offset for outcome in outcomes] == [1, 2, 3]
+        assert len({outcome.position.epoch for outcome in outcomes}) == 1
+        arrivals = [outcome.arrived_ms for outcome in outcomes]
         assert arrivals == sorted(arrivals)
-        assert [outcome.clients_reached for outcome in one + two] == [7, 7, 0]
-        assert not any(outcome.deduplicated for outcome in one + two)
+        assert [outcome.clients_reached for outcome in outcomes] == [7, 7, 0]
+        assert not any(outcome.deduplicated for outcome in outcomes)
+        assert await backplane.publish(ONE, [], trio.current_time()) == []
+
+
+async def test_an_arrival_is_not_before_the_one_before_it_though_the_clock_went_back(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url) as (backplane, _):
+        [first] = await publish(backplane, ONE, b"1")
+        ahead = first.arrived_ms + 3_600_000
+        server.cli("HSET", "courier:{user.u1}:where", "arrived", ahead)
+        [second] = await publish(backplane, ONE, b"2")
+        assert second.arrived_ms == ahead
+
+
+async def test_the_same_key_and_event_is_appended_once_and_another_event_is_a_conflict(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url) as (backplane, feed):
+        await backplane.follow(ONE)
+
+        async def keyed(*publications: tuple[bytes, str, bytes]) -> list[Outcome]:
+            given = [Publication(*publication) for publication in publications]
+            return await backplane.publish(ONE, given, trio.current_time() + 1, reached=3)
+
+        first, plain = appended(await keyed((b"e", "svc k", b"\x00\n\xff"), (b"plain", "", b"")))
+        again, conflict, fresh = await keyed(
+            (b"e", "svc k", b"\x00\n\xff"), (b"other", "svc k", b"d2"), (b"f", "svc k2", b"")
+        )
+        assert again == first._replace(deduplicated=True)
+        assert isinstance(conflict, KeyConflict)
+        assert isinstance(fresh, Appended)
+        assert fresh.position.offset == plain.position.offset + 1 == 3
+        assert 290 < int(server.cli("TTL", "courier:{user.u1}:key:svc k")) <= 300
+        [elsewhere] = await backplane.publish(TWO, [Publication(b"other", "svc k", b"d2")], 0)
+        assert isinstance(elsewhere, Appended), "a key is the channel's own"
+        await feed.until(lambda: len(feed.records[ONE]) == 3)
+        assert feed.events(ONE) == [b"e", b"plain", b"f"]
+
+
+async def test_many_that_publish_at_once_share_calls_and_round_trips(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, _):
+        outcomes: list[Appended] = []
+
+        async def one(number: int) -> None:
+            [outcome] = await publish(backplane, (ONE, TWO)[number % 2], b"event %d" % number, reached=number)
+            assert outcome.clients_reached == number
+            outcomes.append(outcome)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(400):
+                nursery.start_soon(one, number)
+        assert len({outcome.position for outcome in outcomes}) == 400
+        assert server.calls_of("evalsha") <= 12, "a few pipelines, each with two calls"
+
+
+async def test_a_flood_of_large_events_leaves_in_several_pipelines(server: RedisServer) -> None:
+    options = RedisOptions(answer_seconds=5, inbox_events=10_000)
+    async with redis_node(server.url, options) as (backplane, _):
+        batches = [[b"%d" % number + b"x" * 60_000] * 20 for number in range(10)]
+        async with trio.open_nursery() as nursery:
+            for batch in batches:
+                nursery.start_soon(publish, backplane, ONE, *batch)
+        assert (await backplane.follow(ONE)).position.offset == 200
+        assert (
+            int(server.cli("INFO", "clients").partition("client_recent_max_input_buffer:")[2].split()[0])
+            < 6e6
+        )
+
+
+async def test_a_log_keeps_about_so_many_events_and_outlives_the_last_by_so_many_seconds(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url, RedisOptions(history_events=50, history_seconds=100)) as (backplane, _):
+        for _ in range(20):
+            await publish(backplane, ONE, *[b"e"] * 50)
+        assert 50 <= int(server.cli("XLEN", "courier:{user.u1}:log")) <= 200
+        assert 95 < int(server.cli("TTL", "courier:{user.u1}:log")) <= 100
+        assert int(server.cli("TTL", "courier:{user.u1}:where")) > 7 * 86_400
+
+
+async def test_a_script_that_redis_has_forgotten_is_loaded_again(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, _):
+        await publish(backplane, ONE, b"1")
+        server.cli("SCRIPT", "FLUSH")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(publish, backplane, ONE, b"2")
+            nursery.start_soon(publish, backplane, TWO, b"1")
+        assert (await backplane.follow(ONE)).position.offset == 2
+
+
+async def test_what_redis_refuses_is_no_receipt(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, _):
+        server.cli("SET", "courier:{user.u1}:where", "no hash")
+        with pytest.raises(BackplaneAway):
+            await publish(backplane, ONE, b"1")
+        assert backplane.up
+        assert await publish(backplane, TWO, b"1")
+
+
+# Room
+
+
+async def test_without_room_a_publish_is_refused_in_time_and_what_got_in_is_not(server: RedisServer) -> None:
+    async with redis_node(server.url, RedisOptions(inbox_events=3)) as (backplane, _):
+        outcomes: list[Appended] = []
+
+        async def one(*events: bytes) -> None:
+            outcomes.extend(await publish(backplane, ONE, *events))
+
+        async with trio.open_nursery() as nursery:
+            with server.stopped():
+                nursery.start_soon(one, b"1", b"2")
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                now = trio.current_time()
+                with pytest.raises(InboxFull):
+                    await backplane.publish(ONE, [Publication(b"3")] * 2, now)
+                with pytest.raises(InboxFull):
+                    await backplane.publish(ONE, [Publication(b"3")] * 2, now + 0.1)
+                assert 0.1 <= trio.current_time() - now < 0.3
+                nursery.start_soon(one, b"3")
+                nursery.start_soon(one, *[b"more than the room holds"] * 5)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        assert sorted(outcome.position.offset for outcome in outcomes) == list(range(1, 9))
+
+
+# Follow
 
 
 async def test_what_follows_the_origin_is_fed_to_every_node_in_one_order(server: RedisServer) -> None:
-    async with node(server) as (one, one_feed), node(server) as (two, two_feed):
-        before = appended(await publish(one, ONE, b"before"))[0]
+    async with redis_node(server.url) as (one, one_feed), redis_node(server.url) as (two, two_feed):
+        [before] = await publish(one, ONE, b"before")
         origin = await one.follow(ONE)
         assert origin == (before.position, before.arrived_ms)
         assert await two.follow(ONE) == origin
@@ -105,33 +199,198 @@ async def test_what_follows_the_origin_is_fed_to_every_node_in_one_order(server:
         assert list(stretch.records) == one_feed.records[ONE]
 
 
-async def test_the_same_key_and_event_is_appended_once_and_another_event_is_a_conflict(
-    server: RedisServer,
-) -> None:
-    async with node(server) as (backplane, feed):
-        await backplane.follow(ONE)
-
-        async def keyed(*publications: tuple[bytes, str, bytes]) -> list[Outcome]:
-            given = [Publication(*publication) for publication in publications]
-            return await backplane.publish(ONE, given, trio.current_time() + 1, reached=3)
-
-        first, plain = appended(await keyed((b"e", "svc k", b"\x00\n\xff"), (b"plain", "", b"")))
-        again, conflict, fresh = await keyed(
-            (b"e", "svc k", b"\x00\n\xff"), (b"other", "svc k", b"d2"), (b"f", "svc k2", b"")
-        )
-        assert again == first._replace(deduplicated=True)
-        assert isinstance(conflict, KeyConflict)
-        assert isinstance(fresh, Appended)
-        assert fresh.position.offset == plain.position.offset + 1 == 3
-        await feed.until(lambda: len(feed.records[ONE]) == 3)
-        assert feed.events(ONE) == [b"e", b"plain", b"f"]
-
-
 async def test_two_channels_have_two_logs(server: RedisServer) -> None:
-    async with node(server) as (backplane, feed):
+    async with redis_node(server.url) as (backplane, feed):
         one, two = await backplane.follow(ONE), await backplane.follow(TWO)
         assert one.position.epoch != two.position.epoch
+        assert (one.position.offset, two.position.offset) == (0, 0)
         await publish(backplane, TWO, b"two")
         await feed.until(lambda: bool(feed.records[TWO]))
         assert not feed.records[ONE]
-        assert (await backplane.follow(ONE)).position == one.position
+        assert await backplane.follow(ONE) == one
+
+
+async def test_two_databases_of_one_server_do_not_hear_each_other(server: RedisServer) -> None:
+    async with redis_node(server.url) as (one, one_feed), redis_node(f"{server.url}/1") as (two, two_feed):
+        await one.follow(ONE)
+        await two.follow(ONE)
+        await publish(one, ONE, b"one")
+        await publish(two, ONE, b"two")
+        for feed, event in ((one_feed, b"one"), (two_feed, b"two")):
+            await feed.until(lambda feed=feed: bool(feed.records[ONE]))  # type: ignore[misc]
+            assert feed.events(ONE) == [event]
+
+
+async def test_the_feed_gets_nothing_of_a_channel_that_is_followed_no_longer(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, feed):
+        origin = await backplane.follow(ONE)
+        await backplane.follow(TWO)
+        await publish(backplane, ONE, b"1")
+        await feed.until(lambda: bool(feed.records[ONE]))
+        backplane.unfollow(ONE, origin)
+        await publish(backplane, ONE, b"2")
+        await publish(backplane, TWO, b"2")
+        await feed.until(lambda: bool(feed.records[TWO]))
+        assert feed.events(ONE) == [b"1"]
+        await eventually(lambda: subscribers(server) == 0)
+
+
+def subscribers(server: RedisServer, channel: str = "user.u1") -> int:
+    return int(server.cli("PUBSUB", "NUMSUB", f"courier:{{{channel}}}:feed:0").split()[-1])
+
+
+async def test_a_follow_that_comes_right_after_an_unfollow_wins(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, feed):
+        origin = await backplane.follow(ONE)
+        randomly = random.Random(SEED)
+        for number in range(1, 51):
+            backplane.unfollow(ONE, origin)
+            for _ in range(randomly.randint(0, 3)):
+                await trio.lowlevel.checkpoint()
+            assert (await backplane.follow(ONE)).position.offset == number - 1
+            await publish(backplane, ONE, b"%d" % number)
+            await feed.until(lambda number=number: len(feed.records[ONE]) == number)  # type: ignore[misc]
+
+
+async def test_a_follow_under_way_when_the_channel_is_unfollowed_leaves_no_subscription(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url) as (backplane, _):
+        origin = await backplane.follow(ONE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(backplane.follow, ONE, origin.position)
+            await trio.testing.wait_all_tasks_blocked()
+            backplane.unfollow(ONE, origin)
+        await eventually(lambda: subscribers(server) == 0)
+
+
+async def test_a_follow_that_is_cancelled_leaves_no_subscription_and_harms_no_other(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url) as (backplane, feed):
+        await backplane.follow(TWO)
+        followed: list[Origin] = []
+
+        async def follow_one() -> None:
+            followed.append(await backplane.follow(ONE))
+
+        for number in range(60):
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(backplane.follow, TWO)
+                    nursery.start_soon(follow_one)
+                    for _ in range(number):
+                        await trio.lowlevel.checkpoint()
+                    scope.cancel()
+            if followed:
+                backplane.unfollow(ONE, followed.pop())
+        await eventually(lambda: subscribers(server) == 0)
+        await publish(backplane, TWO, b"two")
+        await feed.until(lambda: bool(feed.records[TWO]))
+
+
+async def test_following_many_channels_at_once_takes_few_round_trips(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, feed):
+        channels = [ChannelName.parse(f"user.{number}") for number in range(1000)]
+        before = backplane.pipelines
+        async with trio.open_nursery() as nursery:
+            for channel in channels:
+                nursery.start_soon(backplane.follow, channel)
+        assert backplane.pipelines - before < 300
+        await publish(backplane, channels[-1], b"1")
+        await feed.until(lambda: bool(feed.records[channels[-1]]))
+
+
+async def test_a_feed_that_fails_is_asked_to_look_and_fed_again(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, feed):
+        await backplane.follow(ONE)
+        feed.doubts.clear()
+        with feed.failing():
+            await publish(backplane, ONE, b"1")
+            await feed.until(lambda: feed.failed > 0)
+        await feed.until(lambda: None in feed.doubts)
+        await publish(backplane, ONE, b"2")
+        await feed.until(lambda: feed.events(ONE) == [b"2"])
+
+
+# Epochs
+
+
+async def test_a_redis_that_lost_everything_starts_new_epochs_and_every_follower_is_told(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url) as (one, _), redis_node(server.url) as (two, two_feed):
+        await one.follow(ONE)
+        await two.follow(ONE)
+        [last] = await publish(one, ONE, b"1")
+        await two_feed.until(lambda: bool(two_feed.records[ONE]))
+        server.cli("FLUSHALL")
+        two_feed.doubts.clear()
+        origin = await one.follow(ONE, last.position)
+        assert origin.position.epoch != last.position.epoch
+        assert origin.position.offset == 0
+        assert origin.floor_ms >= last.arrived_ms
+        await two_feed.until(lambda: ONE in two_feed.doubts)
+        assert await two.follow(ONE, last.position) == origin, "one new epoch for all"
+
+
+def remember(server: RedisServer) -> None:
+    for key in ("where", "log"):
+        server.cli("COPY", f"courier:{{user.u1}}:{key}", f"remembered:{{user.u1}}:{key}", "REPLACE")
+
+
+def go_back(server: RedisServer) -> None:
+    """As after a fail-over to a replica that was behind: the channel is as it was when it was remembered."""
+    for key in ("where", "log"):
+        server.cli("COPY", f"remembered:{{user.u1}}:{key}", f"courier:{{user.u1}}:{key}", "REPLACE")
+
+
+async def test_a_publish_finds_that_acknowledged_events_are_lost_and_starts_a_new_epoch(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url) as (one, _), redis_node(server.url) as (two, feed):
+        await two.follow(ONE)
+        outcomes = await publish(one, ONE, b"1")
+        remember(server)
+        outcomes += await publish(one, ONE, b"2", b"3")
+        go_back(server)
+        [same] = await publish(one, ONE, b"lost again", known=Position(outcomes[0].position.epoch, 1))
+        assert same.position == outcomes[1].position, "who knows of nothing lost cannot tell"
+        [fresh] = await publish(one, ONE, b"4", known=outcomes[2].position)
+        assert fresh.position.epoch != outcomes[0].position.epoch
+        assert fresh.position.offset == 1
+        assert fresh.arrived_ms >= outcomes[2].arrived_ms
+        await feed.until(lambda: feed.events(ONE)[-1:] == [b"4"])
+        assert feed.records[ONE][-1].position == fresh.position
+        [more] = await publish(one, ONE, b"5", known=outcomes[2].position)
+        assert more.position == Position(fresh.position.epoch, 2), (
+            "another epoch's position says nothing of it"
+        )
+
+
+async def test_of_several_that_publish_at_once_one_that_knows_is_enough(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, _):
+        [first] = await publish(backplane, ONE, b"1")
+        remember(server)
+        await publish(backplane, ONE, b"2", b"3")
+        go_back(server)
+        epoch = first.position.epoch
+        found: list[Appended] = []
+
+        async def one(known: Position | None) -> None:
+            found.extend(await publish(backplane, ONE, b"new", known=known))
+
+        async with trio.open_nursery() as nursery:
+            for known in (None, Position(epoch, 3), Position(epoch, 1), None):
+                nursery.start_soon(one, known)
+        assert sorted(outcome.position.offset for outcome in found) == [1, 2, 3, 4]
+        assert epoch not in {outcome.position.epoch for outcome in found}
+
+
+async def test_a_quiet_channel_keeps_its_position_when_its_events_are_gone(server: RedisServer) -> None:
+    async with redis_node(server.url, RedisOptions(history_seconds=0.05)) as (backplane, _):
+        [last] = await publish(backplane, GLOBAL, b"1")
+        await eventually(lambda: server.cli("EXISTS", "courier:{global}:log") == "0")
+        assert (await backplane.follow(GLOBAL)).position == last.position
+        [following] = await publish(backplane, GLOBAL, b"2", known=last.position)
+        assert following.position == Position(last.position.epoch, 2)

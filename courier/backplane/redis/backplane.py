@@ -108,6 +108,16 @@ class RedisBackplane:
         self._windows.put(request)
         return await request.reply.wait()
 
+    @property
+    def pipelines(self) -> int:
+        """How many round trips it has made, but for pings and pages."""
+        return self._writes.pipelines
+
+    @property
+    def waiting(self) -> int:
+        """How many publications are on their way."""
+        return self._room.taken
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; started when Redis has been reached, or could not be, for the first time."""
         async with trio.open_nursery() as nursery:

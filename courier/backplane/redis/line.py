@@ -2,7 +2,7 @@
 
 from binascii import crc_hqx
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import coredis
 import trio
@@ -74,15 +74,17 @@ async def open_line(client: Client) -> AsyncIterator[Line]:
 
 
 async def _hear(connection: BaseConnection, hear: Callable[[Push], None]) -> None:
-    async for push in connection.push_messages:
-        hear(push)
+    async with aclosing(connection.push_messages) as pushes:
+        async for push in pushes:
+            hear(push)
 
 
 async def _hear_errors(connection: BaseConnection) -> None:
     """A subscription that is refused is answered out of turn."""
-    async for message in connection.streamed_messages:
-        if isinstance(message, Exception):
-            raise message
+    async with aclosing(connection.streamed_messages) as messages:
+        async for message in messages:
+            if isinstance(message, Exception):
+                raise message
 
 
 async def _keep_alive(connection: BaseConnection) -> None:

@@ -103,6 +103,7 @@ class Pump:
                 await self._exchange(client)
                 self._failed_since = None
             else:
+                self._failed_since = None
                 with trio.move_on_after(self._options.ping_seconds) as waited:
                     await self._wake.wait()
                 if waited.cancelled_caught:
@@ -148,13 +149,14 @@ class Pump:
     def _failed(self, error: Exception) -> float:
         """Note that a connection could not be had, or broke; returns how long to wait for the next one."""
         now = trio.current_time()
-        broke, timed_out = self._failed_since is None and self._up, isinstance(error, TimeoutError)
+        broke = self._failed_since is None and self._up is True
+        hangs = isinstance(error, TimeoutError | trio.TooSlowError)
         self._failed_since = self._failed_since or now
         tired = now - self._failed_since >= PATIENCE_SECONDS
         self._unanswered, spent = _partition(self._unanswered, lambda call: call.repeatable and call.sent < 2)
         for call in spent:
             call.fail("Redis gave no answer")
-        if not broke or timed_out:
+        if hangs or not broke:
             self._said(up=False, why=error)
         if tired:
             self._give_up("Redis cannot be reached")

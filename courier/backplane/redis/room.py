@@ -25,9 +25,10 @@ class Room:
         self._size = size
         self._places: dict[ChannelName, _Place] = {}
 
-    def __len__(self) -> int:
-        """Channels in which something is on its way, or waits."""
-        return len(self._places)
+    @property
+    def taken(self) -> int:
+        """By how many publications, of all channels."""
+        return sum(place.taken for place in self._places.values())
 
     async def take(self, channel: ChannelName, events: int, by: float) -> None:
         """Wait until `by` (`trio.current_time`) for room, and take it; `InboxFull` when there was none.
