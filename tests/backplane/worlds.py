@@ -3,18 +3,22 @@
 A world opens what outlives its nodes, and gives `OpenNode`. Nothing says which clock it runs on.
 """
 
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
+import pytest
 import trio
 
 from courier.actors.frames import Page
 from courier.actors.hub import Hub, open_hub, wall_clock
 from courier.actors.limits import Limits
 from courier.backplane.memory import MemoryBackplane
+from courier.backplane.redis import RedisOptions, open_redis
 from tests.actors.wires import FakeWire
 from tests.backplane.fake import FakeBackplane
+from tests.backplane.redis_servers import redis_server
 from tests.backplane.shared_log import SharedLog
 
 PATIENCE_SECONDS = 20.0
@@ -42,7 +46,24 @@ async def fake() -> AsyncIterator[OpenNode]:
     yield lambda limits=None: open_hub(FakeBackplane(shared), limits or Limits())
 
 
-SHARED: dict[str, World] = {"fake": fake}
+@asynccontextmanager
+async def redis() -> AsyncIterator[OpenNode]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed (Debian: redis-server)")
+    with redis_server() as server:
+
+        @asynccontextmanager
+        async def open_node(limits: Limits | None = None) -> AsyncIterator[Hub]:
+            async with (
+                open_redis(server.url, RedisOptions(history_events=1000)) as backplane,
+                open_hub(backplane, limits or Limits()) as hub,
+            ):
+                yield hub
+
+        yield open_node
+
+
+SHARED: dict[str, World] = {"fake": fake, "redis": redis}
 """Where nodes share their logs, which outlive them."""
 
 BACKPLANES: dict[str, World] = {"memory": memory, **SHARED}
