@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from courier.backplane import BackplaneAway, Publication
-from courier.backplane.redis import RedisBackplane
+from courier.backplane.redis import RedisBackplane, RedisOptions
 from courier.schemas.position import Position
 from tests.backplane.feeds import Recorder
 from tests.backplane.proxies import open_proxy
@@ -146,6 +146,16 @@ async def test_a_line_that_is_killed_again_and_again_comes_back_each_time_and_th
             await publish(backplane, ONE, b"%d" % number)
             await feed.until(lambda number=number: feed.events(ONE)[-1:] == [b"%d" % number])  # type: ignore[misc]
             assert backplane.up
+
+
+async def test_now_and_then_the_feed_is_told_to_look_though_nothing_seems_to_be_missing(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url, RedisOptions(look_again_seconds=0.05)) as (backplane, feed):
+        await backplane.follow(ONE)
+        for _ in range(3):
+            feed.doubts.clear()
+            await feed.until(lambda: feed.doubts == [None])
 
 
 async def test_a_line_that_hangs_while_all_else_works_is_noticed_and_replaced(server: RedisServer) -> None:

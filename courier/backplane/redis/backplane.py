@@ -48,6 +48,7 @@ class RedisBackplane:
         open_one = partial(open_client, url, options)
         calls = Calls(url, options, node=new_epoch() + new_epoch())
         self._room = Room(options.inbox_events)
+        self._look_again_seconds = options.look_again_seconds
         self._writes = Pump(open_one, calls, options, calls_at_once=WRITES_AT_ONCE, watch=self._watch)
         # Whoever is to be admitted does not wait for what others have appended.
         self._windows = Pump(open_one, calls, options, calls_at_once=WRITES_AT_ONCE)
@@ -125,6 +126,7 @@ class RedisBackplane:
             nursery.start_soon(self._windows.run)
             nursery.start_soon(self._reads.run)
             nursery.start_soon(self._listener.run)
+            nursery.start_soon(self._look_again)
             await self._writes.tried()
             task_status.started()
 
@@ -134,7 +136,18 @@ class RedisBackplane:
 
     def _watch(self, up: bool) -> None:
         self.up = up
-        if up and self.feed is not None:
+        if up:
+            self._doubt()
+
+    async def _look_again(self) -> None:
+        """Now and then have every channel compared with its shared log: a feed that has missed the last event
+        of a quiet channel would otherwise not be found out."""
+        while True:
+            await trio.sleep(self._look_again_seconds)
+            self._doubt()
+
+    def _doubt(self) -> None:
+        if self.feed is not None:
             self.feed.doubt(None)
 
 
