@@ -16,10 +16,10 @@ class Recorder:
 
     def __init__(self) -> None:
         self.records: dict[ChannelName, list[Record]] = defaultdict(list)
-        self.batches: list[int] = []
-        """How many records came together, each time."""
         self.doubts: list[ChannelName | None] = []
         self.failed = 0
+        self.when_told: Callable[[ChannelName | None], None] = lambda channel: None
+        """Called with what has arrived or is in doubt, as soon as it was noted."""
         self._failing = False
         self._changed = trio.Event()
 
@@ -32,12 +32,13 @@ class Recorder:
             self._note()
             raise RuntimeError("as the test asked")
         self.records[channel] += records
-        self.batches.append(len(records))
         self._note()
+        self.when_told(channel)
 
     def doubt(self, channel: ChannelName | None = None) -> None:
         self.doubts.append(channel)
         self._note()
+        self.when_told(channel)
 
     @contextmanager
     def failing(self) -> Iterator[None]:

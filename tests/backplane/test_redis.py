@@ -100,18 +100,20 @@ async def test_many_that_publish_at_once_share_calls_and_round_trips(server: Red
         assert server.calls_of("evalsha") <= 12, "a few pipelines, each with two calls"
 
 
-async def test_a_flood_of_large_events_leaves_in_several_pipelines(server: RedisServer) -> None:
+@pytest.mark.parametrize("channels", [1, 10])
+async def test_a_flood_of_large_events_leaves_in_several_pipelines(
+    server: RedisServer, channels: int
+) -> None:
     options = RedisOptions(answer_seconds=5, inbox_events=10_000)
     async with redis_node(server.url, options) as (backplane, _):
-        batches = [[b"%d" % number + b"x" * 60_000] * 20 for number in range(10)]
+        await publish(backplane, ONE, b"small")
+        before = backplane.pipelines
         async with trio.open_nursery() as nursery:
-            for batch in batches:
-                nursery.start_soon(publish, backplane, ONE, *batch)
-        assert (await backplane.follow(ONE)).position.offset == 200
-        assert (
-            int(server.cli("INFO", "clients").partition("client_recent_max_input_buffer:")[2].split()[0])
-            < 6e6
-        )
+            for number in range(20):
+                channel = ChannelName.parse(f"user.{number % channels}")
+                nursery.start_soon(publish, backplane, channel, *[b"x" * 60_000] * 20)
+        assert 5 <= backplane.pipelines - before <= 12, "24 megabytes, four at a time"
+        assert (await backplane.follow(ChannelName.parse("user.0"))).position.offset == 400 // channels
 
 
 async def test_a_log_keeps_about_so_many_events_and_outlives_the_last_by_so_many_seconds(
@@ -252,6 +254,40 @@ async def test_a_follow_that_comes_right_after_an_unfollow_wins(server: RedisSer
             await feed.until(lambda number=number: len(feed.records[ONE]) == number)  # type: ignore[misc]
 
 
+async def test_of_two_channels_that_arrive_together_the_one_unfollowed_at_that_moment_is_not_fed(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url) as (backplane, feed):
+        origins = {channel: await backplane.follow(channel) for channel in (ONE, TWO)}
+
+        def unfollow_the_other(told: ChannelName | None) -> None:
+            other = TWO if told == ONE else ONE
+            backplane.unfollow(other, origins[other])
+
+        feed.when_told = unfollow_the_other
+        async with trio.open_nursery() as nursery:  # one pipeline, and so what it publishes comes at once
+            nursery.start_soon(publish, backplane, ONE, b"1")
+            nursery.start_soon(publish, backplane, TWO, b"1")
+        await publish(backplane, GLOBAL, b"1")
+        assert len(feed.events(ONE) + feed.events(TWO)) == 1
+
+
+async def test_an_old_follow_that_is_cancelled_does_not_end_a_new_one(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, feed), trio.open_nursery() as nursery:
+        with server.stopped(), trio.CancelScope() as scope:
+            async with trio.open_nursery() as old:
+                old.start_soon(backplane.follow, ONE)
+                await trio.testing.wait_all_tasks_blocked()
+                backplane.unfollow(ONE, Origin(Position("k3v9x0qa", 0), 0))
+                nursery.start_soon(backplane.follow, ONE)
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        await backplane.follow(TWO)
+        await eventually(lambda: subscribers(server) == 1)
+        await publish(backplane, ONE, b"1")
+        await feed.until(lambda: feed.events(ONE) == [b"1"])
+
+
 async def test_a_follow_under_way_when_the_channel_is_unfollowed_leaves_no_subscription(
     server: RedisServer,
 ) -> None:
@@ -274,7 +310,7 @@ async def test_a_follow_that_is_cancelled_leaves_no_subscription_and_harms_no_ot
         async def follow_one() -> None:
             followed.append(await backplane.follow(ONE))
 
-        for number in range(60):
+        for number in range(60, -1, -1):
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(backplane.follow, TWO)

@@ -8,6 +8,7 @@ import trio.testing
 
 from courier.backplane import BackplaneAway, Publication
 from courier.backplane.redis import RedisBackplane, RedisOptions
+from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position
 from tests.backplane.feeds import Recorder
 from tests.backplane.proxies import open_proxy
@@ -138,6 +139,13 @@ async def test_a_line_that_is_killed_again_and_again_comes_back_each_time_and_th
     async with redis_node(server.url) as (backplane, feed):
         await backplane.follow(ONE)
         await backplane.follow(TWO)
+        heard: list[str] = []
+
+        def note_who_hears(told: ChannelName | None) -> None:
+            if told is None:
+                heard.append(server.cli("PUBSUB", "CHANNELS", "courier:*"))
+
+        feed.when_told = note_who_hears
         for number in range(10):
             feed.doubts.clear()
             assert server.cli("CLIENT", "KILL", "TYPE", "pubsub") != "0"
@@ -146,6 +154,7 @@ async def test_a_line_that_is_killed_again_and_again_comes_back_each_time_and_th
             await publish(backplane, ONE, b"%d" % number)
             await feed.until(lambda number=number: feed.events(ONE)[-1:] == [b"%d" % number])  # type: ignore[misc]
             assert backplane.up
+        assert all(len(names.split()) == 2 for names in heard), "told when all is heard again, and not before"
 
 
 async def test_now_and_then_the_feed_is_told_to_look_though_nothing_seems_to_be_missing(

@@ -106,7 +106,10 @@ async def test_a_wrong_password_is_a_redis_that_is_away_and_stands_in_no_log(
     assert "hunter2" not in caplog.text
 
 
-async def test_a_user_who_may_not_subscribe_cannot_follow(guarded: RedisServer, tmp_path: Path) -> None:
+async def test_a_user_who_may_not_subscribe_cannot_follow_and_the_log_says_why(
+    guarded: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     acl = (tmp_path / "users.acl").read_text().replace("&courier:*", "resetchannels")
     (tmp_path / "users.acl").write_text(acl)
     guarded.kill()
@@ -115,6 +118,7 @@ async def test_a_user_who_may_not_subscribe_cannot_follow(guarded: RedisServer, 
         assert backplane.up
         with pytest.raises(BackplaneAway):
             await backplane.follow(ONE)
+    assert "no permissions to access one of the channels" in caplog.text
 
 
 # A cluster
@@ -167,7 +171,8 @@ async def test_a_slot_that_moves_to_another_server_takes_its_channel_along(clust
         source.cli("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
         for server in (target, source, *(s for s in cluster.servers if s not in (source, target))):
             server.cli("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
-        await feed.until(lambda: None in feed.doubts)
+        with trio.fail_after(1):
+            await feed.until(lambda: None in feed.doubts)
         [outcome] = await publish(backplane, channel, b"3")
         assert outcome.position.offset == 3
         await feed.until(lambda: feed.events(channel)[-1:] == [b"3"])
@@ -196,6 +201,10 @@ async def test_a_cluster_that_lost_a_server_is_away_and_comes_back_with_it(clust
 # A sentinel
 
 
+AT_ONCE = ("--repl-diskless-sync-delay", "0")
+"""A replica is given its copy at once."""
+
+
 async def test_a_sentinel_says_where_the_primary_is() -> None:
     with redis_server() as primary, redis_sentinel(primary) as sentinel:
         async with redis_node(sentinel.url) as (backplane, feed):
@@ -205,7 +214,7 @@ async def test_a_sentinel_says_where_the_primary_is() -> None:
 
 
 async def test_after_a_fail_over_the_node_goes_on_with_the_new_primary(tmp_path: Path) -> None:
-    with redis_server() as primary, redis_server() as replica:
+    with redis_server(*AT_ONCE) as primary, redis_server(*AT_ONCE) as replica:
         replica.cli("REPLICAOF", "127.0.0.1", primary.port)
         await eventually(lambda: "master_link_status:up" in replica.cli("INFO", "replication"))
         with redis_sentinel(primary) as sentinel:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import trio
 
+from courier.backplane import BackplaneAway
 from courier.backplane.admission import Admission
 from courier.backplane.redis import RedisBackplane
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter, Verdict
@@ -105,6 +106,21 @@ async def test_of_many_at_once_on_two_nodes_exactly_the_limit_is_admitted(server
             nursery.start_soon(ask, one)
             nursery.start_soon(ask, two)
     assert admitted == 100
+
+
+async def test_events_never_count_twice_because_no_answer_came(server: RedisServer) -> None:
+    async with redis_node(server.url) as (backplane, _):
+        await backplane.admit("prophet", 1, 10, 60)
+
+        async def ask() -> None:
+            with pytest.raises(BackplaneAway):
+                await backplane.admit("prophet", 1, 10, 60)
+
+        async with trio.open_nursery() as nursery:
+            with server.stopped():
+                nursery.start_soon(ask)
+                await trio.sleep(1.1)  # longer than an answer may take, shorter than callers are kept
+        assert (await backplane.admit("prophet", 1, 10, 60)).remaining == 7
 
 
 async def test_a_window_goes_by_itself(server: RedisServer) -> None:

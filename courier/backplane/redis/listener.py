@@ -94,7 +94,8 @@ class Listener:
                     nursery.start_soon(self._watch_answers)
                     await line.run(self._hear)
             except Exception as error:  # noqa: BLE001 - whatever it was, only a new connection helps
-                logger.info("The line to Redis broke", error=repr(first_error(error)))
+                if self._line is not None:  # while Redis is away the pump says so
+                    logger.info("The line to Redis broke", error=repr(first_error(error)))
             self._line = None
             for subscription in self._channels.values():
                 if subscription.heard.is_set():
