@@ -7,7 +7,7 @@ NODE_HUB := benchmarks/peers/node_hub
 FOR ?= 0
 QUICK ?=
 
-.PHONY: demo test lint redis-server format bench lock clean
+.PHONY: demo test lint redis-server format bench curves lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
@@ -49,6 +49,10 @@ ifeq ($(QUICK),)
 		echo "The Node hub's packages could not be had"
 endif
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+# Courier alone, so nothing of the peers is needed.
+curves: $(VENV)/ready
+	$(BIN)/python -m benchmarks.curves $(if $(QUICK),--quick)
 
 $(BENCH)/ready: requirements-bench.lock $(VENV)/ready
 	$(PYTHON) -m venv $(BENCH)

@@ -26,7 +26,7 @@ class Shape:
 
 
 def measure(server: Server, shape: Shape) -> Outcome:
-    """Warm up, publish as fast as the receipts come back, and read it back."""
+    """Warm up, every channel once at least, publish as fast as the receipts come back, and read it back."""
     names = [f"backtest.publish-{number}" for number in range(shape.channels)]
     server = replace(server, environment={**server.environment, **(HISTORY if server.replays else {})})
     with running(server) as process, Load(process.port, process.secret) as load:
@@ -34,6 +34,7 @@ def measure(server: Server, shape: Shape) -> Outcome:
             for name in names:
                 load.expect(name)
         load.hire(shape.publishers)
+        load.drive(names, len(names), shape.bytes, batch=shape.batch, away=True)
         load.drive(
             names, ENDLESS, shape.bytes, batch=shape.batch, stop_after=shape.warm_up_seconds, away=True
         )
@@ -50,6 +51,7 @@ def measure(server: Server, shape: Shape) -> Outcome:
                 "events/s": phase.events / phase.seconds,
                 "requests/s": phase.requests / phase.seconds,
                 "µs each": used / max(1, phase.events) * 1e6,
+                "bytes kept an event": 1024 * (after.rss_kib - before.rss_kib) / max(1, phase.events),
                 **costs(before, after, phase),
             },
             load.faults,

@@ -76,6 +76,17 @@ HYPERCORN = replace(
     command=(_tool("hypercorn"), "-k", "trio", "-b", "127.0.0.1:{port}", "courier.web:app"),
 )
 
+COURIER_REDIS = replace(
+    COURIER,
+    name="Courier on Redis",
+    command=(
+        sys.executable, "-m", "benchmarks.peers.redis_node", "--port", "{port}",
+        "--redis-core", str(CLIENT_CORE),
+    ),
+    environment={**_COURIER, "PYTHONPATH": str(_ROOT)},
+    absent=lambda: None if shutil.which("redis-server") else "redis-server is not installed",
+)  # fmt: skip
+
 _HUB_PYTHON = Path(sys.prefix) / "bench" / "bin" / "python"
 _NODE_HUB = _ROOT / "benchmarks" / "peers" / "node_hub"
 
@@ -119,6 +130,7 @@ JOINING_SENDER = replace(SENDER, name="ready-made bytes, joined", command=(*_SEN
 
 SERVERS = {
     "courier": COURIER,
+    "courier-redis": COURIER_REDIS,
     "fastapi": FASTAPI,
     "node": NODE,
     "nchan": NCHAN,

@@ -8,6 +8,7 @@ import trio
 
 from courier.actors.hub import Hub, open_hub, wall_clock
 from courier.actors.limits import Limits
+from courier.backplane.admission import Windows
 from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
 from courier.metrics import Metrics
@@ -29,7 +30,9 @@ class Phase(StrEnum):
 class Node:
     """A running node. Made by `open_node`."""
 
-    def __init__(self, settings: Settings, hub: Hub, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, hub: Hub, metrics: Metrics, windows: Windows | None) -> None:
+        self.windows = windows
+        """Where all nodes count together what each service publishes; None: every node counts for itself."""
         self.settings = settings
         self.hub = hub
         self.metrics = metrics
@@ -63,9 +66,24 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         inbox_events=settings.inbox_events,
         connections=settings.max_connections,
         connections_per_user=settings.max_connections_per_user,
+        idempotency_keys=settings.max_idempotency_keys,
         channels=settings.max_channels,
     )
     metrics = Metrics()
-    backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
-    async with open_hub(backplane, limits, metrics=metrics) as hub:
-        yield Node(settings, hub, metrics)
+    if settings.redis_url is None:
+        backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
+        async with open_hub(backplane, limits, metrics=metrics) as hub:
+            yield Node(settings, hub, metrics, windows=None)
+        return
+    from courier.backplane.redis import RedisOptions, open_redis  # its client takes a while to import
+
+    options = RedisOptions(
+        history_events=settings.history_events,
+        history_seconds=settings.history_seconds,
+        inbox_events=settings.inbox_events,
+    )
+    async with (
+        open_redis(settings.redis_url, options) as redis,
+        open_hub(redis, limits, metrics=metrics) as hub,
+    ):
+        yield Node(settings, hub, metrics, windows=redis)

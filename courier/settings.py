@@ -198,6 +198,7 @@ class Settings(BaseSettings):
     max_connections_per_user: CountOrZero = 100
     max_channels: Count = 100_000
     max_services: Count = 10_000
+    max_idempotency_keys: Count = 100_000
     inbox_events: Count = 1000
     inbox_wait_seconds: SecondsOrZero = 1
 

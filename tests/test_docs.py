@@ -99,6 +99,14 @@ def test_the_events_table_gives_the_fields_of_each_type(event_type: str) -> None
     assert len(told[event_type]) == len(expected)
 
 
+def test_every_guarantee_names_tests_that_there_are() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 20
+    for path, test in named:
+        assert re.search(rf"def {test}\(", (ROOT / path).read_text(encoding="utf-8")), f"{path}::{test}"
+
+
 def test_the_readme_begins_with_the_two_commands() -> None:
     blocks = [text.strip() for _, text in _FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))]
     assert blocks[:2] == ["make demo", "make test"]

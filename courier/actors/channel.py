@@ -65,7 +65,7 @@ class Channel:
         metrics: Metrics,
         keys: Keys,
         over_budget: Callable[[], None],
-        doubt: Callable[[bool], None],
+        doubt: Callable[[], None],
     ) -> None:
         self.name = name
         self.inbox = inbox
@@ -79,7 +79,7 @@ class Channel:
         self._keys = keys
         self._over_budget = over_budget
         self._doubt = doubt
-        """Asks for a `Refill`. True: the shared log has gone back, and must begin a new epoch first."""
+        """Asks for a `Refill`."""
         self.asked_trim: Trim | None = None
         """A trim that waits for the end of its turn."""
         self._shown = -1
@@ -150,8 +150,9 @@ class Channel:
                 self._metrics.published(len(message.publications))
             case Arrive(records):
                 self._follow(records)
-            case Refill(stretch, reply):
-                self._refill(stretch)
+            case Refill(since, floor_ms, stretch, reply):
+                if since.epoch == self.log.epoch:  # else it was read too long ago
+                    self._refill(stretch, floor_ms)
                 reply.give(None)
             case Read(since, limit, reply):
                 reply.give(self._read(since, limit))
@@ -203,28 +204,46 @@ class Channel:
         log = self.log
         for position, arrived_ms, event in records:
             frame = event_frame(position, self.name.name, event)
-            if position == log.next_position:
+            if position == log.next_position and not log.forked:
                 self._add(frame, arrived_ms)
-            elif position.epoch == log.epoch and position.offset <= log.offset:
-                same = log.holds(position, frame)
-                if same is False or (same is None and arrived_ms > log.last_ms):
-                    self._doubt(True)
-                    return
-            else:
-                self._doubt(False)
+            elif position.epoch != log.epoch or position.offset > log.offset:
+                self._doubt()
+                return
+            elif self._forked(position, arrived_ms, frame):
                 return
 
-    def _refill(self, stretch: Stretch) -> None:
-        """Append what the shared log holds from where this one stopped; what it lost is a gap, for all."""
+    def _forked(self, position: Position, arrived_ms: int, frame: bytes) -> bool:
+        """Whether the shared log has another event at a position that is behind this log's head."""
+        same = self.log.holds(position, frame)
+        if same or (same is None and arrived_ms <= self.log.last_ms):
+            return False
+        self.log.forked = True
+        self._doubt()
+        return True
+
+    def _refill(self, stretch: Stretch, floor_ms: int) -> None:
+        """Append what the shared log holds from just before where this one stopped; what it lost is a gap,
+        for all. The last event that both should have tells whether they are still the same log.
+
+        An epoch that was left, and comes back with an older state of the shared log, is not taken up again.
+        """
         log, start = self.log, stretch.start
+        if log.has_left(start.epoch):
+            self._doubt()
+            return
         if start.epoch != log.epoch or start.offset > log.offset:
             reason = stretch.gap or GapReason.UNKNOWN_POSITION
             frame = gap_frame(self.name.name, str(log.position), start, reason)
-            log.jump(start, frame, self._clock())
+            log.jump(start, frame, stretch.records[0].arrived_ms if stretch.records else floor_ms)
             self._new_bytes += len(frame)
         for position, arrived_ms, event in stretch.records:
+            frame = event_frame(position, self.name.name, event)
+            if log.forked:
+                return
             if position == log.next_position:
-                self._add(event_frame(position, self.name.name, event), arrived_ms)
+                self._add(frame, arrived_ms)
+            else:
+                self._forked(position, arrived_ms, frame)
 
     def _read(self, since: Since | None, limit: int) -> Stretch:
         log = self.log

@@ -26,9 +26,14 @@ def payload_of(frame: bytes) -> bytes:
     return frame[{_LENGTH_16: 4, _LENGTH_64: 10}.get(frame[1], 2) :]
 
 
+def event_json(position: Position, channel: str, event: bytes) -> bytes:
+    """What subscribers get: the event's JSON object with `id` and `channel` in front of its own fields."""
+    return _head(position, channel) + event[1:]
+
+
 def event_frame(position: Position, channel: str, event: bytes) -> bytes:
-    """The frame that delivers an event: a JSON object with `id` and `channel` in front of its own fields."""
-    return text_frame(_head(position, channel) + event[1:])
+    """The frame that delivers an event."""
+    return text_frame(event_json(position, channel, event))
 
 
 def event_of(frame: bytes, position: Position, channel: str) -> bytes:

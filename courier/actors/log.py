@@ -14,7 +14,8 @@ ENTRY_OVERHEAD_BYTES = 200
 """What an entry costs beside its frame's bytes: object headers, two integers, its place in the list."""
 
 SEGMENTS_KEPT = 16
-"""Gaps are rare. Who comes from before the oldest one kept is told that its position is unknown."""
+"""Gaps are rare. So many are remembered when their entries are gone; what was before them only the backplane
+can say."""
 
 _COMPACT_AFTER = 64
 _arrival = attrgetter("arrived_ms")
@@ -78,6 +79,7 @@ class Log:
         "epoch",
         "first",
         "floor_ms",
+        "forked",
         "last_ms",
         "offset",
         "segments",
@@ -88,11 +90,13 @@ class Log:
         self.floor_ms = self.last_ms = origin.floor_ms
         self.first = 0
         self.bytes = 0
+        self.forked = False
+        """The log that this one is a copy of has given positions of this epoch to other events."""
         self.budget = budget
         self._entries: list[Entry] = []
         self._skip = 0  # dropped entries that still stand at the list's start
         self.segments = [Segment(0, origin.position)]
-        """Oldest first; at most `SEGMENTS_KEPT`. The first may begin before what is held, or held ever."""
+        """Oldest first: those of what is held, and some before. The first may begin below what was held."""
 
     def __len__(self) -> int:
         return len(self._entries) - self._skip
@@ -137,9 +141,13 @@ class Log:
         """Go on after `to`, whatever that is; `frame` tells of it, in the place of what is missing."""
         self.offset -= 1  # the entry is no event
         self.append(frame, arrived_ms)
+        self.forked = self.forked and to.epoch == self.epoch
         self.epoch, self.offset = to
         self.segments.append(Segment(self.head, to))
-        del self.segments[:-SEGMENTS_KEPT]
+
+    def has_left(self, epoch: str) -> bool:
+        """Whether the log was in that epoch, and has gone on to another."""
+        return any(segment.position.epoch == epoch != self.epoch for segment in self.segments)
 
     def position_before(self, cursor: int) -> Position:
         """The position just before what a cursor will read next: safe to keep, and to come back with.
@@ -171,6 +179,8 @@ class Log:
         cursor = self.cursor_after(position)
         if cursor is None or not self.first < cursor <= self.head:
             return None
+        if any(segment.cursor == cursor for segment in self.segments):
+            return None  # what stands before it is a gap
         return self._entries[self._skip + cursor - 1 - self.first].frame == frame
 
     def events(self, cursor: int, limit: int) -> list[tuple[Position, Entry]]:
@@ -232,6 +242,8 @@ class Log:
             freed += oldest.cost
             dropped += 1
         self.first += dropped
+        while len(self.segments) > SEGMENTS_KEPT and self.segments[1].cursor <= self.first:
+            del self.segments[0]
         self.bytes -= freed
         self.budget.used_bytes -= freed
         if self._skip > _COMPACT_AFTER and self._skip * 2 > len(self._entries):

@@ -9,7 +9,7 @@ import trio
 from courier.actors.log import Replay
 from courier.actors.subscriber import Subscriber
 from courier.backplane import Outcome, Publication, Record, Stretch
-from courier.schemas.position import Since
+from courier.schemas.position import Position, Since
 
 T = TypeVar("T")
 
@@ -79,6 +79,10 @@ class Arrive:
 class Refill:
     """What the shared log holds from where this node's log stopped, because it may have missed something."""
 
+    since: Position
+    """From where it was read."""
+    floor_ms: int
+    """Unix milliseconds: of what it cannot give any more, all had arrived by then."""
     stretch: Stretch
     reply: Reply[None]
 

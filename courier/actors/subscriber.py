@@ -255,7 +255,7 @@ class Subscriber:
 
     async def _catch_up(self, log: Log, wire: Wire) -> None:
         """One step of the pump where the cursor stands at what the node's log does not hold: from another
-        shelf. What is on none is a gap."""
+        shelf, as far as what is there is what stood here. What is on none is a gap."""
         cursor = self.cursor
         try:
             stretch = await self._read_older(log.position_before(cursor))
@@ -264,17 +264,22 @@ class Subscriber:
             return
         if self._ended or cursor >= log.first:
             return
-        if stretch.gap is not None:
-            resumed = log.cursor_after(stretch.start)
-            self._overrun(log, log.first if resumed is None else resumed)
-        elif not stretch.records:
+        if stretch.gap is None and not stretch.records:
             await trio.sleep(AGAIN_SECONDS)  # the two disagree: the channel will find out which is right
+            return
+        if stretch.gap is not None or log.cursor_after(stretch.records[0].position) != cursor + 1:
+            resumed = log.cursor_after(stretch.start)
+            if resumed is None or not cursor < resumed < log.first:
+                resumed = log.first
+            self._overrun(log, resumed)
         if not self._ended and self._told(log, wire):
-            older = stretch.records[: max(0, log.first - self.cursor)]
+            older = [
+                event_frame(record.position, self.channel, record.event)
+                for number, record in enumerate(stretch.records, start=self.cursor + 1)
+                if number <= log.first and log.cursor_after(record.position) == number
+            ]
             if older:
-                self._write(
-                    wire, Page.of(event_frame(one.position, self.channel, one.event) for one in older)
-                )
+                self._write(wire, Page.of(older))
 
     def _write(self, wire: Wire, page: Page) -> None:
         moved = wire.write_nowait(page)

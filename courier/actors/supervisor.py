@@ -81,8 +81,8 @@ class Supervisor:
         self._keys = Keys(limits.idempotency_keys)
         self._doubted: dict[str, bool] = {}
         """Channels that are being caught up; True: doubted again since that began."""
-        self._gone_back: set[str] = set()
-        """Channels whose shared log was found to have lost events that were acknowledged."""
+        self._early: set[str] = set()
+        """Channels that were doubted before they had started."""
         self.frozen = False
         """What arrives is left alone: the logs end here."""
 
@@ -121,22 +121,29 @@ class Supervisor:
             channel = self._channels[name.name] = await self._start(name, inbox)
         except BackplaneAway as away:
             del self._inboxes[name.name]
+            self._early.discard(name.name)
             inbox.close()
             _fail_all(inbox, away)
             return
+        if name.name in self._early:
+            self._early.discard(name.name)
+            self.doubt(name)
         while True:
             try:
                 await channel.run()
             except Exception as error:  # one channel's crash is never another's
                 self._metrics.error("channel")
                 logger.error("Channel crashed", channel=name.name, exc_info=error)
-                _fail(channel.failed)
+                failed = channel.failed
+                _fail(failed)
                 now = trio.current_time()
                 if len(crashes) == CRASHES_ALLOWED and now - crashes[0] < CRASH_WINDOW_SECONDS:
                     self._give_up(channel)
                     return
                 crashes.append(now)
                 channel = self._channels[name.name] = channel.successor()
+                if isinstance(failed, Arrive):
+                    self.doubt(name)  # what came last is no hole that the next event shows
             else:
                 return
 
@@ -151,7 +158,7 @@ class Supervisor:
             metrics=self._metrics,
             keys=self._keys,
             over_budget=self._pressed.set,
-            doubt=lambda gone_back: self._doubt(name, gone_back),
+            doubt=lambda: self.doubt(name),
         )
 
     def retire(self, channel: Channel) -> None:
@@ -204,17 +211,16 @@ class Supervisor:
             inbox.put(Arrive(records))
 
     def doubt(self, channel: ChannelName | None = None) -> None:
-        for doubted in tuple(self._channels.values()) if channel is None else [self.running(channel)]:
-            if doubted is not None and not self.frozen:
-                name = doubted.name
-                if name.name not in self._doubted:
-                    self._nursery.start_soon(self._repair, name)
-                self._doubted[name.name] = True
-
-    def _doubt(self, name: ChannelName, gone_back: bool) -> None:
-        if gone_back:
-            self._gone_back.add(name.name)
-        self.doubt(name)
+        if self.frozen:
+            return
+        for name in tuple(self._inboxes) if channel is None else [channel.name]:
+            running = self._channels.get(name)
+            if running is not None:
+                if name not in self._doubted:
+                    self._nursery.start_soon(self._repair, running.name)
+                self._doubted[name] = True
+            elif name in self._inboxes:
+                self._early.add(name)
 
     async def _repair(self, name: ChannelName) -> None:
         """Catch up until nobody doubts the channel any more: one task a channel, whoever has noticed."""
@@ -240,18 +246,21 @@ class Supervisor:
         if channel is None:
             return
         log = channel.log
-        gone_back = name.name in self._gone_back
-        known = Position(log.epoch, BEYOND_ALL) if gone_back else log.position
-        to = (await self._backplane.follow(name, known)).position
-        self._gone_back.discard(name.name)
-        while log.epoch != to.epoch or log.offset < to.offset:
-            before = log.position
-            stretch = await self._backplane.read(name, before, REFILL_EVENTS)
+        known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
+        to, floor_ms = await self._backplane.follow(name, known)
+        if log.has_left(to.epoch):
+            to, floor_ms = await self._backplane.follow(name, Position(to.epoch, BEYOND_ALL))
+        since = Position(log.epoch, max(0, log.offset - 1))  # what both have tells whether they are one log
+        unsure = floor_ms != log.last_ms
+        while unsure or log.epoch != to.epoch or log.offset < to.offset:
+            unsure, before = False, log.position
+            stretch = await self._backplane.read(name, since, REFILL_EVENTS)
             reply: Reply[None] = Reply()
-            channel.inbox.put(Refill(stretch, reply))
+            channel.inbox.put(Refill(since, floor_ms, stretch, reply))
             await reply.wait()
-            if log.position == before:
+            if since == before == log.position:
                 return  # the shared log has changed once more, and says so by itself
+            since = log.position
             self._metrics.repaired()
 
     async def sweep(self) -> None:
@@ -302,6 +311,7 @@ class Supervisor:
 
     def abandon(self) -> None:
         """Answer everyone who still waits: no channel will run any more."""
+        self.frozen = True
         for inbox in self._inboxes.values():
             inbox.close()
             _fail_all(inbox)

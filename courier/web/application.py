@@ -11,7 +11,7 @@ from hypercorn.config import Config
 from quart_trio import QuartTrio
 
 from courier import logs
-from courier.node import open_node
+from courier.node import Node, open_node
 from courier.schemas.errors import RegistryError
 from courier.schemas.registry import registry_for
 from courier.settings import Settings, SettingsError, check_bind, load_settings
@@ -23,7 +23,7 @@ from courier.web.join import join
 from courier.web.lane import Lane
 from courier.web.ownership import open_ownership
 from courier.web.publish import publish
-from courier.web.rate_limit import RateLimiter
+from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.site import Site
 from courier.web.stream import is_stream, serve_stream
 from courier.web.websocket import WebSocket
@@ -137,9 +137,14 @@ class Application:
         settings = self._load()
         registry = registry_for(settings.event_modules)
         async with open_node(settings) as node, open_ownership(settings) as ownership:
-            limiter = RateLimiter(
-                settings.rate_limit, settings.rate_window_seconds, settings.rate_limits, settings.max_services
-            )
-            self._site = Site(node, registry, Verifier(settings), limiter, ownership)
+            self._site = Site(node, registry, Verifier(settings), _limiter(settings, node), ownership)
             self._quart = create_app(self._site)
             yield
+
+
+def _limiter(settings: Settings, node: Node) -> RateLimiter | SharedRateLimiter:
+    """Windows of this node, or of all nodes together when they share their logs."""
+    limit, seconds, limits = settings.rate_limit, settings.rate_window_seconds, settings.rate_limits
+    if node.windows is None:
+        return RateLimiter(limit, seconds, limits, settings.max_services)
+    return SharedRateLimiter(node.windows, limit, seconds, limits)

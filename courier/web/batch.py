@@ -14,6 +14,7 @@ from courier.web.publish import (
     JSON,
     Answer,
     Caller,
+    admit,
     authenticate,
     check_key,
     check_media_type,
@@ -23,7 +24,7 @@ from courier.web.publish import (
     refusal,
     too_many,
 )
-from courier.web.rate_limit import Verdict
+from courier.web.rate_limit import UNLIMITED, Verdict
 from courier.web.site import Site
 
 NDJSON = "application/x-ndjson"
@@ -49,7 +50,7 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
         service = await authenticate(site, caller)
         check_media_type(caller, JSON)
         items = site.registry.parse_batch(body)
-        verdict = site.limiter.admit(service, len(items), trio.current_time())
+        verdict = await admit(site, service, len(items))
         headers |= rate_headers(verdict)
         _check_rate(verdict, len(items))
         check_key(caller)
@@ -149,22 +150,38 @@ async def _judge(site: Site, service: str, lines: Sequence[bytes | None], tally:
     """Publish what came together; a blank line is none, but is counted so that numbers are an editor's."""
     numbers: list[int] = []
     items: list[BatchItem | Exception] = []
+    admitted, refused = await _admit(site, service, sum(1 for line in lines if line and line.strip()))
     for line in lines:
         tally.last_line += 1
-        if line is None or line.strip():
-            numbers.append(tally.last_line)
-            items.append(_item(site, service, line))
+        if line is None:
+            items.append(HttpError(413, "Line is too long", limit_bytes=site.settings.max_event_bytes))
+        elif not line.strip():
+            continue
+        elif admitted:
+            admitted -= 1
+            items.append(_item(site, line))
+        else:
+            items.append(too_many(refused))
+        numbers.append(tally.last_line)
     for number, result in zip(numbers, await _publish_all(site, service, items), strict=True):
         tally.add(number, result)
 
 
-def _item(site: Site, service: str, line: bytes | None) -> BatchItem | Exception:
-    """One line, judged in the order of the contract."""
-    if line is None:
-        return HttpError(413, "Line is too long", limit_bytes=site.settings.max_event_bytes)
-    verdict = site.limiter.admit(service, 1, trio.current_time())
-    if not verdict.admitted:
-        return too_many(verdict)
+async def _admit(site: Site, service: str, events: int) -> tuple[int, Verdict]:
+    """How many of so many single events are admitted, the first ones, and what was said of the next."""
+    admitted, asked, verdict = 0, events, UNLIMITED
+    while asked:
+        verdict = await admit(site, service, asked)
+        if verdict.admitted:
+            admitted += asked
+            asked = events - admitted
+        else:
+            asked = min(max(verdict.remaining, 1), asked - 1)
+    return admitted, verdict
+
+
+def _item(site: Site, line: bytes) -> BatchItem | Exception:
+    """What one line says, or what is wrong with it."""
     try:
         return site.registry.parse_request(line)
     except ValueError as error:

@@ -7,7 +7,9 @@ from werkzeug.exceptions import HTTPException
 from courier.web import health
 from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.body import read_body
+from courier.web.cors import cors_headers, preflight_headers
 from courier.web.errors import HttpError
+from courier.web.history import history
 from courier.web.publish import Answer, Caller, publish, refusal
 from courier.web.site import Site
 
@@ -35,6 +37,17 @@ def create_app(site: Site) -> QuartTrio:
         except Exception as error:  # noqa: BLE001 - as above
             return _response(refusal(site, error, {"Connection": "close"}))
         return _response(await publish_batch(site, _caller(), body))
+
+    @app.get("/history/<path:channel>")
+    async def show_history(channel: str) -> Response:
+        headers = request.headers
+        answer = await history(site, channel, request.args, headers.get("Authorization"))
+        answer.headers.update(cors_headers(site.settings, headers.get("Origin")))
+        return _response(answer)
+
+    @app.route("/history/<path:channel>", methods=["OPTIONS"])
+    async def may_show_history(channel: str) -> Response:
+        return Response(b"", 204, preflight_headers(site.settings, request.headers.get("Origin")))
 
     @app.get("/health")
     async def show_health() -> Response:

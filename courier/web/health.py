@@ -19,16 +19,21 @@ def live() -> Answer:
 
 
 def ready(site: Site) -> Answer:
-    """200 while the node may be sent traffic; 503 from the first moment of a drain."""
-    if site.node.phase is Phase.READY:
+    """200 while the node may be sent traffic; 503 from the first moment of a drain, and without its Redis."""
+    if site.node.phase is not Phase.READY:
+        reason = "Node is draining"
+    elif not site.node.hub.backplane.up:
+        reason = "Redis cannot be reached"
+    else:
         return _json(200, {"status": "ready", "ready": True})
-    return _json(503, {"status": "not_ready", "ready": False, "reason": "Node is draining"})
+    return _json(503, {"status": "not_ready", "ready": False, "reason": reason})
 
 
 async def health(site: Site, authorization: str | None) -> Answer:
     """What the node is made of and how each part is. In production, without a token, its status only."""
     node = site.node
-    status = "healthy" if node.phase is Phase.READY else "draining"
+    up = node.hub.backplane.up
+    status = "draining" if node.phase is not Phase.READY else "healthy" if up else "degraded"
     code = 200 if status == "healthy" else 503
     if site.settings.env == "production" and not await _known(site, authorization):
         return _json(code, {"status": status})
@@ -39,7 +44,12 @@ async def health(site: Site, authorization: str | None) -> Answer:
             "version": VERSION,
             "environment": site.settings.env,
             "uptime_seconds": round(node.uptime_seconds, 3),
-            "components": {"backplane": {"status": "healthy", "kind": "memory"}},
+            "components": {
+                "backplane": {
+                    "status": "healthy" if up else "down",
+                    "kind": "memory" if site.settings.redis_url is None else "redis",
+                }
+            },
             "metrics": {
                 "active_connections": node.hub.connections,
                 "active_channels": len(node.hub.supervisor),

@@ -19,6 +19,7 @@ from functools import lru_cache, partial
 from typing import Any, ClassVar, Protocol, cast
 
 import h11
+import hypercorn.protocol
 import hypercorn.protocol.h11
 import hypercorn.protocol.ws_stream
 import hypercorn.trio.run
@@ -89,6 +90,29 @@ class Application(Protocol):
 
     def raise_if_failed(self) -> None:
         """End the process with an exit code that says so, if it could not go on."""
+
+
+class Http1(H11Protocol):
+    """Hypercorn's HTTP/1.1, and no other: a request that asks for HTTP/2 is served as HTTP/1.1.
+
+    Cleartext HTTP/2 (`h2c`, or by prior knowledge) cannot be switched off, and one odd path in it ends the
+    stock server.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connection = Reader(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Stay."""
+
+
+class Reader(h11.Connection):
+    """h11, which does not look at what follows the last request of a connection (RFC 9112, 9.6): it would
+    make an error of it, which takes the place of the answer, or cuts off one that was begun."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
 
 
 class WebSocketStream(WSStream):
@@ -269,6 +293,8 @@ class Connection(TCPServer):
         if isinstance(event, RawData):
             await self._send(event.data)
         elif isinstance(event, Closed):
+            if self._is_answering:
+                return  # the rest of a request is broken: its answer, which was begun, ends the connection
             self._ended = True
             await self._send_eof()
             try:
@@ -309,11 +335,11 @@ class Connection(TCPServer):
             self._reading.cancel()
             return
         self._reading.deadline = trio.current_time() + LINGER_SECONDS
-        try:
+        # Shielded, as Quart cancels the task that comes here once it has answered: the peer would wait for
+        # the end until the time above is over.
+        with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             async with self.send_lock:
                 await self.stream.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
 
     async def _read_data(self) -> None:
         dropped = 0
@@ -360,7 +386,7 @@ class Connection(TCPServer):
 
     async def _handle(self, data: bytes) -> None:
         if data and cast(H11Protocol, self.protocol.protocol).connection.their_state is h11.MUST_CLOSE:
-            return  # they know that this answer is the last; h11 would make an error of it, and cut it off
+            return  # `Reader` would keep it
         if data:
             data = await self._publish(data)
             if not data:
@@ -415,6 +441,12 @@ class Connection(TCPServer):
         with trio.move_on_after(SPLIT_SECONDS), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             return await self._receive()
         return b""
+
+    @property
+    def _is_answering(self) -> bool:
+        """The application has begun an answer, and not ended it."""
+        protocol = cast(H11Protocol, self.protocol.protocol)
+        return protocol.stream is not None and protocol.connection.our_state is h11.SEND_BODY
 
     @property
     def _is_idle(self) -> bool:
@@ -582,9 +614,7 @@ def install() -> None:
     _put(hypercorn.trio.run, "TCPServer", Connection)
     _put(hypercorn.trio.run, "worker_serve", worker_serve)
     _put(hypercorn.protocol.h11, "WSStream", WebSocketStream)
-    # Cleartext HTTP/2 (`h2c`, or by prior knowledge) cannot be switched off, and one odd path in it ends
-    # the stock server. A request that asks for it is served as HTTP/1.1.
-    _put(H11Protocol, "_check_protocol", _stay_with_http_1)
+    _put(hypercorn.protocol, "H11Protocol", Http1)
     # Compression costs 93 KiB a connection and one deflate a subscriber an event, and what comes in may
     # grow a thousandfold before its size is looked at. RFC 7692, 5 lets a server decline.
     _put(hypercorn.protocol.ws_stream, "server_extensions_handshake", _no_extensions)
@@ -600,7 +630,3 @@ def _put(owner: object, name: str, ours: object) -> None:
 
 def _no_extensions(requested: Any, supported: Any) -> None:
     """In the place of `wsproto.handshake.server_extensions_handshake`, as Hypercorn calls it."""
-
-
-async def _stay_with_http_1(self: H11Protocol, request: h11.Request) -> None:
-    """In the place of `H11Protocol._check_protocol`."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import trio
 
 from courier.actors.errors import Draining
-from courier.backplane import KeyConflict, Publication
+from courier.backplane import BackplaneAway, KeyConflict, Publication
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.errors import SchemaError
@@ -22,7 +22,7 @@ from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.publish import Receipt
 from courier.web.auth import AuthError, bearer
 from courier.web.errors import HttpError, http_answer
-from courier.web.rate_limit import Verdict
+from courier.web.rate_limit import UNLIMITED, RateLimiter, Verdict
 from courier.web.site import Site
 
 logger = get_logger(__name__)
@@ -69,7 +69,7 @@ async def _publish(
 ) -> Receipt:
     """Judge and deliver; `headers` gets what every answer bears from the rate step on."""
     service = await authenticate(site, caller)
-    verdict = site.limiter.admit(service, 1, trio.current_time())
+    verdict = await admit(site, service, 1)
     headers |= rate_headers(verdict)
     if not verdict.admitted:
         raise too_many(verdict)
@@ -121,6 +121,18 @@ async def _verify(site: Site, caller: Caller, service: str) -> None:
     claims = await site.verifier.service(bearer(caller.authorization))
     if claims.service != service:
         raise HttpError(403, "Service token is another service's than X-Service-Name")
+
+
+async def admit(site: Site, service: str, events: int) -> Verdict:
+    """Count the events against the service's limit. While Redis is away, and with it the count, nothing is
+    refused for its rate: it will be because Redis is away."""
+    limiter = site.limiter
+    if isinstance(limiter, RateLimiter):
+        return limiter.admit(service, events, trio.current_time())
+    try:
+        return await limiter.admit(service, events)
+    except BackplaneAway:
+        return UNLIMITED
 
 
 def check_media_type(caller: Caller, expected: str) -> None:

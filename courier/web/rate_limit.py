@@ -19,6 +19,9 @@ class Verdict(NamedTuple):
     window_seconds: int
 
 
+UNLIMITED = Verdict(True, 0, 0, 0.0, 0)
+
+
 class _Window:
     """The events that count for one service: an entry a request, oldest first."""
 

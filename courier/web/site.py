@@ -7,7 +7,7 @@ from courier.schemas.registry import Registry
 from courier.settings import Settings
 from courier.web.auth import Verifier
 from courier.web.ownership import Ownership
-from courier.web.rate_limit import RateLimiter
+from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Site:
     node: Node
     registry: Registry
     verifier: Verifier
-    limiter: RateLimiter
+    limiter: RateLimiter | SharedRateLimiter
     ownership: Ownership | None
     """None when nobody knows whose a strategy is."""
 

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from courier.backplane import BackplaneAway, Publication
-from courier.backplane.redis import RedisBackplane
+from courier.backplane.redis import RedisBackplane, RedisOptions
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position
 from tests.backplane.feeds import Recorder
@@ -157,6 +157,16 @@ async def test_a_line_that_is_killed_again_and_again_comes_back_each_time_and_th
         assert all(len(names.split()) == 2 for names in heard), "told when all is heard again, and not before"
 
 
+async def test_now_and_then_the_feed_is_told_to_look_though_nothing_seems_to_be_missing(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url, RedisOptions(look_again_seconds=0.05)) as (backplane, feed):
+        await backplane.follow(ONE)
+        for _ in range(3):
+            feed.doubts.clear()
+            await feed.until(lambda: feed.doubts == [None])
+
+
 async def test_a_line_that_hangs_while_all_else_works_is_noticed_and_replaced(server: RedisServer) -> None:
     async with (
         open_proxy(server.port) as proxy,
@@ -216,7 +226,7 @@ async def test_two_hundred_callers_that_are_cancelled_leave_every_connection_in_
         assert await backplane.read(ONE, None, 1)
         assert backplane.waiting == 0
         connections = server.cli("CLIENT", "LIST", "TYPE", "normal").count(" cmd=")
-        assert connections <= 4, "for writes, for pages, for the feed, and this question's own"
+        assert connections <= 5, "writes, windows, pages, the feed, and this question itself"
 
 
 async def test_a_node_that_starts_while_redis_is_away_comes_up_and_finds_it_later(

@@ -222,8 +222,8 @@ async def test_after_a_fail_over_the_node_goes_on_with_the_new_primary(tmp_path:
                 await works(backplane, feed, ONE)
                 last = (await backplane.follow(ONE)).position
                 await eventually(lambda: "slaves=1" in sentinel.cli("INFO", "sentinel"), 15)
-                where = "courier:{user.u1}:where"
-                await eventually(lambda: replica.cli("HGET", where, "offset") == "2")
+                offset = "courier:{user.u1}:where", "offset"
+                await eventually(lambda: replica.cli("HGET", *offset) == str(last.offset))
                 feed.doubts.clear()
                 await eventually(lambda: sentinel.cli("SENTINEL", "FAILOVER", "main") == "OK")
                 await eventually(lambda: "role:master" in replica.cli("INFO", "replication", check=False), 10)

@@ -232,3 +232,49 @@ async def test_an_idle_connection_is_closed_in_its_time(monkeypatch: pytest.Monk
         assert (await exchange(stream, "GET", "/health/live")).status == 200
         with trio.fail_after(5):
             assert await stream.receive_some() == b""
+
+
+CLOSE = b"GET /health/live HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+TOO_LARGE = b"POST /publish HTTP/1.1\r\nHost: t\r\nContent-Length: 1025\r\n\r\n" + bytes(1025)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(
+    ("last", "status"),
+    [pytest.param(CLOSE, b"200", id="said to be"), pytest.param(TOO_LARGE, b"413", id="refused half-read")],
+)
+async def test_what_follows_the_last_request_does_not_harm_its_answer(
+    last: bytes, status: bytes, apart: bool
+) -> None:
+    async with a_server(max_event_bytes=1024) as server:
+        for _ in range(20):
+            async with await server.connect() as stream:
+                for data in (last, CLOSE) if apart else (last + CLOSE,):
+                    await stream.send_all(data)
+                answer = b""
+                with trio.fail_after(5):
+                    while more := await stream.receive_some():
+                        answer += more
+            assert answer.startswith(b"HTTP/1.1 " + status)
+            assert answer.endswith(b"}")
+            assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_an_answer_that_was_begun_is_whole_though_the_rest_of_its_request_is_broken() -> None:
+    """Whether it was begun when the broken place is read, hangs on how much there is before it."""
+    begin = b"POST /nowhere HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with a_server() as server:
+        for chunks in list(range(12)) * 10:
+            with trio.fail_after(5):
+                said = await server.raw(begin + b"1\r\na\r\n" * chunks + b"broken\r\n\r\n")
+            head, _, body = said.partition(b"\r\n\r\n")
+            size = int(head.lower().partition(b"content-length: ")[2].split()[0])
+            assert len(body) == size, head
+
+
+async def test_after_the_last_answer_the_end_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapted, "LINGER_SECONDS", 60)
+    async with a_server() as server:
+        for _ in range(5):
+            with trio.fail_after(5):
+                assert (await server.raw(CLOSE)).endswith(b"}")

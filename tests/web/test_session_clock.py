@@ -50,13 +50,13 @@ class Stage:
         claims = SubscriberClaims(user_id="u1", wallet_address="w", iat=0, exp=int(time.time()) + ends_in)
         self.subscriber = await self.site.node.hub.join(CHANNEL, "u1", since)
         session = Session(self.site, websocket, self.subscriber, Access(claims, CHANNEL), v1=v1)
-        self._nursery.start_soon(self._serve, session)
+        self._nursery.start_soon(self._serve, session, self.subscriber)
         await wait_all_tasks_blocked()
 
-    async def _serve(self, session: Session) -> None:
+    async def _serve(self, session: Session, subscriber: Subscriber) -> None:
         await session.serve()
         self.ended_at = trio.current_time()
-        self.subscriber.close()
+        subscriber.close()
 
     async def hear(self, text: str) -> None:
         await self._send.send({"type": "websocket.receive", "text": text})

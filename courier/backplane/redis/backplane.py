@@ -48,7 +48,10 @@ class RedisBackplane:
         open_one = partial(open_client, url, options)
         calls = Calls(url, options, node=new_epoch() + new_epoch())
         self._room = Room(options.inbox_events)
+        self._look_again_seconds = options.look_again_seconds
         self._writes = Pump(open_one, calls, options, calls_at_once=WRITES_AT_ONCE, watch=self._watch)
+        # Whoever is to be admitted does not wait for what others have appended.
+        self._windows = Pump(open_one, calls, options, calls_at_once=WRITES_AT_ONCE)
         # Pages go over a connection of their own: nobody who publishes waits for them.
         self._reads = Pump(open_one, calls, options, calls_at_once=READS_AT_ONCE)
         self._listener = Listener(open_one, calls, lambda: self.feed)
@@ -103,7 +106,7 @@ class RedisBackplane:
         """Count `events` of the service, if all of them are within its limit on all nodes together; otherwise
         count none of them."""
         request = Admit(service, events, limit, window_seconds)
-        self._writes.put(request)
+        self._windows.put(request)
         return await request.reply.wait()
 
     @property
@@ -120,8 +123,10 @@ class RedisBackplane:
         """Until cancelled; started when Redis has been reached, or could not be, for the first time."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._writes.run)
+            nursery.start_soon(self._windows.run)
             nursery.start_soon(self._reads.run)
             nursery.start_soon(self._listener.run)
+            nursery.start_soon(self._look_again)
             await self._writes.tried()
             task_status.started()
 
@@ -131,7 +136,18 @@ class RedisBackplane:
 
     def _watch(self, up: bool) -> None:
         self.up = up
-        if up and self.feed is not None:
+        if up:
+            self._doubt()
+
+    async def _look_again(self) -> None:
+        """Now and then have every channel compared with its shared log: a feed that has missed the last event
+        of a quiet channel would otherwise not be found out."""
+        while True:
+            await trio.sleep(self._look_again_seconds)
+            self._doubt()
+
+    def _doubt(self) -> None:
+        if self.feed is not None:
             self.feed.doubt(None)
 
 

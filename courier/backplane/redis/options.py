@@ -17,6 +17,8 @@ class RedisOptions:
     """After so long without an answer Redis is away: within a second, as the backplane promises."""
     ping_seconds: float = 0.4
     """How long a connection is left without traffic before it is asked whether it still is one."""
+    look_again_seconds: float = 40.0
+    """How often every followed channel is compared with its shared log, though nothing seems missing."""
 
     @property
     def history_ms(self) -> int:

@@ -1,5 +1,6 @@
 """Pump: the long-lived task that asks Redis, so that no caller who may be cancelled touches a connection."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -18,11 +19,17 @@ from courier.backplane.errors import BackplaneAway
 from courier.backplane.redis.calls import Call, Calls
 from courier.backplane.redis.connection import Client, first_error
 from courier.backplane.redis.options import RedisOptions
+from courier.backplane.redis.pipeline import Pipeline, open_pipeline
 from courier.backplane.redis.queue import Queue
 from courier.backplane.redis.requests import Request
 from courier.logs import get_logger
 
 logger = get_logger(__name__)
+
+GATHER_SECONDS = 0.0005
+CROWDED_SECONDS = 0.02
+"""For so long after a pipeline with several requests each one waits a moment for more: a pipeline costs as
+much as a dozen of the requests in it. Whoever is alone waits for nobody."""
 
 RETRY_SECONDS = 0.2
 PATIENCE_SECONDS = 1.0
@@ -58,6 +65,7 @@ class Pump:
         self._calls = calls
         self._queue = Queue(calls, calls_at_once)
         self._unanswered: list[Call] = []
+        self._crowded_until = -math.inf
         self._wake = trio.Event()
         self._failed_since: float | None = None
         self._up: bool | None = None
@@ -78,50 +86,55 @@ class Pump:
         try:
             while True:
                 try:
-                    async with self._open_client() as client:
-                        await self._serve(client)
+                    async with self._open_client() as client, open_pipeline(client) as pipeline:
+                        await self._serve(pipeline)
                 except Exception as error:  # noqa: BLE001 - whatever it was, only a new connection helps
                     pause = self._failed(first_error(error))
                     await trio.sleep(pause)
         finally:
             self._give_up("This node has left Redis")
 
-    async def _serve(self, client: Client) -> None:
-        await self._ping(client)
+    async def _serve(self, pipeline: Pipeline) -> None:
+        await self._ping(pipeline)
         with trio.fail_after(self._options.answer_seconds):
             # A replica, a full Redis or one that cannot save answers a ping, and takes no event.
-            await client.set(self._calls.card, b"", ex=CARD_SECONDS)
+            await pipeline.write(self._calls.card, CARD_SECONDS)
         self._said(up=True)
         while True:
             self._wake = trio.Event()
             if not self._unanswered:
+                if trio.current_time() < self._crowded_until:
+                    await trio.sleep(GATHER_SECONDS)
                 self._unanswered = self._queue.take()
+                if sum(len(call.requests) for call in self._unanswered) > 1:
+                    self._crowded_until = trio.current_time() + CROWDED_SECONDS
             if self._unanswered:
-                await self._exchange(client)
+                await self._exchange(pipeline)
                 self._failed_since = None
             else:
                 self._failed_since = None
                 with trio.move_on_after(self._options.ping_seconds) as waited:
                     await self._wake.wait()
                 if waited.cancelled_caught:
-                    await self._ping(client)
+                    await self._ping(pipeline)
 
-    async def _ping(self, client: Client) -> None:
+    async def _ping(self, pipeline: Pipeline) -> None:
         with trio.fail_after(self._options.answer_seconds - self._options.ping_seconds):
-            await client.ping()
+            await pipeline.ping()
 
-    async def _exchange(self, client: Client) -> None:
+    async def _exchange(self, pipeline: Pipeline) -> None:
         """Have everything in `_unanswered` answered; raises when this connection is of no more use."""
         calls = self._unanswered
         for call in calls:
             call.sent += 1
         with trio.fail_after(self._options.answer_seconds):
-            answers = await self._send(client, calls)
+            self.pipelines += 1
+            answers = await pipeline.exchange(calls)
             unknown = [call for call, answer in zip(calls, answers, strict=True) if _unloaded(answer)]
             if unknown:
                 for script in {call.script for call in unknown}:
-                    await client.script_load(script.text)
-                again = dict(zip(unknown, await self._send(client, unknown), strict=True))
+                    await pipeline.load(script)
+                again = dict(zip(unknown, await pipeline.exchange(unknown), strict=True))
                 answers = [again.get(call, answer) for call, answer in zip(calls, answers, strict=True)]
         useless: Exception | None = None
         left = []
@@ -134,14 +147,6 @@ class Pump:
         self._unanswered = left
         if useless is not None:
             raise useless
-
-    async def _send(self, client: Client, calls: Sequence[Call]) -> Sequence[Any]:
-        self.pipelines += 1
-        pipeline = client.pipeline(transaction=False, raise_on_error=False)
-        async with pipeline:
-            for call in calls:
-                pipeline.evalsha(call.script.sha, call.keys, call.arguments)
-        return pipeline.results or ()
 
     def _failed(self, error: Exception) -> float:
         """Note that a connection could not be had, or broke; returns how long to wait for the next one."""

@@ -1,0 +1,89 @@
+"""Worlds: for each backplane, a way to open nodes that it joins. The conformance suite runs in all of them.
+
+A world opens what outlives its nodes, and gives `OpenNode`. Nothing says which clock it runs on.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import pytest
+import trio
+
+from courier.actors.frames import Page
+from courier.actors.hub import Hub, open_hub, wall_clock
+from courier.actors.limits import Limits
+from courier.backplane.memory import MemoryBackplane
+from courier.backplane.redis import RedisOptions, open_redis
+from tests.actors.wires import FakeWire
+from tests.backplane.fake import FakeBackplane
+from tests.backplane.redis_servers import redis_server
+from tests.backplane.shared_log import SharedLog
+
+PATIENCE_SECONDS = 20.0
+"""How long anything that must come may take."""
+
+
+class OpenNode(Protocol):
+    """Opens one more node of the world, for the length of a block."""
+
+    def __call__(self, limits: Limits | None = None) -> AbstractAsyncContextManager[Hub]: ...
+
+
+World = Callable[[], AbstractAsyncContextManager[OpenNode]]
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[OpenNode]:
+    backplane = MemoryBackplane(started_ms=wall_clock(), remembered=1000)
+    yield lambda limits=None: open_hub(backplane, limits or Limits())
+
+
+@asynccontextmanager
+async def fake() -> AsyncIterator[OpenNode]:
+    shared = SharedLog(wall_clock, keep=1000, page=100)
+    yield lambda limits=None: open_hub(FakeBackplane(shared), limits or Limits())
+
+
+@asynccontextmanager
+async def redis() -> AsyncIterator[OpenNode]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed (Debian: redis-server)")
+    with redis_server() as server:
+
+        @asynccontextmanager
+        async def open_node(limits: Limits | None = None) -> AsyncIterator[Hub]:
+            async with (
+                open_redis(server.url, RedisOptions(history_events=1000)) as backplane,
+                open_hub(backplane, limits or Limits()) as hub,
+            ):
+                yield hub
+
+        yield open_node
+
+
+SHARED: dict[str, World] = {"fake": fake, "redis": redis}
+"""Where nodes share their logs, which outlive them."""
+
+BACKPLANES: dict[str, World] = {"memory": memory, **SHARED}
+
+
+class Ear(FakeWire):
+    """A wire that takes everything and can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard = trio.Event()
+
+    def write_nowait(self, page: Page) -> int:
+        count = super().write_nowait(page)
+        self._heard.set()
+        return count
+
+    async def hears(self, count: int) -> None:
+        """Return when so many messages have been received in all."""
+        with trio.fail_after(PATIENCE_SECONDS):
+            while len(self.payloads) < count:
+                self._heard = trio.Event()
+                await self._heard.wait()

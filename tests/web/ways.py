@@ -1,0 +1,242 @@
+"""Ways: the lane and the long way in, side by side; what is sent to both, and what both let be seen."""
+
+import json
+import random
+import re
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import jwt
+import pytest
+import trio
+from hypercorn.config import Config
+from trio.testing import wait_all_tasks_blocked
+from trio_websocket import WebSocketConnection
+
+from courier.web import hypercorn as adapted
+from courier.web import lane
+from courier.web.application import Application
+from courier.web.hypercorn import LANE
+from courier.web.publish import Answer
+from courier.web.rate_limit import RateLimiter
+from tests.web.requests import EVENT_BYTES, Case, Who
+from tests.web.servers import SECRET, TestServer, a_server, announcement, token
+
+SLOTS = 16
+"""Connections at once. Each slot has channels of its own, so that the order of its events is one."""
+QUIET_SECONDS = 0.001
+"""How long nothing must happen in this process for all that can be answered to have been."""
+
+# What may differ: the time, and the name that a node gave its logs. All else is compared to the byte.
+MASKED = re.compile(
+    rb"(?<=\ndate: )[^\r]+|(?<=\nx-ratelimit-reset: )\d+|(?<=\nretry-after: )\d+"
+    rb"|(?<=\"id\":\")\w+(?=-)|\d{4}-\d\d-\d\dT[\d:.]+Z"
+)
+
+# A request that is refused for its head, while its chunks are broken: Hypercorn says whichever it sees first.
+REFUSED = re.compile(
+    rb"HTTP/1\.1 (40[45] |413 |400 \r\ncontent-length: 0\r\n)(?:(?!HTTP/1\.1 ).)*the end$", re.DOTALL
+)
+
+
+def alike(case: Case, one: list[bytes], other: list[bytes]) -> bool:
+    """Whether it is no difference that one was told this, and the other that."""
+    if one != other and b"chunked" in b"".join(case.pieces).lower():
+        one, other = ([REFUSED.sub(b"the end", said) for said in heard] for heard in (one, other))
+    return one == other
+
+
+def who(service: str, slot: int) -> Who:
+    claims = {"service": service, "iat": 1_700_000_000, "exp": 4_000_000_000}
+    return Who(service, (f"user.a{slot}", f"user.b{slot}"), jwt.encode(claims, SECRET, algorithm="HS256"))
+
+
+class Peer:
+    """A connection that never waits for an answer."""
+
+    def __init__(self, server: TestServer) -> None:
+        self.socket = socket.create_connection((server.host, server.port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
+        self.heard: list[bytes] = []
+        self._ended = b""
+
+    async def send(self, data: bytes) -> None:
+        while data and not self._ended:
+            try:
+                data = data[self.socket.send(data) :]
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self.socket)
+            except OSError as error:
+                self._ended = type(error).__name__.encode()
+
+    def listen(self) -> None:
+        """Hear what has come since the last time, and whether it is the end."""
+        came = b""
+        while not self._ended:
+            try:
+                data = self.socket.recv(1 << 20)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._ended = type(error).__name__.encode()
+            else:
+                came += data
+                self._ended = b"" if data else b"the end"
+        self.heard.append(MASKED.sub(b"*", came) + self._ended)
+
+
+class Way:
+    """A server, what its subscribers hear, and all that it lets be seen."""
+
+    def __init__(self, server: TestServer, application: Application) -> None:
+        assert application._site is not None
+        self.server = server
+        self._site = application._site
+        self._lines = Counter[tuple[str, str, str]]()
+        self._subscribers: dict[str, WebSocketConnection] = {}
+
+    async def talk(self, cases: Sequence[Case], *, hasty: bool) -> list[list[bytes]]:
+        """Send all cases at once, of each a piece in turn. Afterwards say that nothing more comes, and go.
+
+        What each heard, turn by turn, when nothing more was to be heard; in haste, only at the end.
+        """
+        dice = random.Random(cases[0].seed)
+        peers = [Peer(self.server) for _ in cases]
+        for turn in range(max(len(case.pieces) for case in cases)):
+            for peer, case in zip(peers, cases, strict=True):
+                await peer.send(b"".join(case.pieces[turn : turn + 1]))
+            if hasty:
+                for _ in range(dice.randrange(10)):
+                    await trio.lowlevel.checkpoint()
+            else:
+                await self._hear(peers)
+        await self._hear(peers)
+        for peer in peers:
+            if b"the end" not in peer.heard[-1]:
+                peer.socket.shutdown(socket.SHUT_WR)
+        await self._hear(peers)
+        for peer in peers:
+            peer.socket.close()
+        await wait_all_tasks_blocked(QUIET_SECONDS)
+        return [peer.heard for peer in peers]
+
+    async def _hear(self, peers: Sequence[Peer]) -> None:
+        await wait_all_tasks_blocked(QUIET_SECONDS)
+        for peer in peers:
+            peer.listen()
+
+    def count(self, logged: str) -> None:
+        """Count the lines of its log."""
+        for line in map(json.loads, logged.splitlines()):
+            self._lines[line["level"], line["logger"], line["message"]] += 1
+
+    @asynccontextmanager
+    async def subscribers(self) -> AsyncIterator[None]:
+        """All channels of all slots have a subscriber."""
+        async with AsyncExitStack() as stack:
+            for name in (name for slot in range(SLOTS) for name in who("", slot).channels):
+                subscribing = self.server.subscribe(name, token(name.removeprefix("user.")))
+                self._subscribers[name] = await stack.enter_async_context(subscribing)
+            yield
+
+    async def events(self) -> dict[str, list[bytes]]:
+        """What the subscribers have heard, up to an event that is the last for each."""
+        heard: dict[str, list[bytes]] = {}
+        for name, websocket in self._subscribers.items():
+            service = "last-" + name.removeprefix("user.")
+            bearer = who(service, 0).bearer
+            last = announcement("the last", source=service)
+            answer = await self.server.publish(name, last, service=service, Authorization=f"Bearer {bearer}")
+            assert answer.status == 200
+            heard[name] = []
+            while b"the last" not in b"".join(heard[name][-1:]):
+                heard[name].append(MASKED.sub(b"*", str(await websocket.get_message()).encode()))
+        return heard
+
+    def figures(self) -> dict[str, Any]:
+        """What it has counted."""
+        limiter = self._site.limiter
+        assert isinstance(limiter, RateLimiter)
+        return {
+            "metrics": self._site.node.metrics,
+            "channels": len(self._site.node.hub.supervisor),
+            "rates": {service: window.count for service, window in limiter._windows.items()},
+            "log lines": self._lines,
+        }
+
+
+class Both:
+    """The two ways, and what went by the lane."""
+
+    def __init__(self, short: Way, long: Way, taken: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+        self._short = short
+        self._long = long
+        self._capsys = capsys
+        self.difference = ""
+        self.taken = taken
+        """The status of each answer that the lane gave."""
+
+    async def compare(self, cases: Sequence[Case], *, hasty: bool = False) -> None:
+        """Look for a difference. The first is told when the block of `both_ways` has ended: out of all that
+        is open here, it would be lost in groups of groups."""
+        short, long = self._short, self._long
+        self._capsys.readouterr()
+        async with short.subscribers(), long.subscribers():
+            for start in range(0, len(cases), SLOTS):
+                some = cases[start : start + SLOTS]
+                heard = await short.talk(some, hasty=hasty)
+                short.count(self._capsys.readouterr().err)
+                taken = len(self.taken)
+                expected = await long.talk(some, hasty=hasty)
+                long.count(self._capsys.readouterr().err)
+                assert len(self.taken) == taken, "the long way is not the lane"
+                for case, one, other in zip(some, heard, expected, strict=True):
+                    if not alike(case, one, other):
+                        self._differ(one, other, f"seed {case.seed!r}, pieces {case.pieces!r}")
+                if self.difference:
+                    return
+            events, others = await short.events(), await long.events()
+        for name, one in events.items():
+            self._differ(one, others[name], f"events of {name}")
+        self._differ(short.figures(), long.figures(), "figures")
+        assert short.figures()["metrics"].events_delivered == sum(map(len, events.values()))
+
+    def _differ(self, lane: object, long: object, what: str) -> None:
+        if lane != long and not self.difference:
+            self.difference = f"{what}\n\nby the lane: {lane!r}\n\nby the long way: {long!r}"
+
+
+@asynccontextmanager
+async def both_ways(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **settings: Any
+) -> AsyncIterator[Both]:
+    """A server with the lane, and one without."""
+    applications: list[Application] = []
+    taken: list[int] = []
+    prepare, response = Application.prepare, lane.response
+
+    def prepare_one_without(self: Application, config: Config) -> None:
+        prepare(self, config)
+        if applications:
+            delattr(config, LANE)
+        applications.append(self)
+
+    def counted(answer: Answer, date: bytes) -> bytes:
+        taken.append(answer.status)
+        return response(answer, date)
+
+    monkeypatch.setattr(Application, "prepare", prepare_one_without)
+    monkeypatch.setattr(adapted, "response", counted)
+    given: dict[str, Any] = {"max_event_bytes": EVENT_BYTES, "log_format": "json"} | settings
+    async with a_server(**given) as first, a_server(**given) as second:
+        ways = [
+            Way(server, application)
+            for server, application in zip((first, second), applications, strict=True)
+        ]
+        both = Both(ways[0], ways[1], taken, capsys)
+        yield both
+    assert not both.difference, both.difference
