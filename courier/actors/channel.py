@@ -225,7 +225,7 @@ class Channel:
         """Append what the shared log holds from just before where this one stopped; what it lost is a gap,
         for all. The last event that both should have tells whether they are still the same log.
 
-        An epoch that was left, and comes back with an older state of the shared log, is not taken up again.
+        An epoch that was left, and came back with an older state of the shared log, is not taken up again.
         """
         log, start = self.log, stretch.start
         if log.has_left(start.epoch):

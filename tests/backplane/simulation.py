@@ -475,7 +475,8 @@ def replay(seed: int) -> None:
     trio._core._run._r.seed(seed)
     made: list[Simulation] = []
     try:
-        trio.run(simulate, seed, made, clock=MockClock(autojump_threshold=0))
+        with patch.object(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True):
+            trio.run(simulate, seed, made, clock=MockClock(autojump_threshold=0))
     except BaseException as error:
         steps = "\n".join(made[0].steps) if made else ""
         raise AssertionError(
