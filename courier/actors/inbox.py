@@ -128,7 +128,7 @@ class Inbox:
         self._freed.set()
 
     def _make_room(self, message: Message) -> Message:
-        if isinstance(message, Deliver | Arrive):
+        if isinstance(message, (Deliver, Arrive)):  # a union would be made anew each time
             self._room += message.events
             self._freed.set()
         return message

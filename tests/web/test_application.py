@@ -114,6 +114,7 @@ def test_on_one_worker_and_this_machine_alone_it_is_served() -> None:
 def test_more_than_one_worker_is_refused() -> None:
     with refused() as sentences:
         Application(settings_for()).prepare(config(workers=2))
+    Application(settings_for(redis_url="redis://127.0.0.1")).prepare(config(workers=2))
     assert "one worker, not 2" in sentences[0]
 
 
