@@ -28,7 +28,7 @@ class FakeBackplane:
         self._away = self._cut = self._deaf = self._echoing = self._mute = self._full = 0
         self._holding = 0
         self._held: list[tuple[ChannelName, Sequence[Record]]] = []
-        self._trip_seconds = 0.0
+        self._trips: list[float] = []
         shared.listeners.append(self)
 
     @property
@@ -79,7 +79,7 @@ class FakeBackplane:
         return answer
 
     async def _trip(self) -> None:
-        await trio.sleep(self._trip_seconds)
+        await trio.sleep(sum(self._trips))
         if self._away:
             raise BackplaneAway("the network is down")
 
@@ -179,11 +179,11 @@ class FakeBackplane:
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:
         """Everything that is asked takes so long, half of it on the way there."""
-        self._trip_seconds += seconds / 2
+        self._trips.append(seconds / 2)
         try:
             yield
         finally:
-            self._trip_seconds -= seconds / 2
+            self._trips.remove(seconds / 2)
 
     @contextmanager
     def full(self) -> Iterator[None]:
