@@ -175,6 +175,8 @@ class Log:
         cursor = self.cursor_after(position)
         if cursor is None or not self.first < cursor <= self.head:
             return None
+        if any(segment.cursor == cursor for segment in self.segments):
+            return None  # what stands before it is a gap
         return self._entries[self._skip + cursor - 1 - self.first].frame == frame
 
     def events(self, cursor: int, limit: int) -> list[tuple[Position, Entry]]:

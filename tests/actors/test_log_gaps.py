@@ -119,6 +119,8 @@ class GapsAgainstAList(RuleBasedStateMachine):
             if self.events[cursor]:
                 assert log.holds(after, self.frames[cursor]) is True
                 assert log.holds(after, b"another") is False
+            else:
+                assert log.holds(after, self.frames[cursor]) is None
         assert len(log.segments) <= 3 + len(log)
 
 
