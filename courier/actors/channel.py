@@ -223,8 +223,14 @@ class Channel:
 
     def _refill(self, stretch: Stretch, floor_ms: int) -> None:
         """Append what the shared log holds from just before where this one stopped; what it lost is a gap,
-        for all. The last event that both should have tells whether they are still the same log."""
+        for all. The last event that both should have tells whether they are still the same log.
+
+        An epoch that was left, and came back with an older state of the shared log, is not taken up again.
+        """
         log, start = self.log, stretch.start
+        if log.has_left(start.epoch):
+            self._doubt()
+            return
         if start.epoch != log.epoch or start.offset > log.offset:
             reason = stretch.gap or GapReason.UNKNOWN_POSITION
             frame = gap_frame(self.name.name, str(log.position), start, reason)

@@ -145,6 +145,10 @@ class Log:
         self.epoch, self.offset = to
         self.segments.append(Segment(self.head, to))
 
+    def has_left(self, epoch: str) -> bool:
+        """Whether the log was in that epoch, and has gone on to another."""
+        return any(segment.position.epoch == epoch != self.epoch for segment in self.segments)
+
     def position_before(self, cursor: int) -> Position:
         """The position just before what a cursor will read next: safe to keep, and to come back with.
 

@@ -248,6 +248,8 @@ class Supervisor:
         log = channel.log
         known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
         to, floor_ms = await self._backplane.follow(name, known)
+        if log.has_left(to.epoch):
+            to, floor_ms = await self._backplane.follow(name, Position(to.epoch, BEYOND_ALL))
         since = Position(log.epoch, max(0, log.offset - 1))  # what both have tells whether they are one log
         unsure = floor_ms != log.last_ms
         while unsure or log.epoch != to.epoch or log.offset < to.offset:

@@ -296,6 +296,24 @@ async def test_a_fork_that_another_node_has_found_first_makes_one_new_epoch(
         assert one.log().position == shared.origin(CHANNEL, None).position == renewed
 
 
+async def test_an_epoch_that_was_left_does_not_come_back(autojump_clock: MockClock) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as one:
+        _, wire = await join(one.hub)
+        await publish(one.hub, 1)
+        memory = shared.remember()
+        await publish(one.hub, 2)
+        shared.empty()
+        await publish(one.hub, 3)
+        await wait_all_tasks_blocked()
+        shared.go_back(memory)
+        await wait_all_tasks_blocked()
+        await publish(one.hub, 4)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == [1, 2, "unknown_position", 3, "unknown_position", 4]
+        assert len({segment.position.epoch for segment in one.log().segments}) == 3
+
+
 async def test_what_was_read_of_an_older_epoch_comes_too_late(autojump_clock: MockClock) -> None:
     shared = a_shared_log()
     async with a_node(shared) as one, a_node(shared) as two:
