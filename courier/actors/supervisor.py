@@ -79,8 +79,8 @@ class Supervisor:
         self._channels: dict[str, Channel] = {}
         self._pressed = Signal()
         self._keys = Keys(limits.idempotency_keys)
-        self._doubted: dict[str, bool] = {}
-        """Channels that are being caught up; True: doubted again since that began."""
+        self._doubted: dict[str, Position | None] = {}
+        """Channels that are being caught up; where their log was when it was doubted again."""
         self._early: set[str] = set()
         """Channels that were doubted before they had started."""
         self.frozen = False
@@ -218,40 +218,42 @@ class Supervisor:
             if running is not None:
                 if name not in self._doubted:
                     self._nursery.start_soon(self._repair, running.name)
-                self._doubted[name] = True
+                self._doubted[name] = self._doubted.get(name) or running.log.position
             elif name in self._inboxes:
                 self._early.add(name)
 
     async def _repair(self, name: ChannelName) -> None:
         """Catch up until nobody doubts the channel any more: one task a channel, whoever has noticed."""
         try:
-            while self._doubted[name.name]:
-                self._doubted[name.name] = False
+            while (sure := self._doubted[name.name]) is not None:
+                self._doubted[name.name] = None
                 try:
-                    await self.catch_up(name)
+                    await self.catch_up(name, sure)
                 except BackplaneAway:
                     await trio.sleep(AGAIN_SECONDS)
-                    self._doubted[name.name] = True
+                    self._doubted[name.name] = sure
                 except ChannelFailed:
-                    self._doubted[name.name] = self.running(name) is not None
+                    self._doubted[name.name] = sure if self.running(name) is not None else None
         finally:
             del self._doubted[name.name]
 
-    async def catch_up(self, name: ChannelName) -> None:
+    async def catch_up(self, name: ChannelName, sure: Position | None = None) -> None:
         """Return when the channel's log has what the shared log had at some moment since the call.
 
+        What has come since the log was at `sure` is looked at once more: it may follow what was lost.
         Raises `BackplaneAway`, or `ChannelFailed` when the channel ends or crashes meanwhile.
         """
         channel = self.running(name)
         if channel is None:
             return
         log = channel.log
+        sure = sure if sure is not None and sure.epoch == log.epoch else log.position
         known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
         to, floor_ms = await self._backplane.follow(name, known)
         if log.has_left(to.epoch):
             to, floor_ms = await self._backplane.follow(name, Position(to.epoch, BEYOND_ALL))
-        since = Position(log.epoch, max(0, log.offset - 1))  # what both have tells whether they are one log
-        unsure = floor_ms != log.last_ms
+        since = Position(sure.epoch, max(0, sure.offset - 1))  # what both have tells whether they are one log
+        unsure = floor_ms != log.last_ms or sure != log.position
         while unsure or log.epoch != to.epoch or log.offset < to.offset:
             unsure, before = False, log.position
             stretch = await self._backplane.read(name, since, REFILL_EVENTS)

@@ -260,6 +260,28 @@ async def test_a_log_that_lost_events_and_has_as_many_new_ones_is_found_out(
         assert numbers(wire) == [1, 2, 3, "unknown_position", 20]
 
 
+async def test_what_comes_before_a_doubt_is_looked_into_does_not_hide_what_was_lost(
+    autojump_clock: MockClock,
+) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as one, a_node(shared) as two:
+        _, wire = await join(one.hub)
+        await publish(two.hub, 1)
+        memory = shared.remember()
+        await publish(two.hub, 2, 3)
+        await trio.sleep(1)
+        with one.backplane.cut():
+            shared.go_back(memory)
+            await publish(two.hub, 4, 5)
+        shared.publish(
+            CHANNEL, [Publication(b'{"n":6}')], None, 0
+        )  # fits the node's log, and is heard at once
+        await wait_all_tasks_blocked()
+        await publish(two.hub, 7)
+        await wait_all_tasks_blocked()
+        assert numbers(wire)[-2:] == ["unknown_position", 7]
+
+
 async def test_a_fork_that_is_found_while_a_hole_is_looked_at_is_not_forgotten(
     autojump_clock: MockClock,
 ) -> None:
