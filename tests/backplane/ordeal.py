@@ -117,12 +117,13 @@ class Nodes:
 
     async def fault(self) -> None:
         place = self.random.choice(self.places)
-        if place.node is None:
-            return
-        backplane, seconds = place.node.backplane, self.random.choice([0.005, 0.05, 0.5, 2, 5])
-        name = self.random.choice(FAULTS)
+        if place.node is not None:
+            self._begin(place, place.node, self.random.choice(FAULTS))
+
+    def _begin(self, place: Place, node: Node, name: str) -> None:
+        seconds = self.random.choice([0.005, 0.05, 0.5, 2, 5])
         self.say(f"node {place.number} is {name} for {seconds} s")
-        self._nursery.start_soon(self._suffer, self._block(backplane, name, seconds), seconds)
+        self._nursery.start_soon(self._suffer, self._block(node.backplane, name, seconds), seconds)
 
     def _block(self, backplane: FakeBackplane, name: str, seconds: float) -> AbstractContextManager[None]:
         match name:
@@ -145,6 +146,9 @@ class Nodes:
             self.say("the shared log is saved")
         elif self.losing:
             self.say("the shared log goes back")
+            for place in self.places:
+                if place.node is not None and self.random.random() < 0.7:
+                    self._begin(place, place.node, self.random.choice(["cut", "cut", "away"]))
             await trio.sleep(0.002)
             self.witness.lose(self.random.choice([self._memory, self._memory, None]))
             await trio.sleep(0.002)
