@@ -130,7 +130,7 @@ class Hub:
         """Subscribe: from the return on, and whenever its wire is opened, it misses nothing.
 
         `owner` is the user whose connections are counted. The caller closes the subscriber. Raises
-        `Draining`, `NodeFull`, `TooManyChannels` or `ChannelFailed`.
+        `Draining`, `NodeFull`, `TooManyChannels`, `BackplaneAway` or `ChannelFailed`.
         """
         if self.draining:
             raise Draining

@@ -542,6 +542,7 @@ async def test_the_largest_log_makes_room_for_a_small_one(autojump_clock: MockCl
         receipts = await publish(hub, 1, 2, 3, channel=OTHER)
         await trio.sleep(2)
         await publish(hub, 4, channel=OTHER)
+        await wait_all_tasks_blocked()
         [large, small] = hub.supervisor
         assert (large.name, small.name) == (CHANNEL, OTHER)
         assert large.log.bytes + small.log.bytes <= 100_000

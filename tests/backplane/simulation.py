@@ -6,43 +6,29 @@ the model is the `Witness` beside the real hubs.
 
 import math
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
 import trio
 from trio.testing import MockClock
 
-from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed, Draining
-from courier.actors.limits import Limits
-from courier.actors.messages import Message
 from courier.backplane import Appended, BackplaneAway, KeyConflict, Publication
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Position
 from tests.actors.hubs import CHANNEL, OTHER
-from tests.actors.nodes import Node, a_node
+from tests.actors.nodes import Node
 from tests.actors.simulation import leaf
 from tests.actors.wires import FakeWire
-from tests.backplane.fake import FakeBackplane
-from tests.backplane.witness import Subscription, Witness
+from tests.backplane.ordeal import Nodes, Place
+from tests.backplane.witness import Subscription
 
 CHANNELS = (CHANNEL, CHANNEL, CHANNEL, OTHER)
 PEERS = 7
-STEPS = 100
-
-
-@dataclass
-class Place:
-    """Where a node runs, is killed, and is started anew."""
-
-    number: int
-    node: Node | None = None
-    tasks: trio.Nursery | None = None
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    draining: bool = False
+STEPS = 160
 
 
 @dataclass
@@ -71,193 +57,64 @@ class Simulation:
 
     def __init__(self, seed: int, nursery: trio.Nursery) -> None:
         self.random = random.Random(seed)
-        self.nursery = nursery
-        self.losing = self.random.random() < 0.4
-        """Whether the shared log loses events in this run."""
-        keep = self.random.choice([10_000, 10_000, 40, 12])
-        self.witness = Witness(keep, self.random.choice([1, 3, 20, 500]))
-        self.calm = keep == 10_000 and not self.losing
-        """Nothing is lost, so nobody is told of a gap."""
-        self.places = [Place(number) for number in range(self.random.choice([2, 2, 3]))]
+        self.nodes = Nodes(self.random, nursery)
+        self.witness = self.nodes.witness
         self.peers = [Peer(number, self.random.choice(CHANNELS)) for number in range(PEERS)]
-        self.healing: list[trio.CancelScope] = []
-        """What ends the faults."""
-        self.steps: list[str] = []
         self.numbers = 0
+        """How many events there have been."""
         self.receipts: dict[int, Appended] = {}
         self.keyed: list[Keyed] = []
-        self.memory = self.witness.remembered()
-        self.crashes = 0
-        self.crashed = 0
         self.kinds: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (20, self.publish),
             (12, self.come),
             (4, self.leave),
             (4, self.stall),
             (4, self.relieve),
-            (12, self.fault),
-            (2, self.crash),
-            (2, self.kill),
-            (1, self.drain),
-            (3, self.start),
-            (2, self.lose),
+            (12, self.nodes.fault),
+            (2, self.nodes.crash),
+            (2, self.nodes.kill),
+            (1, self.nodes.drain),
+            (3, self.nodes.start),
+            (2, self.nodes.lose),
             (8, self.wait),
         ]
 
-    def say(self, step: str) -> None:
-        self.steps.append(f"{trio.current_time():8.3f} {step}")
-
     async def run(self) -> None:
         weights = [weight for weight, _ in self.kinds]
-        with self.crashing():
-            for place in self.places:
-                await self.start_at(place)
+        with self.nodes.crashing():
+            await self.nodes.start()
             for peer in self.peers[:3]:
-                await self.come_at(peer, self.random.choice(self.places))
+                await self.come_at(peer, self.random.choice(self.nodes.places))
             for _ in range(STEPS):
                 await self.random.choices(self.kinds, weights)[0][1]()
                 await trio.sleep(self.random.choice([0, 0, 0.001, 0.01, 0.3]))
             await self.heal()
         await self.end()
 
-    # Nodes
-
-    async def start(self) -> None:
-        for place in self.places:
-            if place.node is None:
-                await self.start_at(place)
-
-    async def start_at(self, place: Place) -> None:
-        limits = Limits(
-            history_events=self.random.choice([1000, 30, 4]), inbox_events=self.random.choice([1000, 5, 1])
-        )
-        self.say(f"node {place.number} starts: {limits.history_events=} {limits.inbox_events=}")
-        place.scope, place.draining = trio.CancelScope(), False
-        await self.nursery.start(self.live, place, limits)
-
-    async def live(self, place: Place, limits: Limits, task_status: trio.TaskStatus[None]) -> None:
-        node = None
-        try:
-            with place.scope:
-                async with a_node(self.witness, limits) as node, trio.open_nursery() as tasks:
-                    place.node, place.tasks = node, tasks
-                    task_status.started()
-                    await trio.sleep_forever()
-        finally:
-            place.node = None
-            if node is not None:
-                self.witness.listeners.remove(node.backplane)
-
-    async def kill(self) -> None:
-        place = self.random.choice(self.places)
-        if place.node is not None and sum(other.node is not None for other in self.places) > 1:
-            self.say(f"node {place.number} is killed")
-            place.scope.cancel()
-            while place.node is not None:
-                await trio.lowlevel.checkpoint()
-
-    async def drain(self) -> None:
-        place = self.random.choice(self.places)
-        if place.node is not None and not place.draining:
-            self.say(f"node {place.number} drains")
-            place.draining = True
-            self.nursery.start_soon(self.drain_at, place, place.node)
-
-    async def drain_at(self, place: Place, node: Node) -> None:
-        await node.hub.drain(trio.current_time() + 3)
-        if place.node is node:
-            self.say(f"node {place.number} has drained")
-            place.scope.cancel()
-
-    def up(self) -> list[Place]:
-        return [place for place in self.places if place.node is not None and not place.draining]
-
-    # Faults
-
-    async def fault(self) -> None:
-        place = self.random.choice(self.places)
-        if place.node is None:
-            return
-        backplane, seconds = place.node.backplane, self.random.choice([0.005, 0.05, 0.5, 2, 5])
-        name = self.random.choice(
-            ["away", "cut", "deaf", "echoing", "holding", "shuffling", "losing_answers", "slow"]
-        )
-        self.say(f"node {place.number} is {name} for {seconds} s")
-        self.nursery.start_soon(self.suffer, self.block(backplane, name, seconds), seconds)
-
-    def block(self, backplane: FakeBackplane, name: str, seconds: float) -> AbstractContextManager[None]:
-        match name:
-            case "slow":
-                return backplane.slow(min(seconds, 1))
-            case "shuffling":
-                return backplane.holding(random.Random(self.random.random()))
-            case _:
-                fault: Callable[[], AbstractContextManager[None]] = getattr(backplane, name)
-                return fault()
-
-    async def suffer(self, block: AbstractContextManager[None], seconds: float) -> None:
-        with block, trio.move_on_after(seconds) as scope:
-            self.healing.append(scope)
-            await trio.sleep_forever()
-
-    async def lose(self) -> None:
-        if self.random.random() < 0.4:
-            self.memory = self.witness.remembered()
-            self.say("the shared log is saved")
-        elif self.losing:
-            self.say("the shared log goes back")
-            await trio.sleep(0.002)
-            self.witness.lose(self.random.choice([self.memory, self.memory, None]))
-            await trio.sleep(0.002)
-
-    async def crash(self) -> None:
-        self.crashes = self.random.choice([1, 1, 2, 6])
-        self.say(f"channels crash {self.crashes} times")
-
-    @contextmanager
-    def crashing(self) -> Iterator[None]:
-        """Within the block, channels crash as `crash` says: before a message is handled, or just after."""
-        apply = Channel.apply
-
-        def sabotaged(channel: Channel, message: Message) -> None:
-            early = self.random.random() < 0.5
-            if self.crashes and early:
-                self.crashes -= 1
-                self.crashed += 1
-                raise ZeroDivisionError
-            apply(channel, message)
-            if self.crashes:
-                self.crashes -= 1
-                self.crashed += 1
-                raise ZeroDivisionError
-
-        with patch.object(Channel, "apply", sabotaged):
-            yield
-
     async def wait(self) -> None:
         seconds = self.random.choice([0.1, 1, 1, 4])
-        self.say(f"{seconds} s pass")
+        self.nodes.say(f"{seconds} s pass")
         await trio.sleep(seconds)
         self.judge()
 
     # Publishers
 
     async def publish(self) -> None:
-        if not self.up():
+        if not self.nodes.up():
             return
-        place, channel = self.random.choice(self.up()), self.random.choice(CHANNELS)
+        place, channel = self.random.choice(self.nodes.up()), self.random.choice(CHANNELS)
         assert place.tasks is not None
         known = [one for one in self.keyed if one.channel == channel]
         if known and self.random.random() < 0.15:
             one = self.random.choice(known)
-            self.say(f"node {place.number} gets key {one.publication.key} of {channel} again")
+            self.nodes.say(f"node {place.number} gets key {one.publication.key} of {channel} again")
             place.tasks.start_soon(self.repeat, place, one)
             return
         batch = self.random.choice([1, 1, 1, 2, 5])
         keyed = self.random.random() < 0.3
         publications = self.publications(batch, keyed)
         numbers = [int(publication.digest) for publication in publications]
-        self.say(f"node {place.number} gets {numbers} for {channel}{' with keys' if keyed else ''}")
+        self.nodes.say(f"node {place.number} gets {numbers} for {channel}{' with keys' if keyed else ''}")
         place.tasks.start_soon(self.publish_at, place, channel, publications)
 
     def publications(self, count: int, keyed: bool = False) -> list[Publication]:
@@ -290,7 +147,7 @@ class Simulation:
     async def repeat(self, place: Place, one: Keyed) -> None:
         node, known = place.node, one.receipt
         assert node is not None
-        other = known is not None and not self.losing and self.random.random() < 0.2
+        other = known is not None and not self.nodes.losing and self.random.random() < 0.2
         publication = one.publication._replace(digest=b"another") if other else one.publication
         try:
             [outcome] = await node.hub.publish(one.channel, [publication], math.inf)
@@ -308,12 +165,12 @@ class Simulation:
     # Peers
 
     async def come(self) -> None:
-        if not self.up():
+        if not self.nodes.up():
             return
         peer = self.random.choice(self.peers)
         peer.scope.cancel()
         await trio.sleep(0)
-        await self.come_at(peer, self.random.choice(self.up()))
+        await self.come_at(peer, self.random.choice(self.nodes.up()))
 
     async def come_at(self, peer: Peer, place: Place) -> None:
         if peer.joining or peer.here is not None or place.tasks is None:
@@ -322,7 +179,9 @@ class Simulation:
         peer.scope = trio.CancelScope()
         since = peer.last if self.random.random() < 0.9 else None
         room = self.random.choice([math.inf, math.inf, 0, 100])
-        self.say(f"peer {peer.number} comes to node {place.number} of {peer.channel} since {since}, {room=}")
+        self.nodes.say(
+            f"peer {peer.number} comes to node {place.number} of {peer.channel} since {since}, {room=}"
+        )
         place.tasks.start_soon(self.attend, peer, place, since, room)
 
     async def attend(self, peer: Peer, place: Place, since: Position | None, room: float) -> None:
@@ -347,7 +206,7 @@ class Simulation:
                     with subscriber.alive:
                         subscriber.open(peer.here.wire)
                         await trio.sleep_forever()
-                    self.say(f"peer {peer.number} is told {subscriber.reason}")
+                    self.nodes.say(f"peer {peer.number} is told {subscriber.reason}")
                     self.judge_end(subscriber.reason)
                 finally:
                     if subscriber is not None:
@@ -363,20 +222,20 @@ class Simulation:
     async def leave(self) -> None:
         peer = self.random.choice(self.peers)
         if peer.here is not None:
-            self.say(f"peer {peer.number} leaves")
+            self.nodes.say(f"peer {peer.number} leaves")
             peer.scope.cancel()
 
     async def stall(self) -> None:
         peer = self.random.choice(self.peers)
         if peer.here is not None:
             room = self.random.choice([0, 50, 200])
-            self.say(f"peer {peer.number} takes {room} bytes more")
+            self.nodes.say(f"peer {peer.number} takes {room} bytes more")
             peer.here.wire.leave_room(room)
 
     async def relieve(self) -> None:
         peer = self.random.choice(self.peers)
         if peer.here is not None:
-            self.say(f"peer {peer.number} takes everything")
+            self.nodes.say(f"peer {peer.number} takes everything")
             peer.here.wire.take(math.inf)
 
     # Judgement
@@ -392,35 +251,30 @@ class Simulation:
 
     def judge_one(self, subscription: Subscription) -> None:
         subscription.judge(self.witness)
-        assert not (self.calm and subscription.gaps), "a gap, and nothing was lost"
+        assert not (self.nodes.calm and subscription.gaps), "a gap, and nothing was lost"
 
     def judge_end(self, reason: CloseReason | None) -> None:
         match reason:
             case CloseReason.TOO_SLOW:
-                assert not self.calm, "too slow, and everything was there to be read"
+                assert not self.nodes.calm, "too slow, and everything was there to be read"
             case CloseReason.CHANNEL_FAILED:
-                assert self.crashed >= 5, "a channel was given up too early"
+                assert self.nodes.crashed >= 5, "a channel was given up too early"
             case _:
                 assert reason is CloseReason.SHUTTING_DOWN, "nobody told it why"
 
     async def heal(self) -> None:
         """End all faults, have everyone here and at ease, and let one more event show what is missing."""
-        self.say("all is healed")
-        self.crashes = 0
-        for scope in self.healing:
-            scope.cancel()
-        await trio.sleep(8)  # drains end
-        await self.start()
+        await self.nodes.heal()
         for _ in range(3):  # whoever was too slow comes back
             for peer in self.peers:
-                await self.come_at(peer, self.random.choice(self.places))
+                await self.come_at(peer, self.random.choice(self.nodes.places))
             await trio.sleep(1)
             for peer in self.peers:
                 if peer.here is not None:
                     peer.here.wire.take(math.inf)
             await trio.sleep(1)
         for channel in (CHANNEL, OTHER):
-            await self.publish_at(self.random.choice(self.places), channel, self.publications(1))
+            await self.publish_at(self.random.choice(self.nodes.places), channel, self.publications(1))
         await trio.sleep(5)
 
     async def end(self) -> None:
@@ -430,12 +284,12 @@ class Simulation:
             assert peer.here is not None, f"peer {peer.number} could not come back"
             head = self.witness.head(peer.channel)
             assert peer.here.last == head, f"peer {peer.number} has all up to {peer.here.last} of {head}"
-        for place in self.places:
+        for place in self.nodes.places:
             assert place.node is not None
             for channel in place.node.hub.supervisor:
                 assert channel.log.position == self.witness.head(channel.name)
             await self.audit(place.node)
-        for place in self.places:
+        for place in self.nodes.places:
             assert place.node is not None
             report = await place.node.hub.drain(trio.current_time() + 5)
             assert report.undelivered == 0
@@ -478,7 +332,7 @@ def replay(seed: int) -> None:
         with patch.object(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True):
             trio.run(simulate, seed, made, clock=MockClock(autojump_threshold=0))
     except BaseException as error:
-        steps = "\n".join(made[0].steps) if made else ""
+        steps = "\n".join(made[0].nodes.steps) if made else ""
         raise AssertionError(
             f"{leaf(error)!r} with seed {seed} after these steps:\n{steps}\n"
             f"Once more: COURIER_SEEDS={seed}:{seed + 1} pytest tests/backplane/test_simulation.py"
