@@ -72,7 +72,7 @@ class Application:
             raise SystemExit(f"Courier does not start: {error}") from None
         if config.workers > 1 and settings.redis_url is None:
             raise SystemExit(
-                "Courier does not start: several workers need a shared log, and a node keeps its own in memory;"
+                "Courier does not start: workers need a shared log, and a node keeps its own in memory;"
                 f" set COURIER_REDIS_URL, or start it with one worker, not {config.workers}"
             )
         setattr(config, SEND_LIMIT, settings.stall_seconds)
