@@ -175,7 +175,7 @@ async def test_of_an_epoch_that_is_forked_nothing_more_is_shown(autojump_clock: 
         with one.backplane.slow(1):
             forged = Record(first.position, first.arrived_ms + 1, b'{"n":9}')
             one.hub.supervisor.arrived(CHANNEL, [forged])
-            await publish(one.hub, 2)
+            shared.publish(CHANNEL, [Publication(b'{"n":2}')], None, 0)  # in the epoch that is forked
             await trio.sleep(5)
         assert numbers(wire) == [1, "unknown_position"]
 
