@@ -31,6 +31,10 @@ CLOSES_A_SECOND = 500
 OLDER_EVENTS = 500
 """How many events of a replay are read from the backplane at a time."""
 
+LOOKS = 5
+"""How often a join looks for its place, which may be lost between the look at the shared log and the repair
+of the node's own; then it is refused."""
+
 DRAIN_TICK_SECONDS = 0.02
 
 LAST_WORD_SECONDS = 1.0
@@ -163,16 +167,19 @@ class Hub:
 
         The subscriber has joined, so it misses nothing meanwhile; its wire is not open yet.
         """
-        stretch = await self.backplane.read(channel, since, 1)
-        running = self.supervisor.running(channel)
-        if running is None:
-            raise ChannelFailed
-        log = running.log
-        if log.cursor_after(stretch.head) is None:
-            await self.supervisor.catch_up(channel)
-        cursor = log.cursor_after(stretch.start)
-        if cursor is not None:
-            subscriber.start(log, Replay(cursor, stretch.gap), since)
+        for _ in range(LOOKS):
+            stretch = await self.backplane.read(channel, since, 1)
+            running = self.supervisor.running(channel)
+            if running is None:
+                raise ChannelFailed
+            log = running.log
+            if log.cursor_after(stretch.head) is None:
+                await self.supervisor.catch_up(channel)
+            cursor = log.cursor_after(stretch.start)
+            if cursor is not None:
+                subscriber.start(log, Replay(cursor, stretch.gap), since)
+                return
+        raise ChannelFailed
 
     async def drain(self, by: float) -> DrainReport:
         """Refuse what is new, then close every subscriber as soon as it has everything.

@@ -1,6 +1,7 @@
 """A cursor that stands at what its node's log no longer holds: the same cursor, another shelf."""
 
 import math
+from functools import partial
 
 import pytest
 import trio
@@ -205,6 +206,28 @@ async def test_a_join_at_an_epoch_that_the_node_has_not_heard_of_is_recovered(
         await wait_all_tasks_blocked()
         assert numbers(wire) == [3]
         assert numbers(staying) == [1, "unknown_position", 2, 3]
+
+
+async def test_a_join_whose_place_is_lost_while_it_looks_further_looks_again(
+    autojump_clock: MockClock,
+) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as one, a_node(shared) as two:
+        await join(two.hub)
+        await publish_each(one, 1)
+        wire, since = FakeWire(), Position(two.log().epoch, 3)
+        async with trio.open_nursery() as nursery:
+            with two.backplane.cut():
+                await publish_each(one, 2, 3, 4, 5, 6)
+                with two.backplane.slow(2):
+                    nursery.start_soon(partial(join, two.hub, wire, since=since))
+                    await trio.sleep(1.5)  # what it has read is on its way
+                shared.forget(CHANNEL, keep=2)
+                await trio.sleep(1)
+        await wait_all_tasks_blocked()
+        assert numbers(wire) == ["expired", 5, 6]
+        gap = events(wire)[0]
+        assert (gap["requested"], gap["resumed_from"]) == (str(since), f"{since.epoch}-4")
 
 
 async def test_a_join_that_looks_further_while_the_backplane_is_away_is_refused(
