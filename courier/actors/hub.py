@@ -32,8 +32,8 @@ OLDER_EVENTS = 500
 """How many events of a replay are read from the backplane at a time."""
 
 LOOKS = 5
-"""How often a join looks for its place, which may be lost between the look at the shared log and the repair of
-the node's own; then it is refused."""
+"""How often a join looks for its place, which may be lost between the look at the shared log and the repair
+of the node's own; then it is refused."""
 
 DRAIN_TICK_SECONDS = 0.02
 
