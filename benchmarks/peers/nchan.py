@@ -8,6 +8,7 @@ import argparse
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 DEBIAN = Path(sys.prefix) / "bench" / "debian"
@@ -70,6 +71,8 @@ def _main() -> None:
     if found is None:
         sys.exit("nginx with nchan is not installed")
     nginx, module = found
+    with suppress(OSError):  # nchan has nginx ask for its default folders, whatever the configuration says
+        Path("/var/lib/nginx").mkdir(parents=True, exist_ok=True)
     user = "user root;" if os.geteuid() == 0 else ""
     text = _CONFIGURATION.format(module=module, port=options.port, user=user)
     Path("nginx.conf").write_text(text, encoding="utf-8")

@@ -21,6 +21,9 @@ from courier.schemas.position import Position, Since
 TURN_BYTES = 256 * 1024
 """What one turn may append before it is fanned out: what every subscriber's one write is joined from."""
 
+SHOWN_TOGETHER = 16
+"""Up to so many subscribers a channel is shown by the task that shows all small channels, and sleeps on."""
+
 OFFERS_A_TURN = 500
 """How many subscribers are written to before other tasks get their turn."""
 
@@ -45,6 +48,7 @@ class Channel:
         "_metrics",
         "_new_bytes",
         "_over_budget",
+        "_show_soon",
         "_shown",
         "asked_trim",
         "failed",
@@ -52,6 +56,7 @@ class Channel:
         "log",
         "name",
         "subscribers",
+        "to_be_shown",
     )
 
     def __init__(
@@ -66,6 +71,7 @@ class Channel:
         keys: Keys,
         over_budget: Callable[[], None],
         doubt: Callable[[], None],
+        show_soon: Callable[["Channel"], None],
     ) -> None:
         self.name = name
         self.inbox = inbox
@@ -80,6 +86,8 @@ class Channel:
         self._over_budget = over_budget
         self._doubt = doubt
         """Asks for a `Refill`."""
+        self._show_soon = show_soon
+        self.to_be_shown = False
         self.asked_trim: Trim | None = None
         """A trim that waits for the end of its turn."""
         self._shown = -1
@@ -98,6 +106,7 @@ class Channel:
             keys=self._keys,
             over_budget=self._over_budget,
             doubt=self._doubt,
+            show_soon=self._show_soon,
         )
         heir.subscribers = {subscriber: None for subscriber in self.subscribers if not subscriber.left}
         heir.asked_trim = self.asked_trim
@@ -127,7 +136,7 @@ class Channel:
     def at_once(self, message: Message) -> bool:
         """Handle a message while the channel sleeps, if that is one short step; see `Inbox.put`.
 
-        What is new is shown in the channel's own turn, all that came meanwhile by one write a subscriber.
+        What is new is shown a moment later, all that came meanwhile by one write a subscriber.
         """
         if isinstance(message, Trim) or self._new_bytes >= TURN_BYTES:
             return False
@@ -135,12 +144,32 @@ class Channel:
         self.apply(message)
         self.failed = None
         if self.log.head != self._shown:
-            if self.subscribers:
+            if not self.subscribers:
+                self._all_shown()
+            elif len(self.subscribers) > SHOWN_TOGETHER:
                 self.inbox.wake()
-            else:
-                self._shown, self._new_bytes = self.log.head, 0
-                self.trim()
+            elif not self.to_be_shown:
+                self.to_be_shown = True
+                self._show_soon(self)
         return True
+
+    def show(self) -> None:
+        """Show what is new, and drop what is too old, in the place of a turn: while the channel sleeps.
+
+        Called once for every `show_soon`. When it raises, that is the channel's crash.
+        """
+        self.to_be_shown = False
+        if not self.inbox.asleep:
+            return  # its own turn does it
+        try:
+            self._offer(tuple(self.subscribers), self.log.head, {})
+            self._all_shown()
+        except Exception as error:  # noqa: BLE001 - raised in the channel's own task
+            self.inbox.crash(error)
+
+    def _all_shown(self) -> None:
+        self._shown, self._new_bytes = self.log.head, 0
+        self.trim()
 
     def apply(self, message: Message) -> None:
         """Handle one message, in one step: nothing else happens in between."""

@@ -82,16 +82,25 @@ class Inbox:
                 if self._at_once(message):
                     self._make_room(message)
                     return
-            except Exception as error:  # noqa: BLE001 - raised in the channel's own task, by `take`
-                self._error, self._at_once = error, None
+            except Exception as error:  # noqa: BLE001 - raised in the channel's own task
                 self._make_room(message)
-                self.wake()
+                self.crash(error)
                 return
         self._messages.append(message)
         self._wake.set()
 
     def wake(self) -> None:
         """Let the channel take a turn: a step taken at once has left something to do."""
+        self._wake.set()
+
+    @property
+    def asleep(self) -> bool:
+        """The channel waits for a message, and there is none."""
+        return self._at_once is not None and not self._messages and self._error is None
+
+    def crash(self, error: Exception) -> None:
+        """Make `take` raise what a step raised that was taken in the place of the sleeping channel."""
+        self._error, self._at_once = error, None
         self._wake.set()
 
     async def take(self, at_once: AtOnce | None = None) -> Message | None:

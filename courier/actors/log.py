@@ -197,6 +197,9 @@ class Log:
         `cursor` must be held: from `first` up to, not including, `head`.
         """
         start = self._skip + cursor - self.first
+        if cursor == self.head - 1:  # an event alone, as most are
+            frame = self._entries[start].frame
+            return Page(frame, [frame])
         if limit_bytes is None:
             return Page.of(entry.frame for entry in self._entries[start:])
         stop, size = start, 0

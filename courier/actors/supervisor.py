@@ -35,6 +35,9 @@ REFILL_EVENTS = 1000
 BEYOND_ALL = 10**17
 """An offset that no log has: whoever claims to know it makes the shared log begin a new epoch."""
 
+SHOWN_PAUSE = 32
+"""How many small channels are shown before other tasks get a turn."""
+
 TRIM_SHARE = 16
 """Of the node's byte budget, the part that the largest log gives up at a time."""
 
@@ -78,6 +81,8 @@ class Supervisor:
         self._inboxes: dict[str, Inbox] = {}
         self._channels: dict[str, Channel] = {}
         self._pressed = Signal()
+        self._news = Signal()
+        self._to_show: list[Channel] = []
         self._keys = Keys(limits.idempotency_keys)
         self._doubted: dict[str, Position | None] = {}
         """Channels that are being caught up; where their log was when it was doubted again."""
@@ -159,6 +164,7 @@ class Supervisor:
             keys=self._keys,
             over_budget=self._pressed.set,
             doubt=lambda: self.doubt(name),
+            show_soon=self._show_soon,
         )
 
     def retire(self, channel: Channel) -> None:
@@ -280,6 +286,22 @@ class Supervisor:
                 if count % SWEEP_PAUSE == 0:
                     await trio.lowlevel.checkpoint()
 
+    def _show_soon(self, channel: Channel) -> None:
+        self._to_show.append(channel)
+        self._news.set()
+
+    async def show(self) -> None:
+        """Show what is new in small channels, for ever: one wake-up for all that was published meanwhile."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            channels, self._to_show = self._to_show, []
+            for count, channel in enumerate(channels, start=1):
+                if self._channels.get(channel.name.name) is channel:
+                    channel.show()
+                if count % SHOWN_PAUSE == 0:
+                    await trio.lowlevel.checkpoint()
+
     async def relieve(self) -> None:
         """Keep the logs within the node's byte budget, for ever: the largest log pays, whoever appended.
 
@@ -340,6 +362,7 @@ async def open_supervisor(
         backplane.feed = supervisor
         nursery.start_soon(supervisor.sweep)
         nursery.start_soon(supervisor.relieve)
+        nursery.start_soon(supervisor.show)
         try:
             yield supervisor
         finally:

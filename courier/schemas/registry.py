@@ -50,7 +50,8 @@ class Registry:
         self.types = frozenset(self.models)
         self._listed = _listed(self.models)
         event = Annotated[Event, _ChosenByType(self.models)]
-        self._event: TypeAdapter[Event] = TypeAdapter(event)
+        adapter: TypeAdapter[Event] = TypeAdapter(event)
+        self._validate_event = adapter.validator.validate_json
         self._request = create_model(
             "Request",
             __config__=ConfigDict(extra="forbid", strict=True),
@@ -67,7 +68,7 @@ class Registry:
     def parse(self, body: bytes) -> Event:
         """The event that `body` is; JsonError when it is no JSON object, SchemaError when it is no event."""
         try:
-            return self._event.validate_json(body)
+            return self._validate_event(body)  # type: ignore[no-any-return]
         except ValidationError as error:
             refusal = json_error(error, body) or schema_error(error, (), self._listed)
         raise refusal  # outside the handler: pydantic's error repeats what was sent, and is left behind

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
@@ -54,6 +55,7 @@ class KeysUnavailable(AuthError):
     """The keys to judge the token by cannot be had now; the same token may be good later."""
 
 
+@lru_cache(maxsize=KNOWN_TOKENS)
 def bearer(header: str | None) -> str | None:
     """The token in an `Authorization` header (RFC 6750 section 2.1), unjudged; None when there is none.
 

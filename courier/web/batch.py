@@ -50,7 +50,7 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
         service = await authenticate(site, caller)
         check_media_type(caller, JSON)
         items = site.registry.parse_batch(body)
-        verdict = await admit(site, service, len(items))
+        verdict = await admit(site, service, len(items), trio.current_time())
         headers |= rate_headers(verdict)
         _check_rate(verdict, len(items))
         check_key(caller)
@@ -171,7 +171,7 @@ async def _admit(site: Site, service: str, events: int) -> tuple[int, Verdict]:
     """How many of so many single events are admitted, the first ones, and what was said of the next."""
     admitted, asked, verdict = 0, events, UNLIMITED
     while asked:
-        verdict = await admit(site, service, asked)
+        verdict = await admit(site, service, asked, trio.current_time())
         if verdict.admitted:
             admitted += asked
             asked = events - admitted
@@ -211,11 +211,12 @@ async def _publish_all(
 
     async def publish_to(channel: ChannelName) -> None:
         outcome: Sequence[Result]
+        by = trio.current_time() + site.settings.inbox_wait_seconds
         keys = [None if key is None else f"{key}/{place}" for place in places[channel]]
         try:
             outcome = [
                 one if isinstance(one, KeyConflict) else one.to_json()
-                for one in await deliver(site, channel, events[channel], service, keys)
+                for one in await deliver(site, channel, events[channel], service, keys, by)
             ]
         except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
             outcome = [error] * len(events[channel])

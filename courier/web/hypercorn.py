@@ -53,6 +53,10 @@ CONNECTION_LIMIT = "courier_connections"
 
 SEND_BYTES = 64 * 1024
 
+FIRST_RECV = 16 * 1024
+"""What is asked of the kernel at a time, until so much has come: to set 64 KiB aside takes longer than to
+read a plain request."""
+
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 8 * 1024 * 1024
 """After the last byte of ours, how long and how much is read and dropped. A socket that is closed with
@@ -223,6 +227,7 @@ class Connection(TCPServer):
         self._handling = trio.CancelScope()
         self._ended = False
         self._read_all = False
+        self._read_bytes = FIRST_RECV
         # Trio's own `send` and `recv` wait; only the socket under them does not. Once closed it raises, and
         # never writes to a stranger who got the same file descriptor.
         self.plain_socket: socket.socket | None = None if self._is_tls else stream.socket._sock
@@ -231,8 +236,9 @@ class Connection(TCPServer):
         self._lane: Lane | None = None
         if make_lane is not None and config.accesslog is None and not self._is_tls:
             self._lane = make_lane()
-        self._answered = trio.Event()
-        self._answered.set()
+        self._answering = False
+        self._answered: trio.Event | None = None
+        """For whoever waits until the lane has answered."""
         self._used_at = trio.current_time()
 
     async def run(self) -> None:
@@ -369,11 +375,13 @@ class Connection(TCPServer):
                 raise trio.ClosedResourceError
             await trio.lowlevel.wait_readable(self.plain_socket)
             try:
-                return self.plain_socket.recv(MAX_RECV)
+                data = self.plain_socket.recv(self._read_bytes)
             except BlockingIOError:
                 continue
             except OSError as error:
                 raise trio.BrokenResourceError from error
+            self._read_bytes = MAX_RECV if len(data) == self._read_bytes else FIRST_RECV
+            return data
 
     async def _send_soon(self, data: bytes) -> None:
         """Write all of it: at once, when nobody else is writing and the socket takes it."""
@@ -402,12 +410,14 @@ class Connection(TCPServer):
         """
         if self._lane is None or not data.startswith(b"POST /publish") or not self._is_idle:
             return data
-        self._answered = trio.Event()
+        self._answering = True
         try:
             return await self._take_lane(self._lane, data)
         finally:
-            self._answered.set()
+            self._answering = False
             self._used_at = trio.current_time()
+            if self._answered is not None:
+                self._answered.set()
 
     async def _take_lane(self, lane: Lane, data: bytes) -> bytes:
         done = 0
@@ -463,7 +473,9 @@ class Connection(TCPServer):
         while not ended:
             with trio.move_on_at(self._used_at + self.config.keep_alive_timeout):
                 await self.context.terminated.wait()
-            await self._answered.wait()
+            if self._answering:
+                self._answered = trio.Event()
+                await self._answered.wait()
             idle_until = self._used_at + self.config.keep_alive_timeout
             ended = self.context.terminated.is_set() or trio.current_time() >= idle_until
         with trio.CancelScope(shield=True):

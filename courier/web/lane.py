@@ -130,7 +130,7 @@ def _text(value: bytes | None) -> str | None:
 
 def response(answer: Answer, date: bytes) -> bytes:
     """The answer as HTTP/1.1, to the byte as on the long way; `date` is a whole header line."""
-    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in answer.headers.items())
+    lines = "".join([f"{name.lower()}: {value}\r\n" for name, value in answer.headers.items()])
     return b"HTTP/1.1 %d \r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n%b" % (
         answer.status,
         lines.encode("ascii"),

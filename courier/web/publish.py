@@ -69,7 +69,8 @@ async def _publish(
 ) -> Receipt:
     """Judge and deliver; `headers` gets what every answer bears from the rate step on."""
     service = await authenticate(site, caller)
-    verdict = await admit(site, service, 1)
+    now = trio.current_time()
+    verdict = await admit(site, service, 1, now)
     headers |= rate_headers(verdict)
     if not verdict.admitted:
         raise too_many(verdict)
@@ -77,7 +78,8 @@ async def _publish(
     name, event = _parse(site, channel, body)
     check_source(event, service)
     check_key(caller)
-    [outcome] = await deliver(site, name, [event], service, [caller.idempotency_key])
+    by = now + site.settings.inbox_wait_seconds
+    [outcome] = await deliver(site, name, [event], service, [caller.idempotency_key], by)
     if isinstance(outcome, KeyConflict):
         raise outcome
     return outcome
@@ -123,12 +125,12 @@ async def _verify(site: Site, caller: Caller, service: str) -> None:
         raise HttpError(403, "Service token is another service's than X-Service-Name")
 
 
-async def admit(site: Site, service: str, events: int) -> Verdict:
-    """Count the events against the service's limit. While Redis is away, and with it the count, nothing is
-    refused for its rate: it will be because Redis is away."""
+async def admit(site: Site, service: str, events: int, now: float) -> Verdict:
+    """Count the events against the service's limit; `now` is `trio.current_time`. While Redis is away, and
+    with it the count, nothing is refused for its rate: it will be because Redis is away."""
     limiter = site.limiter
     if isinstance(limiter, RateLimiter):
-        return limiter.admit(service, events, trio.current_time())
+        return limiter.admit(service, events, now)
     try:
         return await limiter.admit(service, events)
     except BackplaneAway:
@@ -203,14 +205,15 @@ async def deliver(
     events: Sequence[Event],
     service: str,
     keys: Sequence[str | None],
+    by: float,
 ) -> list[Receipt | KeyConflict]:
     """Append the events to the channel's log, all or none, but for those whose idempotency key was used: a
-    repeat gets the first receipt, another event a conflict. What waits for room waits for so long and no
-    longer; what has got room is waited for to its end."""
+    repeat gets the first receipt, another event a conflict. What waits for room waits until `by`
+    (`trio.current_time`) and no longer; what has got room is waited for to its end."""
     outcomes = await site.node.hub.publish(
         channel,
         [_publication(site, event, service, key) for event, key in zip(events, keys, strict=True)],
-        trio.current_time() + site.settings.inbox_wait_seconds,
+        by,
     )
     return [
         outcome
@@ -236,8 +239,13 @@ def _publication(site: Site, event: Event, service: str, key: str | None) -> Pub
     return Publication(encoded, f"{service}/{key}", sha256(sent).digest())
 
 
-@lru_cache(maxsize=8)
 def _iso(milliseconds: int) -> str:
-    """ISO 8601 in UTC; many events arrive in one millisecond."""
-    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """ISO 8601 in UTC."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_iso_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _iso_second(seconds: int) -> str:
+    """Many events arrive in one second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
