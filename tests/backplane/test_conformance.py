@@ -28,14 +28,14 @@ from tests.backplane.conformance import (
     read,
     retire,
 )
-from tests.backplane.worlds import BACKPLANES, PATIENCE_SECONDS, Ear, OpenNode
+from tests.backplane.worlds import BACKPLANES, PATIENCE_SECONDS, Ear, OpenNode, world
 
 UNKNOWN = Position("00000000", 3)
 
 
 @pytest.fixture(params=BACKPLANES)
 async def open_node(request: pytest.FixtureRequest) -> AsyncIterator[OpenNode]:
-    async with BACKPLANES[request.param]() as opener:
+    async with world(request) as opener:
         yield opener
 
 

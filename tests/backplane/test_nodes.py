@@ -23,12 +23,12 @@ from tests.backplane.conformance import (
     read,
     retire,
 )
-from tests.backplane.worlds import PATIENCE_SECONDS, SHARED, OpenNode
+from tests.backplane.worlds import PATIENCE_SECONDS, SHARED, OpenNode, world
 
 
 @pytest.fixture(params=SHARED)
 async def open_shared(request: pytest.FixtureRequest) -> AsyncIterator[OpenNode]:
-    async with SHARED[request.param]() as opener:
+    async with world(request) as opener:
         yield opener
 
 

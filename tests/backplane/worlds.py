@@ -3,8 +3,7 @@
 A world opens what outlives its nodes, and gives `OpenNode`. Nothing says which clock it runs on.
 """
 
-import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
@@ -18,7 +17,7 @@ from courier.backplane.memory import MemoryBackplane
 from courier.backplane.redis import RedisOptions, open_redis
 from tests.actors.wires import FakeWire
 from tests.backplane.fake import FakeBackplane
-from tests.backplane.redis_servers import redis_server
+from tests.backplane.redis_servers import RedisCluster, RedisServer
 from tests.backplane.shared_log import SharedLog
 
 PATIENCE_SECONDS = 20.0
@@ -29,9 +28,6 @@ class OpenNode(Protocol):
     """Opens one more node of the world, for the length of a block."""
 
     def __call__(self, limits: Limits | None = None) -> AbstractAsyncContextManager[Hub]: ...
-
-
-World = Callable[[], AbstractAsyncContextManager[OpenNode]]
 
 
 @asynccontextmanager
@@ -47,26 +43,40 @@ async def fake() -> AsyncIterator[OpenNode]:
 
 
 @asynccontextmanager
-async def redis() -> AsyncIterator[OpenNode]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed (Debian: redis-server)")
-    with redis_server() as server:
+async def redis(url: str, servers: Sequence[RedisServer]) -> AsyncIterator[OpenNode]:
+    for server in servers:
+        server.cli("FLUSHALL")
 
-        @asynccontextmanager
-        async def open_node(limits: Limits | None = None) -> AsyncIterator[Hub]:
-            async with (
-                open_redis(server.url, RedisOptions(history_events=1000)) as backplane,
-                open_hub(backplane, limits or Limits()) as hub,
-            ):
-                yield hub
+    @asynccontextmanager
+    async def open_node(limits: Limits | None = None) -> AsyncIterator[Hub]:
+        async with (
+            open_redis(url, RedisOptions(history_events=1000)) as backplane,
+            open_hub(backplane, limits or Limits()) as hub,
+        ):
+            yield hub
 
-        yield open_node
+    yield open_node
 
 
-SHARED: dict[str, World] = {"fake": fake, "redis": redis}
+SHARED = ("fake", "redis", "redis cluster")
 """Where nodes share their logs, which outlive them."""
 
-BACKPLANES: dict[str, World] = {"memory": memory, **SHARED}
+BACKPLANES = ("memory", *SHARED)
+
+
+def world(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[OpenNode]:
+    """The world that the fixture's parameter names."""
+    match request.param:
+        case "memory":
+            return memory()
+        case "fake":
+            return fake()
+        case "redis":
+            server: RedisServer = request.getfixturevalue("one_redis")
+            return redis(server.url, [server])
+        case _:
+            cluster: RedisCluster = request.getfixturevalue("one_cluster")
+            return redis(cluster.url, cluster.servers)
 
 
 class Ear(FakeWire):
