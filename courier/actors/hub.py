@@ -174,7 +174,7 @@ class Hub:
                 raise ChannelFailed
             log = running.log
             if log.cursor_after(stretch.head) is None:
-                await self.supervisor.catch_up(channel)
+                await self.supervisor.repairs.catch_up(channel)
             cursor = log.cursor_after(stretch.start)
             if cursor is not None:
                 subscriber.start(log, Replay(cursor, stretch.gap), since)

@@ -12,14 +12,15 @@ from courier.actors.inbox import Inbox
 from courier.actors.keys import Keys
 from courier.actors.limits import Limits
 from courier.actors.log import Budget, Log
-from courier.actors.messages import Arrive, Deliver, Leave, Message, Read, Refill, Reply, Trim
-from courier.actors.subscriber import AGAIN_SECONDS, Spawn
+from courier.actors.messages import Arrive, Deliver, Leave, Message, Read, Reply, Trim
+from courier.actors.repairs import Repairs
+from courier.actors.subscriber import Spawn
 from courier.backplane import Backplane, BackplaneAway, InboxFull, Outcome, Publication, Record, Stretch
 from courier.logs import get_logger
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
-from courier.schemas.position import Position, Since
+from courier.schemas.position import Since
 
 CRASHES_ALLOWED = 4
 CRASH_WINDOW_SECONDS = 60.0
@@ -28,12 +29,6 @@ CRASH_WINDOW_SECONDS = 60.0
 SWEEP_SECONDS = 1.0
 SWEEP_PAUSE = 500
 """How often all channels are looked at for what is too old, and how many before other tasks get a turn."""
-
-REFILL_EVENTS = 1000
-"""How many events of a hole are read at a time."""
-
-BEYOND_ALL = 10**17
-"""An offset that no log has: whoever claims to know it makes the shared log begin a new epoch."""
 
 SHOWN_PAUSE = 32
 """How many small channels are shown before other tasks get a turn."""
@@ -84,8 +79,7 @@ class Supervisor:
         self._news = Signal()
         self._to_show: list[Channel] = []
         self._keys = Keys(limits.idempotency_keys)
-        self._doubted: dict[str, Position | None] = {}
-        """Channels that are being caught up; where their log was when it was doubted again."""
+        self.repairs = Repairs(backplane, self.running, nursery, metrics)
         self._early: set[str] = set()
         """Channels that were doubted before they had started."""
         self.frozen = False
@@ -222,54 +216,9 @@ class Supervisor:
         for name in tuple(self._inboxes) if channel is None else [channel.name]:
             running = self._channels.get(name)
             if running is not None:
-                if name not in self._doubted:
-                    self._nursery.start_soon(self._repair, running.name)
-                self._doubted[name] = self._doubted.get(name) or running.log.position
+                self.repairs.doubt(running)
             elif name in self._inboxes:
                 self._early.add(name)
-
-    async def _repair(self, name: ChannelName) -> None:
-        """Catch up until nobody doubts the channel any more: one task a channel, whoever has noticed."""
-        try:
-            while (sure := self._doubted[name.name]) is not None:
-                self._doubted[name.name] = None
-                try:
-                    await self.catch_up(name, sure)
-                except BackplaneAway:
-                    await trio.sleep(AGAIN_SECONDS)
-                    self._doubted[name.name] = sure
-                except ChannelFailed:
-                    self._doubted[name.name] = sure if self.running(name) is not None else None
-        finally:
-            del self._doubted[name.name]
-
-    async def catch_up(self, name: ChannelName, sure: Position | None = None) -> None:
-        """Return when the channel's log has what the shared log had at some moment since the call.
-
-        What has come since the log was at `sure` is looked at once more: it may follow what was lost.
-        Raises `BackplaneAway`, or `ChannelFailed` when the channel ends or crashes meanwhile.
-        """
-        channel = self.running(name)
-        if channel is None:
-            return
-        log = channel.log
-        sure = sure if sure is not None and sure.epoch == log.epoch else log.position
-        known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
-        to, floor_ms = await self._backplane.follow(name, known)
-        if log.has_left(to.epoch):
-            to, floor_ms = await self._backplane.follow(name, Position(to.epoch, BEYOND_ALL))
-        since = Position(sure.epoch, max(0, sure.offset - 1))  # what both have tells whether they are one log
-        unsure = floor_ms != log.last_ms or sure != log.position
-        while unsure or log.epoch != to.epoch or log.offset < to.offset:
-            unsure, before = False, log.position
-            stretch = await self._backplane.read(name, since, REFILL_EVENTS)
-            reply: Reply[None] = Reply()
-            channel.inbox.put(Refill(since, floor_ms, stretch, reply))
-            await reply.wait()
-            if since == before == log.position:
-                return  # the shared log has changed once more, and says so by itself
-            since = log.position
-            self._metrics.repaired()
 
     async def sweep(self) -> None:
         """Look after all channels, for ever: drop what is too old or too much, retire who is idle."""
@@ -323,7 +272,7 @@ class Supervisor:
 
         async def catch_up(name: ChannelName) -> None:
             with suppress(BackplaneAway, ChannelFailed):
-                await self.catch_up(name)
+                await self.repairs.catch_up(name)
 
         try:
             async with trio.open_nursery() as nursery:

@@ -149,4 +149,4 @@ async def test_a_node_that_has_ended_bears_what_its_backplane_still_says(autojum
         one.hub.supervisor.doubt(CHANNEL)
         await publish(two.hub, 1)
         with pytest.raises(ChannelFailed):
-            await one.hub.supervisor.catch_up(CHANNEL)
+            await one.hub.supervisor.repairs.catch_up(CHANNEL)

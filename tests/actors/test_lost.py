@@ -227,7 +227,7 @@ async def test_what_was_read_of_an_older_epoch_comes_too_late(autojump_clock: Mo
                 shared.empty()
                 await publish(two.hub, 2)
                 with one.backplane.slow(4):
-                    nursery.start_soon(one.hub.supervisor.catch_up, CHANNEL)
+                    nursery.start_soon(one.hub.supervisor.repairs.catch_up, CHANNEL)
                     await trio.sleep(7)  # what it reads is on its way
                 shared.empty()
                 await publish(two.hub, 3)

@@ -72,7 +72,7 @@ async def retire(hub: Hub) -> None:
     channel = hub.supervisor.running(CHANNEL)
     assert channel is not None
     with trio.fail_after(PATIENCE_SECONDS):
-        await hub.supervisor.catch_up(CHANNEL)
+        await hub.supervisor.repairs.catch_up(CHANNEL)
         trim = Trim(before_ms=1 << 60)
         channel.inbox.put(trim)
         await trim.reply.wait()

@@ -1,0 +1,88 @@
+"""Repairs: bringing a channel's log up to the one that the nodes share, when it may have missed something."""
+
+from collections.abc import Callable
+
+import trio
+
+from courier.actors.channel import Channel
+from courier.actors.errors import ChannelFailed
+from courier.actors.messages import Refill, Reply
+from courier.actors.subscriber import AGAIN_SECONDS
+from courier.backplane import Backplane, BackplaneAway
+from courier.metrics import Metrics
+from courier.schemas.channels import ChannelName
+from courier.schemas.position import Position
+
+REFILL_EVENTS = 1000
+"""How many events of a hole are read at a time."""
+
+BEYOND_ALL = 10**17
+"""An offset that no log has: whoever claims to know it makes the shared log begin a new epoch."""
+
+
+class Repairs:
+    """The channels in doubt: each is caught up by one task, whoever has noticed, until nobody doubts it."""
+
+    def __init__(
+        self,
+        backplane: Backplane,
+        running: Callable[[ChannelName], Channel | None],
+        nursery: trio.Nursery,
+        metrics: Metrics,
+    ) -> None:
+        self._backplane = backplane
+        self._running = running
+        self._nursery = nursery
+        self._metrics = metrics
+        self._doubted: dict[str, Position | None] = {}
+        """Channels that are being caught up; where their log was when it was doubted again."""
+
+    def doubt(self, channel: Channel) -> None:
+        """Have the channel caught up, from where its log is now. Never waits."""
+        name = channel.name
+        if name.name not in self._doubted:
+            self._nursery.start_soon(self._repair, name)
+        self._doubted[name.name] = self._doubted.get(name.name) or channel.log.position
+
+    async def _repair(self, name: ChannelName) -> None:
+        """Catch up until nobody doubts the channel any more: one task a channel, whoever has noticed."""
+        try:
+            while (sure := self._doubted[name.name]) is not None:
+                self._doubted[name.name] = None
+                try:
+                    await self.catch_up(name, sure)
+                except BackplaneAway:
+                    await trio.sleep(AGAIN_SECONDS)
+                    self._doubted[name.name] = sure
+                except ChannelFailed:
+                    self._doubted[name.name] = sure if self._running(name) is not None else None
+        finally:
+            del self._doubted[name.name]
+
+    async def catch_up(self, name: ChannelName, sure: Position | None = None) -> None:
+        """Return when the channel's log has what the shared log had at some moment since the call.
+
+        What has come since the log was at `sure` is looked at once more: it may follow what was lost.
+        Raises `BackplaneAway`, or `ChannelFailed` when the channel ends or crashes meanwhile.
+        """
+        channel = self._running(name)
+        if channel is None:
+            return
+        log = channel.log
+        sure = sure if sure is not None and sure.epoch == log.epoch else log.position
+        known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
+        to, floor_ms = await self._backplane.follow(name, known)
+        if log.has_left(to.epoch):
+            to, floor_ms = await self._backplane.follow(name, Position(to.epoch, BEYOND_ALL))
+        since = Position(sure.epoch, max(0, sure.offset - 1))  # what both have tells whether they are one log
+        unsure = floor_ms != log.last_ms or sure != log.position
+        while unsure or log.epoch != to.epoch or log.offset < to.offset:
+            unsure, before = False, log.position
+            stretch = await self._backplane.read(name, since, REFILL_EVENTS)
+            reply: Reply[None] = Reply()
+            channel.inbox.put(Refill(since, floor_ms, stretch, reply))
+            await reply.wait()
+            if since == before == log.position:
+                return  # the shared log has changed once more, and says so by itself
+            since = log.position
+            self._metrics.repaired()
