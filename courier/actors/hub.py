@@ -16,10 +16,11 @@ from courier.actors.errors import ChannelFailed, Draining, NodeFull
 from courier.actors.inbox import Inbox
 from courier.actors.limits import Limits
 from courier.actors.log import Replay
-from courier.actors.messages import Join, Leave, Reply
+from courier.actors.messages import Join, Leave
 from courier.actors.subscriber import Subscriber
 from courier.actors.supervisor import Supervisor, open_supervisor
 from courier.backplane import Backplane, Outcome, Publication, Stretch
+from courier.backplane.reply import Reply
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason

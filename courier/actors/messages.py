@@ -1,53 +1,14 @@
-"""What may enter a channel's inbox, and the answer that its sender waits for."""
+"""Messages: what may enter a channel's inbox."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
-
-import trio
+from typing import TypeAlias
 
 from courier.actors.log import Replay
 from courier.actors.subscriber import Subscriber
 from courier.backplane import Outcome, Publication, Record, Stretch
+from courier.backplane.reply import Reply
 from courier.schemas.position import Position, Since
-
-T = TypeVar("T")
-
-
-class Reply(Generic[T]):
-    """An answer that is owed: given once, to one who waits or has stopped waiting."""
-
-    __slots__ = ("_error", "_value", "_waiting", "given")
-
-    def __init__(self) -> None:
-        self.given = False
-        self._waiting: trio.Event | None = None
-        self._value: T
-        self._error: Exception | None = None
-
-    def give(self, value: T) -> None:
-        self._value = value
-        self._settle()
-
-    def fail(self, error: Exception) -> None:
-        """Make the one who waits raise `error`; an answer that was given already stands."""
-        if not self.given:
-            self._error = error
-            self._settle()
-
-    async def wait(self) -> T:
-        """The answer; without a pause when it has been given."""
-        if not self.given:
-            self._waiting = trio.Event()
-            await self._waiting.wait()
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-    def _settle(self) -> None:
-        self.given = True
-        if self._waiting is not None:
-            self._waiting.set()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ import trio
 
 from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed
-from courier.actors.messages import Refill, Reply
+from courier.actors.messages import Refill
 from courier.actors.subscriber import AGAIN_SECONDS
 from courier.backplane import Backplane, BackplaneAway
+from courier.backplane.reply import Reply
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position

@@ -12,10 +12,11 @@ from courier.actors.inbox import Inbox
 from courier.actors.keys import Keys
 from courier.actors.limits import Limits
 from courier.actors.log import Budget, Log
-from courier.actors.messages import Arrive, Deliver, Leave, Message, Read, Reply, Trim
+from courier.actors.messages import Arrive, Deliver, Leave, Message, Read, Trim
 from courier.actors.repairs import Repairs
 from courier.actors.subscriber import Spawn
 from courier.backplane import Backplane, BackplaneAway, InboxFull, Outcome, Publication, Record, Stretch
+from courier.backplane.reply import Reply
 from courier.logs import get_logger
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import trio
 
 from courier.actors.errors import Draining, WireError
-from courier.actors.messages import Reply
 from courier.actors.subscriber import Subscriber
+from courier.backplane.reply import Reply
 from courier.logs import get_logger
 from courier.schemas.claims import SubscriberClaims
 from courier.schemas.closing import CloseReason

@@ -24,11 +24,12 @@ from courier.actors.frames import Page, event_frame, payload_of
 from courier.actors.hub import LAST_WORD_SECONDS, DrainReport, Hub
 from courier.actors.limits import Limits
 from courier.actors.log import Log
-from courier.actors.messages import Deliver, Message, Reply
+from courier.actors.messages import Deliver, Message
 from courier.actors.subscriber import OVERRUN_SECONDS, Subscriber
 from courier.actors.supervisor import Supervisor
 from courier.backplane import Appended, Outcome
 from courier.backplane import Publication as Event
+from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Moment, Position, Since

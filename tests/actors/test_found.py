@@ -11,8 +11,9 @@ from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed
 from courier.actors.hub import DrainReport
 from courier.actors.limits import Limits
-from courier.actors.messages import Deliver, Reply, Trim
+from courier.actors.messages import Deliver, Trim
 from courier.backplane import Outcome, Publication
+from courier.backplane.reply import Reply
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import parse_since

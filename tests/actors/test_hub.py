@@ -14,9 +14,10 @@ from courier.actors.errors import ChannelFailed, Draining, NodeFull, TooManyChan
 from courier.actors.frames import Page
 from courier.actors.hub import DrainReport, Hub, slots
 from courier.actors.limits import Limits
-from courier.actors.messages import Deliver, Reply, Trim
+from courier.actors.messages import Deliver, Trim
 from courier.actors.subscriber import OVERRUN_SECONDS, Subscriber
 from courier.backplane import InboxFull, Outcome, Publication
+from courier.backplane.reply import Reply
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason

@@ -6,8 +6,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.actors.errors import ChannelFailed
 from courier.actors.inbox import Inbox
-from courier.actors.messages import Deliver, Reply, Trim
+from courier.actors.messages import Deliver, Trim
 from courier.backplane import Outcome, Publication
+from courier.backplane.reply import Reply
 
 
 def a_batch(size: int) -> Deliver:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from courier.backplane import Origin, Outcome, Publication, Stretch
 from courier.backplane.admission import Admission
-from courier.backplane.redis.reply import Reply
+from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since
 
