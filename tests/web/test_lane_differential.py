@@ -10,7 +10,7 @@ from tests.web.requests import LAST, Case, a_case, odd_requests, small_requests
 from tests.web.ways import SLOTS, both_ways, who
 
 SEED = os.environ.get("COURIER_TEST_SEED", "1")
-CASES = 200
+CASES = 120
 
 SETTINGS: dict[str, dict[str, object]] = {
     "open": {},
