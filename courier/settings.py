@@ -35,6 +35,7 @@ CLIENT_VARIABLES = frozenset({"COURIER_URL", "COURIER_TOKEN"})
 DEVELOPMENT_SECRET = "courier-development-secret-that-everybody-knows"  # noqa: S105 - known to all on purpose
 MASK = "**********"
 MIN_SECRET_BYTES = 32
+MIN_TOKEN_BYTES = 16
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"
@@ -125,6 +126,20 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _bearer(value: SecretStr) -> SecretStr:
+    """What can stand behind `Bearer` (RFC 6750 section 2.1)."""
+    if not re.fullmatch("[A-Za-z0-9._~+/-]+=*", value.get_secret_value()):
+        raise ValueError("made of A-Z, a-z, 0-9 and . _ ~ + / - so that it fits in a header")
+    return value
+
+
+def _dsn(value: SecretStr) -> SecretStr:
+    parts = urlsplit(_url(value.get_secret_value()))
+    if not parts.username or not parts.path.strip("/"):
+        raise ValueError("a Sentry DSN such as https://key@sentry.example.com/1")
+    return value
+
+
 def _public_key(value: str) -> str:
     try:
         pem = value if "-----BEGIN" in value else Path(value).read_text(encoding="ascii")
@@ -207,7 +222,10 @@ class Settings(BaseSettings):
     drain_seconds: SecondsOrZero = 20
     stall_seconds: Seconds = 30
     heartbeat_seconds: Seconds = 30
+    admin_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = None
+    metrics_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = None
     architect_url: Url | None = None
+    sentry_dsn: Annotated[SecretStr, AfterValidator(_dsn)] | None = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)
     ] = "info"  # fmt: skip
@@ -246,7 +264,19 @@ class Settings(BaseSettings):
 _VARIABLES = frozenset(map(variable, Settings.model_fields)) | {"JWT_SECRET"}
 
 _UNSHOWN = frozenset(
-    map(variable, ("jwt_secret", "jwt_public_key", "jwks_url", "redis_url", "architect_url"))
+    map(
+        variable,
+        (
+            "jwt_secret",
+            "jwt_public_key",
+            "jwks_url",
+            "redis_url",
+            "admin_token",
+            "metrics_token",
+            "architect_url",
+            "sentry_dsn",
+        ),
+    )
 )
 """Variables whose wrong value is not repeated, since it may bear a password or a private key."""
 
@@ -332,6 +362,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"{_SECRET} must be set in production, because everybody knows the development secret"
     elif production and settings.secret_in_use and len(secret.encode()) < MIN_SECRET_BYTES:
         yield f"{_SECRET} must have at least {MIN_SECRET_BYTES} bytes in production"
+
+    for field in ("admin_token", "metrics_token"):
+        token: SecretStr | None = getattr(settings, field)
+        if production and token is not None and len(token.get_secret_value()) < MIN_TOKEN_BYTES:
+            yield f"{variable(field)} must have at least {MIN_TOKEN_BYTES} characters in production"
 
     if production and settings.publish_auth == "off":
         yield "COURIER_PUBLISH_AUTH must be required or report in production, because anybody could publish"

@@ -368,3 +368,29 @@ def test_describe_names_every_variable_with_its_value_in_force() -> None:
     assert printed["COURIER_JWT_PUBLIC_KEY"] == "a public key"
     assert printed["COURIER_DRAIN_SECONDS"] == "20"
     assert printed["COURIER_REDIS_URL"] == "not set"
+
+
+def test_what_opens_a_page_must_fit_in_a_header() -> None:
+    assert refusal(COURIER_ADMIN_TOKEN="two words") == (
+        "COURIER_ADMIN_TOKEN must be made of A-Z, a-z, 0-9 and . _ ~ + / - so that it fits in a header"
+    )
+    assert "two words" not in refusal(COURIER_METRICS_TOKEN="two words")
+
+
+@pytest.mark.parametrize("name", ["COURIER_ADMIN_TOKEN", "COURIER_METRICS_TOKEN"])
+def test_what_opens_a_page_is_long_in_production(name: str) -> None:
+    production = {"COURIER_ENV": "production", "COURIER_JWT_SECRET": SECRET}
+    assert refusal(**production | {name: "fifteen-letters"}) == (
+        f"{name} must have at least 16 characters in production"
+    )
+    load_settings(production | {name: "sixteen-letters."})
+    load_settings({name: "short"})
+
+
+def test_a_sentry_dsn_must_be_one() -> None:
+    for wrong in ("https://errors.acme.com/1", "https://hush@errors.acme.com", "hush"):
+        sentence = refusal(COURIER_SENTRY_DSN=wrong)
+        assert sentence.startswith("COURIER_SENTRY_DSN must be ")
+        assert "acme" not in sentence
+        assert "hush" not in sentence
+    load_settings({"COURIER_SENTRY_DSN": "https://key@sentry.example.com/1"})

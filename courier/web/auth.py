@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from hmac import compare_digest
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import jwt
 import trio
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from pydantic import SecretStr
 from pydantic_core import from_json
 
 from courier.logs import get_logger
@@ -63,6 +65,13 @@ def bearer(header: str | None) -> str | None:
     """
     scheme, _, token = (header or "").strip().partition(" ")
     return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
+def bears(header: str | None, *secrets: SecretStr | None) -> bool:
+    """Whether an `Authorization` header bears one of `secrets`; None is no secret. Takes as long for any."""
+    given = (bearer(header) or "").encode()
+    found = [compare_digest(given, each.get_secret_value().encode()) for each in secrets if each is not None]
+    return any(found)
 
 
 class Verifier:
