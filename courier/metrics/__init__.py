@@ -97,7 +97,7 @@ class Metrics:
                 events[kind, event_type, service] += 1
             except KeyError:  # the first of this service, or of one that is not known
                 source = self.sources.published(service)
-                _count(events, (kind, event_type, source), (kind, event_type, OTHER))
+                _count(events, (kind, event_type, source), (kind, event_type, OTHER), MOST_SERIES)
 
     def verified(self, service: str) -> None:
         """A service's token was good."""
@@ -110,7 +110,7 @@ class Metrics:
     def invalid_event(self, event_type: str, service: str | None) -> None:
         """What a service sent was no event; `event_type` is what it said to be, if anything."""
         known = event_type if event_type in self._event_types else OTHER
-        _count(self.invalid, (known, self.sources.label(service)), (known, OTHER))
+        _count(self.invalid, (known, self.sources.label(service)), (known, OTHER), MOST_SERIES)
 
     def rate_exceeded(self, service: str | None) -> None:
         """A publish, or one event of several, was refused because of its service's rate."""
@@ -149,7 +149,7 @@ class Metrics:
 
     def error(self, component: str, error: BaseException) -> None:
         """Something of ours went wrong: a channel crashed, a wire raised what it should not."""
-        _count(self.errors, (type(error).__name__, component), (OTHER, component), most=MOST_ERRORS)
+        _count(self.errors, (type(error).__name__, component), (OTHER, component), MOST_ERRORS)
 
     def totals(self) -> Totals:
         """Everything, as plain numbers."""
@@ -174,7 +174,7 @@ def word(reason: CloseReason) -> str:
     return reason.name.lower()
 
 
-def _count(table: dict[K, int], key: K, common: K, *, most: int = MOST_SERIES) -> None:
+def _count(table: dict[K, int], key: K, common: K, most: int) -> None:
     """Count for the key, or together with others when the table is full."""
     counted = key if key in table or len(table) < most else common
     table[counted] = table.get(counted, 0) + 1
