@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from courier.actors.channel import Channel, Clock
+from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed, TooManyChannels
 from courier.actors.inbox import Inbox
 from courier.actors.keys import Keys
@@ -14,7 +14,7 @@ from courier.actors.limits import Limits
 from courier.actors.log import Budget, Log
 from courier.actors.messages import Arrive, Deliver, Leave, Message, Read, Trim
 from courier.actors.repairs import Repairs
-from courier.actors.subscriber import Spawn
+from courier.actors.subscriber import Clock, Spawn
 from courier.backplane import Backplane, BackplaneAway, InboxFull, Outcome, Publication, Record, Stretch
 from courier.backplane.reply import Reply
 from courier.logs import get_logger
@@ -30,6 +30,10 @@ CRASH_WINDOW_SECONDS = 60.0
 SWEEP_SECONDS = 1.0
 SWEEP_PAUSE = 500
 """How often all channels are looked at for what is too old, and how many before other tasks get a turn."""
+
+LOOK_SECONDS = 5.0
+"""How often it is noted how far behind each subscriber is: more often than anybody scrapes, and not whenever
+somebody does, so that the figures are the same however many ask."""
 
 SHOWN_PAUSE = 32
 """How many small channels are shown before other tasks get a turn."""
@@ -132,7 +136,7 @@ class Supervisor:
             try:
                 await channel.run()
             except Exception as error:  # one channel's crash is never another's
-                self._metrics.error("channel")
+                self._metrics.error("channel", error)
                 logger.error("Channel crashed", channel=name.name, exc_info=error)
                 failed = channel.failed
                 _fail(failed)
@@ -236,6 +240,15 @@ class Supervisor:
                 if count % SWEEP_PAUSE == 0:
                     await trio.lowlevel.checkpoint()
 
+    async def look(self) -> None:
+        """Note how far behind all subscribers are, again and again, for ever."""
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            for count, channel in enumerate(self, start=1):
+                channel.look()
+                if count % SWEEP_PAUSE == 0:
+                    await trio.lowlevel.checkpoint()
+
     def _show_soon(self, channel: Channel) -> None:
         self._to_show.append(channel)
         self._news.set()
@@ -311,6 +324,7 @@ async def open_supervisor(
         supervisor = Supervisor(nursery, backplane, limits=limits, clock=clock, metrics=metrics)
         backplane.feed = supervisor
         nursery.start_soon(supervisor.sweep)
+        nursery.start_soon(supervisor.look)
         nursery.start_soon(supervisor.relieve)
         nursery.start_soon(supervisor.show)
         try:

@@ -2,15 +2,17 @@
 
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
+from courier.metrics.exposition import registry_of
 from courier.web import health
 from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.body import read_body
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.errors import HttpError
 from courier.web.history import history
-from courier.web.publish import Answer, Caller, publish, refusal
+from courier.web.publish import Answer, Caller, error_answer, publish, refusal
+from courier.web.scrape import may_scrape, scrape
 from courier.web.site import Site
 
 
@@ -27,7 +29,9 @@ def create_app(site: Site) -> QuartTrio:
         try:
             body = await read_body(site, request, site.settings.max_event_bytes)
         except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-            return _response(refusal(site, error, {"Connection": "close"}))
+            return _response(
+                refusal(site, error, {"Connection": "close"}, request.headers.get("X-Service-Name"))
+            )
         return _response(await publish(site, _caller(), channel, body))
 
     @app.post("/publish/batch")
@@ -35,7 +39,9 @@ def create_app(site: Site) -> QuartTrio:
         try:
             body = await read_body(site, request, BATCH_BYTES)
         except Exception as error:  # noqa: BLE001 - as above
-            return _response(refusal(site, error, {"Connection": "close"}))
+            return _response(
+                refusal(site, error, {"Connection": "close"}, request.headers.get("X-Service-Name"))
+            )
         return _response(await publish_batch(site, _caller(), body))
 
     @app.get("/history/<path:channel>")
@@ -61,13 +67,22 @@ def create_app(site: Site) -> QuartTrio:
     async def show_ready() -> Response:
         return _response(health.ready(site))
 
+    registry = registry_of(site.node.metrics)
+
+    @app.get("/metrics")
+    async def show_metrics() -> Response:
+        if not may_scrape(site.settings, request.headers.get("Authorization")):
+            raise NotFound
+        text, media_type = await scrape(registry, request.headers.get("Accept"))
+        return Response(text, 200, {"Cache-Control": "no-store"}, content_type=media_type)
+
     @app.errorhandler(HTTPException)
     async def explain(error: HTTPException) -> Response:
         """What Quart refuses by itself: no such path, no such method."""
         sentence = {404: "There is nothing at this path", 405: "This path takes another method"}
         answer = HttpError(error.code or 500, sentence.get(error.code or 500, error.name))
         headers = {key: value for key, value in error.get_headers() if key == "Allow"}
-        return _response(refusal(site, answer, headers))
+        return _response(error_answer(site, answer, headers, "http"))
 
     return app
 
