@@ -9,17 +9,19 @@ from courier.backplane import KeyConflict
 from courier.schemas.channels import ChannelName
 from courier.schemas.events.base import Event
 from courier.schemas.registry import BatchItem
+from courier.web import notes
+from courier.web.caller import Caller
 from courier.web.errors import HttpError, http_answer
 from courier.web.publish import (
     JSON,
     Answer,
-    Caller,
     admit,
     authenticate,
     check_key,
     check_media_type,
     check_source,
     deliver,
+    note_fault,
     rate_headers,
     refusal,
     too_many,
@@ -54,10 +56,13 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
         headers |= rate_headers(verdict)
         _check_rate(verdict, len(items))
         check_key(caller)
-        results = await _publish_all(site, service, items, caller.idempotency_key)
+        results = await _publish_all(site, service, caller, items)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-        return refusal(site, error, headers)
-    failed = sum(isinstance(result, Exception) for result in results)
+        return refusal(site, error, headers, caller)
+    failures = [result for result in results if isinstance(result, Exception)]
+    failed = len(failures)
+    if failures:
+        notes.refused_in_part(caller, len(results) - failed, failed, http_answer(failures[0]).error)
     told = [_failure(result) if isinstance(result, Exception) else result for result in results]
     counts = b'{"status":"published","published":%d,"failed":%d,"results":[' % (len(told) - failed, failed)
     return Answer(200, counts + b",".join(told) + b"]}", headers)
@@ -74,7 +79,7 @@ async def publish_stream(site: Site, caller: Caller, receive: Callable[[], Await
     try:
         service = await authenticate(site, caller)
     except Exception as error:  # noqa: BLE001 - as in `publish_batch`
-        return refusal(site, error, {"Connection": "close"})
+        return refusal(site, error, {"Connection": "close"}, caller)
 
     async def stop_at_a_drain(reading: trio.CancelScope) -> None:
         await site.node.hub.closing.wait()
@@ -86,10 +91,11 @@ async def publish_stream(site: Site, caller: Caller, receive: Callable[[], Await
             while chunk := await receive():
                 reading.deadline = trio.current_time() + STREAM_SECONDS
                 with trio.CancelScope(shield=True):  # a line that was begun is judged to its end
-                    await _judge(site, service, lines.feed(chunk), tally)
+                    await _judge(site, service, caller, lines.feed(chunk), tally)
             with trio.CancelScope(shield=True):
-                await _judge(site, service, lines.rest(), tally)
+                await _judge(site, service, caller, lines.rest(), tally)
         nursery.cancel_scope.cancel()
+    tally.note(caller)
     return Answer(200, tally.to_json(), {"Connection": "close"} if reading.cancelled_caught else {})
 
 
@@ -127,6 +133,7 @@ class Tally:
         self._published = 0
         self._failed = 0
         self._failures: list[bytes] = []
+        self._first: Exception | None = None
 
     def add(self, line: int, result: Result) -> None:
         """Count one line's result, and keep it if it is among the first failures."""
@@ -134,8 +141,15 @@ class Tally:
             self._published += 1
             return
         self._failed += 1
+        self._first = self._first or result
         if len(self._failures) < FAILURES_TOLD:
             self._failures.append(_failure(result, line=line))
+
+    def note(self, caller: Caller) -> None:
+        """Write a line of what failed, if anything did."""
+        if self._first is not None:
+            why = http_answer(self._first).error
+            notes.refused_in_part(caller, self._published, self._failed, why)
 
     def to_json(self) -> bytes:
         counts = b'{"status":"published","published":%d,"failed":%d,"last_line":%d,"failures":[' % (
@@ -146,7 +160,9 @@ class Tally:
         return counts + b",".join(self._failures) + b"]}"
 
 
-async def _judge(site: Site, service: str, lines: Sequence[bytes | None], tally: Tally) -> None:
+async def _judge(
+    site: Site, service: str, caller: Caller, lines: Sequence[bytes | None], tally: Tally
+) -> None:
     """Publish what came together; a blank line is none, but is counted so that numbers are an editor's."""
     numbers: list[int] = []
     items: list[BatchItem | Exception] = []
@@ -163,7 +179,7 @@ async def _judge(site: Site, service: str, lines: Sequence[bytes | None], tally:
         else:
             items.append(too_many(refused))
         numbers.append(tally.last_line)
-    for number, result in zip(numbers, await _publish_all(site, service, items), strict=True):
+    for number, result in zip(numbers, await _publish_all(site, service, caller, items), strict=True):
         tally.add(number, result)
 
 
@@ -189,10 +205,11 @@ def _item(site: Site, line: bytes) -> BatchItem | Exception:
 
 
 async def _publish_all(
-    site: Site, service: str, items: Sequence[BatchItem | Exception], key: str | None = None
+    site: Site, service: str, caller: Caller, items: Sequence[BatchItem | Exception]
 ) -> list[Result]:
     """Deliver what is good, as one message a channel; a result for each, in order. Event i has the
     idempotency key `<key>/<i>`."""
+    key = caller.idempotency_key
     results: list[Result] = [b""] * len(items)
     places: dict[ChannelName, list[int]] = {}
     events: dict[ChannelName, list[Event]] = {}
@@ -216,9 +233,10 @@ async def _publish_all(
         try:
             outcome = [
                 one if isinstance(one, KeyConflict) else one.to_json()
-                for one in await deliver(site, channel, events[channel], service, keys, by)
+                for one in await deliver(site, caller, channel, events[channel], keys, by)
             ]
         except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
+            note_fault(site, error)
             outcome = [error] * len(events[channel])
         for place, result in zip(places[channel], outcome, strict=True):
             results[place] = result

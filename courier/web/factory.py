@@ -7,10 +7,12 @@ from werkzeug.exceptions import HTTPException
 from courier.web import health
 from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.body import read_body
+from courier.web.caller import Caller
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.errors import HttpError
 from courier.web.history import history
-from courier.web.publish import Answer, Caller, publish, refusal
+from courier.web.publish import Answer, publish, refusal
+from courier.web.request_ids import echo, facts
 from courier.web.site import Site
 
 
@@ -27,7 +29,7 @@ def create_app(site: Site) -> QuartTrio:
         try:
             body = await read_body(site, request, site.settings.max_event_bytes)
         except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-            return _response(refusal(site, error, {"Connection": "close"}))
+            return _response(refusal(site, error, {"Connection": "close"}, _caller()))
         return _response(await publish(site, _caller(), channel, body))
 
     @app.post("/publish/batch")
@@ -35,13 +37,14 @@ def create_app(site: Site) -> QuartTrio:
         try:
             body = await read_body(site, request, BATCH_BYTES)
         except Exception as error:  # noqa: BLE001 - as above
-            return _response(refusal(site, error, {"Connection": "close"}))
+            return _response(refusal(site, error, {"Connection": "close"}, _caller()))
         return _response(await publish_batch(site, _caller(), body))
 
     @app.get("/history/<path:channel>")
     async def show_history(channel: str) -> Response:
         headers = request.headers
-        answer = await history(site, channel, request.args, headers.get("Authorization"))
+        ids = facts(headers.get("X-Request-ID"), headers.get("traceparent"))
+        answer = await history(site, channel, request.args, headers.get("Authorization"), ids)
         answer.headers.update(cors_headers(site.settings, headers.get("Origin")))
         return _response(answer)
 
@@ -66,6 +69,8 @@ def create_app(site: Site) -> QuartTrio:
         """What Quart refuses by itself: no such path, no such method."""
         sentence = {404: "There is nothing at this path", 405: "This path takes another method"}
         answer = HttpError(error.code or 500, sentence.get(error.code or 500, error.name))
+        if answer.status >= 500:
+            site.node.metrics.error("request")  # of which Quart has written a line
         headers = {key: value for key, value in error.get_headers() if key == "Allow"}
         return _response(refusal(site, answer, headers))
 
@@ -73,14 +78,9 @@ def create_app(site: Site) -> QuartTrio:
 
 
 def _caller() -> Caller:
-    headers = request.headers
-    return Caller(
-        *(
-            headers.get(name)
-            for name in ("X-Service-Name", "Authorization", "Content-Type", "Idempotency-Key")
-        )
-    )
+    return Caller.of(request.headers.get)
 
 
 def _response(answer: Answer) -> Response:
+    answer.headers.update(echo(request.headers.get("X-Request-ID")))
     return Response(answer.body, answer.status, answer.headers, content_type="application/json")

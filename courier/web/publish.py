@@ -12,15 +12,16 @@ from typing import NamedTuple
 
 import trio
 
-from courier.actors.errors import Draining
+from courier.actors.errors import ChannelFailed, Draining
 from courier.backplane import BackplaneAway, KeyConflict, Publication
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.errors import SchemaError
 from courier.schemas.events.base import Event
-from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.publish import Receipt
+from courier.web import notes
 from courier.web.auth import AuthError, bearer
+from courier.web.caller import Caller
 from courier.web.errors import HttpError, http_answer
 from courier.web.rate_limit import UNLIMITED, RateLimiter, Verdict
 from courier.web.site import Site
@@ -30,16 +31,10 @@ logger = get_logger(__name__)
 JSON = "application/json"
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
-_SERVICE_NAME = re.compile(SERVICE_NAME_PATTERN.replace("$", r"\Z"))
 
 
-class Caller(NamedTuple):
-    """Who publishes, as the request's headers have it; None is a header that is not there."""
-
-    service: str | None
-    authorization: str | None
-    content_type: str | None
-    idempotency_key: str | None = None
+Known = tuple[ChannelName, Event]
+"""What a publish is found to be, once it has been read."""
 
 
 class Answer(NamedTuple):
@@ -57,17 +52,24 @@ async def publish(site: Site, caller: Caller, channel: str | None, body: bytes) 
     cancels the request.
     """
     headers: dict[str, str] = {}
+    known: list[Known] = []
     try:
-        receipt = await _publish(site, caller, channel, body, headers)
+        receipt = await _publish(site, caller, channel, body, headers, known)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-        return refusal(site, error, headers)
+        return refusal(site, error, headers, caller, *known)
     return Answer(200, receipt.to_json(), headers)
 
 
 async def _publish(
-    site: Site, caller: Caller, channel: str | None, body: bytes, headers: dict[str, str]
+    site: Site,
+    caller: Caller,
+    channel: str | None,
+    body: bytes,
+    headers: dict[str, str],
+    known: list[Known],
 ) -> Receipt:
-    """Judge and deliver; `headers` gets what every answer bears from the rate step on."""
+    """Judge and deliver; `headers` gets what every answer bears from the rate step on, and `known` what was
+    read of the body."""
     service = await authenticate(site, caller)
     now = trio.current_time()
     verdict = await admit(site, service, 1, now)
@@ -76,23 +78,39 @@ async def _publish(
         raise too_many(verdict)
     check_media_type(caller, JSON)
     name, event = _parse(site, channel, body)
+    known.append((name, event))
     check_source(event, service)
     check_key(caller)
     by = now + site.settings.inbox_wait_seconds
-    [outcome] = await deliver(site, name, [event], service, [caller.idempotency_key], by)
+    [outcome] = await deliver(site, caller, name, [event], [caller.idempotency_key], by)
     if isinstance(outcome, KeyConflict):
         raise outcome
     return outcome
 
 
-def refusal(site: Site, error: Exception, headers: dict[str, str]) -> Answer:
-    """The answer for an error, with `headers` beside its own."""
+def refusal(
+    site: Site,
+    error: Exception,
+    headers: dict[str, str],
+    caller: Caller | None = None,
+    known: Known | None = None,
+) -> Answer:
+    """The answer for an error, with `headers` beside its own; of a caller's publish a line is written."""
     status, sentence, facts, own = http_answer(error)
-    if status == 500:
-        site.node.metrics.error("publish")
-        logger.error("Publish failed", exc_info=error)
+    note_fault(site, error)
+    if caller is not None:
+        notes.refused(caller, status, sentence, known)
     body = json.dumps({"detail": {"error": sentence, **facts}}).encode()
     return Answer(status, body, {**headers, **own})
+
+
+def note_fault(site: Site, error: Exception) -> None:
+    """Count an error that is a fault of ours, and write a line of it; of a channel's crash, and of what Quart
+    has caught, there is one already."""
+    if http_answer(error).status == 500 and not isinstance(error, HttpError):
+        site.node.metrics.error("publish")
+        if not isinstance(error, ChannelFailed):
+            logger.error("Publish failed", exc_info=error)
 
 
 async def authenticate(site: Site, caller: Caller) -> str:
@@ -102,7 +120,7 @@ async def authenticate(site: Site, caller: Caller) -> str:
     service = caller.service
     if service is None:
         raise HttpError(400, "Header X-Service-Name is required")
-    if _SERVICE_NAME.match(service) is None:
+    if not caller.is_named:
         raise HttpError(
             400,
             "Header X-Service-Name must be 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit",
@@ -115,7 +133,7 @@ async def authenticate(site: Site, caller: Caller) -> str:
         if site.settings.publish_auth == "required":
             raise
         site.node.metrics.error("publish_auth")
-        logger.warning("Publish would be refused", source=service, error=type(error).__name__)
+        logger.warning("Publish would be refused", **caller.facts(), reason=type(error).__name__)
     return service
 
 
@@ -201,9 +219,9 @@ def check_key(caller: Caller) -> None:
 
 async def deliver(
     site: Site,
+    caller: Caller,
     channel: ChannelName,
     events: Sequence[Event],
-    service: str,
     keys: Sequence[str | None],
     by: float,
 ) -> list[Receipt | KeyConflict]:
@@ -212,10 +230,10 @@ async def deliver(
     (`trio.current_time`) and no longer; what has got room is waited for to its end."""
     outcomes = await site.node.hub.publish(
         channel,
-        [_publication(site, event, service, key) for event, key in zip(events, keys, strict=True)],
+        [_publication(site, event, key) for event, key in zip(events, keys, strict=True)],
         by,
     )
-    return [
+    results = [
         outcome
         if isinstance(outcome, KeyConflict)
         else Receipt(
@@ -228,15 +246,18 @@ async def deliver(
         )
         for event, outcome in zip(events, outcomes, strict=True)
     ]
+    if site.verbose:
+        notes.published(caller, events, results)
+    return results
 
 
-def _publication(site: Site, event: Event, service: str, key: str | None) -> Publication:
+def _publication(site: Site, event: Event, key: str | None) -> Publication:
     encoded = site.registry.encode(event)
     if key is None:
         return Publication(encoded)
     # Of what was sent: a timestamp that Courier filled in is another one the next time.
     sent = event.model_dump_json(exclude_unset=True).encode()
-    return Publication(encoded, f"{service}/{key}", sha256(sent).digest())
+    return Publication(encoded, f"{event.source}/{key}", sha256(sent).digest())
 
 
 def _iso(milliseconds: int) -> str:
