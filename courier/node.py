@@ -12,6 +12,7 @@ from courier.backplane.admission import Windows
 from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
 from courier.metrics import Metrics
+from courier.pulse import Pulse
 from courier.settings import Settings
 
 logger = get_logger(__name__)
@@ -37,6 +38,8 @@ class Node:
         self.hub = hub
         self.metrics = metrics
         self.phase = Phase.READY
+        self.pulse = Pulse()
+        hub.supervisor.spawn(self.pulse.beat)
         self._started_at = trio.current_time()
 
     @property
@@ -83,7 +86,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         inbox_events=settings.inbox_events,
     )
     async with (
-        open_redis(settings.redis_url, options) as redis,
+        open_redis(settings.redis_url, options, fault=lambda: metrics.error("redis")) as redis,
         open_hub(redis, limits, metrics=metrics) as hub,
     ):
         yield Node(settings, hub, metrics, windows=redis)

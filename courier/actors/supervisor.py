@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
 
 import trio
 
@@ -31,6 +32,8 @@ SWEEP_SECONDS = 1.0
 SWEEP_PAUSE = 500
 """How often all channels are looked at for what is too old, and how many before other tasks get a turn."""
 
+CRASHES_REMEMBERED = 1000
+
 SHOWN_PAUSE = 32
 """How many small channels are shown before other tasks get a turn."""
 
@@ -54,6 +57,13 @@ class Signal:
 
     async def wait(self) -> None:
         await self._event.wait()
+
+
+class Crash(NamedTuple):
+    """A channel has raised, and went on with a fresh actor, or was given up."""
+
+    at: float
+    given_up: bool
 
 
 class Supervisor:
@@ -83,6 +93,10 @@ class Supervisor:
         self.repairs = Repairs(backplane, self.running, nursery, metrics)
         self._early: set[str] = set()
         """Channels that were doubted before they had started."""
+        self.crashes: deque[Crash] = deque(maxlen=CRASHES_REMEMBERED)
+        """The youngest, of all channels."""
+        self.swept_at = trio.current_time()
+        """When the sweep began its last round."""
         self.frozen = False
         """What arrives is left alone: the logs end here."""
 
@@ -137,7 +151,9 @@ class Supervisor:
                 failed = channel.failed
                 _fail(failed)
                 now = trio.current_time()
-                if len(crashes) == CRASHES_ALLOWED and now - crashes[0] < CRASH_WINDOW_SECONDS:
+                given_up = len(crashes) == CRASHES_ALLOWED and now - crashes[0] < CRASH_WINDOW_SECONDS
+                self.crashes.append(Crash(now, given_up))
+                if given_up:
                     self._give_up(channel)
                     return
                 crashes.append(now)
@@ -225,6 +241,7 @@ class Supervisor:
         """Look after all channels, for ever: drop what is too old or too much, retire who is idle."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
+            self.swept_at = trio.current_time()
             before_ms = self._clock() - round(self._limits.history_seconds * 1000)
             for count, channel in enumerate(self, start=1):
                 if self._channels.get(channel.name.name) is not channel:
