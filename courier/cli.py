@@ -84,6 +84,7 @@ def check() -> None:
     """Print the settings as a node would take them, secrets masked, and say what is wrong with them."""
     import os
 
+    from courier.error_reports import ReportsUnavailable, check_reports
     from courier.schemas.errors import RegistryError
     from courier.schemas.registry import registry_for
     from courier.settings import SettingsError, check_bind, describe, load_settings, unknown_variables
@@ -94,7 +95,8 @@ def check() -> None:
             click.echo(f"{name}={value}")
         check_bind(settings, [settings.bind])
         registry_for(settings.event_modules)
-    except (SettingsError, RegistryError) as error:
+        check_reports(settings.sentry_dsn)
+    except (SettingsError, RegistryError, ReportsUnavailable) as error:
         raise SystemExit(f"Courier would not start: {error}") from None
     for name in unknown_variables(os.environ):
         click.secho(f"{name} is no setting of Courier", fg="yellow", err=True)

@@ -1,21 +1,33 @@
 """Logs: one line an event on standard error, as JSON for machines or as text for people, whoever logs it."""
 
 import logging
+import math
 import re
 import sys
+import time
 from typing import Literal
 
 import structlog
+import trio
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from courier.floods import Floods, Kind
+from courier.stderr import StandardError
 
 SERVICE = "courier"
 MASK = "**********"
 
-_OWN_HANDLERS = ("hypercorn.error", "hypercorn.access", "quart.app", "quart.serving")
+ACCESS = "hypercorn.access"
+
+_OWN_HANDLERS = ("hypercorn.error", ACCESS, "quart.app", "quart.serving")
 """Loggers whose libraries bring handlers along, which would write each line a second time."""
 
 _QUIET = ("httpx", "httpcore")
 """Libraries that log, at info, every request they make with its URL."""
+
+SWEEP_SECONDS = 1.0
+LEFT_OUT = "Similar lines left out"
+_ADMITTED = "courier_admitted"
 
 _TOKEN = re.compile(
     r"""(?<=[?&]token=)[^&\s"']+
@@ -39,12 +51,17 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     own; a traceback is the fact `exception`. Calling it again replaces what was. Hypercorn gives its loggers
     new handlers when it starts, unless its `errorlog` and `accesslog` are `logging.Logger` objects.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    global _floods, _handler
+    _floods = Floods()
+    _handler = handler = StandardError()
+    handler.addFilter(admits)
     rendering = _json() if log_format == "json" else _console()
     handler.setFormatter(_Formatter(foreign_pre_chain=_GATHERING, processors=rendering))
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    # At debug libraries tell what passes through them, payloads and tokens too: that level is ours alone.
+    root.setLevel("INFO" if level == "debug" else level.upper())
+    logging.getLogger(SERVICE).setLevel(level.upper() if level == "debug" else logging.NOTSET)
     logging.captureWarnings(capture=True)
     for name in _OWN_HANDLERS:
         logger = logging.getLogger(name)
@@ -52,6 +69,46 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
         logger.propagate = True
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+async def tell_of_floods() -> None:
+    """Look every second, for ever, for what `tell_what_was_left_out` has to tell."""
+    while True:
+        await trio.sleep(SWEEP_SECONDS)
+        tell_what_was_left_out(time.monotonic())
+
+
+def tell_what_was_left_out(now: float = math.inf) -> None:
+    """Say how many lines floods had beyond those that were written, in the windows that are over by now (at
+    the end: in all), and how many standard error did not take."""
+    for (name, message, reason), level, lines in _floods.due(now):
+        facts = {"reason": reason} if reason else {}
+        structlog.stdlib.get_logger(name).log(level, LEFT_OUT, of=message, **facts, lines=lines)
+    lost = _handler.lost
+    if lost:
+        logger.warning("Lines lost", lines=lost)
+        if _handler.lost == lost:  # it has taken this one
+            _handler.lost = 0
+
+
+def _is_admitted(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+    """The first thing that is done with a line of ours, so that one that is left out costs little."""
+    kind = Kind(logger.name, line["event"], str(line.get("reason", "")))
+    if kind.message != LEFT_OUT and not _floods.admit(kind, _LEVELS[method], time.monotonic()):
+        raise structlog.DropEvent
+    return line
+
+
+def admits(record: logging.LogRecord) -> bool:
+    """Whether a flood lets the line through. One of a library is judged here, when the first handler asks, by
+    what it is before its facts are put in."""
+    if isinstance(record.msg, dict) or record.name == ACCESS:
+        return True  # one of ours, and so admitted already; or a line a request, which was asked for
+    if not hasattr(record, _ADMITTED):
+        kind = Kind(record.name, str(record.msg))
+        setattr(record, _ADMITTED, _floods.admit(kind, record.levelno, time.monotonic()))
+    admitted: bool = getattr(record, _ADMITTED)
+    return admitted
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -99,10 +156,16 @@ _GATHERING: list[Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+_LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
+
+_floods = Floods()
+_handler = StandardError()
+
 # Neither level nor format changes this, so loggers may keep what they were made with.
 structlog.configure(
     processors=[
         structlog.stdlib.filter_by_level,
+        _is_admitted,
         *_GATHERING,
         structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
     ],
@@ -110,3 +173,5 @@ structlog.configure(
     wrapper_class=structlog.stdlib.BoundLogger,
     cache_logger_on_first_use=True,
 )
+
+logger = get_logger(__name__)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from functools import partial
 
 import trio
 
@@ -13,6 +14,7 @@ from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
 from courier.metrics import Metrics, Sources
 from courier.metrics.sources import NEWCOMERS
+from courier.pulse import Pulse
 from courier.settings import Settings
 
 logger = get_logger(__name__)
@@ -38,6 +40,8 @@ class Node:
         self.hub = hub
         self.metrics = metrics
         self.phase = Phase.READY
+        self.pulse = Pulse()
+        hub.supervisor.spawn(self.pulse.beat)
         self._started_at = trio.current_time()
 
     @property
@@ -88,7 +92,7 @@ async def open_node(settings: Settings, event_types: Iterable[str] = ()) -> Asyn
         inbox_events=settings.inbox_events,
     )
     async with (
-        open_redis(settings.redis_url, options) as redis,
+        open_redis(settings.redis_url, options, fault=partial(metrics.error, "redis")) as redis,
         open_hub(redis, limits, metrics=metrics) as hub,
     ):
         yield Node(settings, hub, metrics, windows=redis)

@@ -11,7 +11,8 @@ import pytest
 from hypercorn.config import Config
 from quart import Quart
 
-from courier.logs import MASK, configure_logging, get_logger
+from courier.floods import allowance
+from courier.logs import LEFT_OUT, MASK, configure_logging, get_logger, tell_what_was_left_out
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoidTEifQ.c2lnbmF0dXJl"
 
@@ -20,7 +21,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoidTEifQ.c2lnbmF0dXJl"
 def _loggers_as_before() -> Iterator[None]:
     loggers = [
         logging.getLogger(),
-        *map(logging.getLogger, ("hypercorn.error", "hypercorn.access", "quart.app")),
+        *map(logging.getLogger, ("courier", "hypercorn.error", "hypercorn.access", "quart.app")),
     ]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     yield
@@ -163,3 +164,81 @@ def test_configuring_again_replaces_what_was(capsys: pytest.CaptureFixture[str])
     configure_logging("info", "json")
     get_logger("courier").info("Once")
     assert [line["message"] for line in lines(capsys)] == ["Once"]
+
+
+def test_debug_is_couriers_own_level_because_libraries_tell_there_what_passes_through_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("debug", "json")
+    get_logger("courier.web.notes").debug("Event published")
+    logging.getLogger("trio-websocket").debug("received event: %s", "a payload")
+    logging.getLogger("trio-websocket").info("closed")
+    assert [line["message"] for line in lines(capsys)] == ["Event published", "closed"]
+    configure_logging("info", "json")
+    get_logger("courier.web.notes").debug("Event published")
+    assert lines(capsys) == []
+
+
+# Floods
+
+
+@pytest.mark.parametrize("name", ["courier.web.join", "hypercorn.error"])
+def test_a_flood_is_some_lines_and_then_one_that_says_how_many_more(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("info", "json")
+    for number in range(10_000):
+        if name.startswith("courier"):
+            get_logger(name).info("Join refused", reason="Invalid token", user_id=str(number))
+        else:
+            logging.getLogger(name).info("Join refused %s", number)
+    get_logger("courier").info("Something else")
+    tell_what_was_left_out()
+    *first, other, told = lines(capsys)
+    most = allowance(logging.INFO).first
+    assert len(first) == most
+    assert other["message"] == "Something else"
+    del told["timestamp"]
+    assert told == {
+        "level": "info",
+        "service": "courier",
+        "logger": name,
+        "message": LEFT_OUT,
+        "of": "Join refused" if name.startswith("courier") else "Join refused %s",
+        "lines": 10_000 - most,
+    } | ({"reason": "Invalid token"} if name.startswith("courier") else {})
+    tell_what_was_left_out()
+    assert lines(capsys) == []
+
+
+def test_a_line_that_is_left_out_is_not_even_made(capsys: pytest.CaptureFixture[str]) -> None:
+    class Counted:
+        made = 0
+
+        def __repr__(self) -> str:
+            self.made += 1
+            return "counted"
+
+    configure_logging("info", "json")
+    counted = Counted()
+    for _ in range(1000):
+        get_logger("courier").info("Refused", what=counted)
+    assert counted.made == len(lines(capsys)) == allowance(logging.INFO).first
+
+
+def test_an_access_log_is_whole_because_somebody_asked_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "json")
+    for _ in range(1000):
+        logging.getLogger("hypercorn.access").info("GET /health")
+    assert len(lines(capsys)) == 1000
+
+
+def test_a_line_that_cannot_be_made_is_no_traceback_but_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "json")
+    logging.getLogger("other").info("%d", "no number")
+    assert lines(capsys) == []
+    tell_what_was_left_out()
+    [line] = lines(capsys)
+    assert (line["level"], line["message"], line["lines"]) == ("warning", "Lines lost", 1)
+    tell_what_was_left_out()
+    assert lines(capsys) == []

@@ -13,6 +13,7 @@ from courier.actors.log import Log
 from courier.actors.messages import Arrive, Deliver, Join, Leave, Message, Read, Refill, Trim
 from courier.actors.subscriber import Clock, Subscriber
 from courier.backplane import Appended, Outcome, Publication, Record, Stretch
+from courier.logs import get_logger
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
@@ -27,6 +28,9 @@ SHOWN_TOGETHER = 16
 
 OFFERS_A_TURN = 500
 """How many subscribers are written to before other tasks get their turn."""
+
+
+logger = get_logger(__name__)
 
 
 class Channel:
@@ -264,6 +268,9 @@ class Channel:
             frame = gap_frame(self.name.name, str(log.position), start, reason)
             log.jump(start, frame, stretch.records[0].arrived_ms if stretch.records else floor_ms, reason)
             self._new_bytes += len(frame)
+            logger.warning(
+                "Gap in the shared log", channel=self.name.name, resumed_from=str(start), reason=reason
+            )
         for position, arrived_ms, event in stretch.records:
             frame = event_frame(position, self.name.name, event)
             if log.forked:

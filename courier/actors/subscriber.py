@@ -83,6 +83,7 @@ class Subscriber:
         "_clock",
         "_ended",
         "_finishing",
+        "_from",
         "_gap",
         "_leave",
         "_live_from",
@@ -137,6 +138,8 @@ class Subscriber:
         """Whether the goodbye could not be said."""
         self.slot_seconds = 0.0
         """After a drain: how long to wait before coming back."""
+        self._from = 0
+        """Where the cursor began, further on by what it was moved over."""
         self._log: Log | None = None
         self._wire: Wire | None = None
         self._gap: Missed | None = None
@@ -157,7 +160,7 @@ class Subscriber:
     def start(self, log: Log, replay: Replay, since: Since | None) -> None:
         """Set the cursor; a gap is told before the first event."""
         self._log = log
-        self.cursor = replay.cursor
+        self.cursor = self._from = replay.cursor
         self._live_from = log.head
         recovered = since is not None and replay.gap is None
         self.beginning = Beginning(log.position_before(self.cursor), recovered, self.lag)
@@ -208,6 +211,11 @@ class Subscriber:
     def lag(self) -> int:
         """How many events it is behind."""
         return 0 if self._log is None else self._log.head - self.cursor
+
+    @property
+    def delivered(self) -> int:
+        """How many events were written to it, the shared log's gaps among them."""
+        return self.cursor - self._from
 
     @property
     def current(self) -> bool:
@@ -325,6 +333,9 @@ class Subscriber:
                 return False
             self._gap = None
             self._traffic.gap(reason)
+            resumed_from = str(log.position_before(self.cursor))
+            facts = {"requested": requested, "resumed_from": resumed_from, "reason": reason}
+            logger.info("Gap told", **self._facts(), **facts)
         return True
 
     def _overrun(self, log: Log, cursor: int) -> None:
@@ -336,14 +347,18 @@ class Subscriber:
         self._overrun_at = now
         if self._gap is None:  # one that is still owed says it all
             self._gap = Missed(GapReason.OVERRUN, str(log.position_before(self.cursor)))
+        self._from += cursor - self.cursor
         self.cursor = cursor
 
     def _evict(self, why: str) -> None:
         if self._ended:
             return
         self._metrics.evicted(why)
-        logger.info("Subscriber evicted", channel=self.channel, connection_id=self.id, why=why, lag=self.lag)
+        logger.info("Subscriber evicted", **self._facts(), reason=why, lag=self.lag)
         self.end(CloseReason.TOO_SLOW)
+
+    def _facts(self) -> dict[str, str]:
+        return {"channel": self.channel, "user_id": self.owner, "connection_id": self.id}
 
     def fail(self, error: Exception) -> None:
         """End it because of what its wire raised: that ends only its own subscriber."""
@@ -355,5 +370,5 @@ class Subscriber:
             case _:
                 if not isinstance(error, WireError):
                     self._metrics.error("wire", error)
-                    logger.error("Wire failed", channel=self.channel, connection_id=self.id, exc_info=error)
+                    logger.error("Wire failed", **self._facts(), exc_info=error)
                 self.end(CloseReason.CHANNEL_FAILED)

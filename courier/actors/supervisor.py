@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
 
 import trio
 
@@ -35,6 +36,8 @@ LOOK_SECONDS = 5.0
 """How often it is noted how far behind each subscriber is: more often than anybody scrapes, and not whenever
 somebody does, so that the figures are the same however many ask."""
 
+CRASHES_REMEMBERED = 1000
+
 SHOWN_PAUSE = 32
 """How many small channels are shown before other tasks get a turn."""
 
@@ -58,6 +61,13 @@ class Signal:
 
     async def wait(self) -> None:
         await self._event.wait()
+
+
+class Crash(NamedTuple):
+    """A channel has raised, and went on with a fresh actor, or was given up."""
+
+    at: float
+    given_up: bool
 
 
 class Supervisor:
@@ -87,6 +97,10 @@ class Supervisor:
         self.repairs = Repairs(backplane, self.running, nursery, metrics)
         self._early: set[str] = set()
         """Channels that were doubted before they had started."""
+        self.crashes: deque[Crash] = deque(maxlen=CRASHES_REMEMBERED)
+        """The youngest, of all channels."""
+        self.swept_at = trio.current_time()
+        """When the sweep began its last round."""
         self.frozen = False
         """What arrives is left alone: the logs end here."""
 
@@ -141,7 +155,9 @@ class Supervisor:
                 failed = channel.failed
                 _fail(failed)
                 now = trio.current_time()
-                if len(crashes) == CRASHES_ALLOWED and now - crashes[0] < CRASH_WINDOW_SECONDS:
+                given_up = len(crashes) == CRASHES_ALLOWED and now - crashes[0] < CRASH_WINDOW_SECONDS
+                self.crashes.append(Crash(now, given_up))
+                if given_up:
                     self._give_up(channel)
                     return
                 crashes.append(now)
@@ -229,6 +245,7 @@ class Supervisor:
         """Look after all channels, for ever: drop what is too old or too much, retire who is idle."""
         while True:
             await trio.sleep(SWEEP_SECONDS)
+            self.swept_at = trio.current_time()
             before_ms = self._clock() - round(self._limits.history_seconds * 1000)
             for count, channel in enumerate(self, start=1):
                 if self._channels.get(channel.name.name) is not channel:

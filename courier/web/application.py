@@ -11,17 +11,18 @@ from hypercorn.config import Config
 from quart_trio import QuartTrio
 
 from courier import logs
+from courier.error_reports import ReportsUnavailable, check_reports, open_error_reports
 from courier.node import Node, open_node
 from courier.schemas.errors import RegistryError
-from courier.schemas.registry import registry_for
+from courier.schemas.registry import Registry, registry_for
 from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.auth import Verifier
 from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.factory import create_app
-from courier.web.hypercorn import CONNECTION_LIMIT, LANE, SEND_LIMIT
+from courier.web.hypercorn import CONNECTION_LIMIT, FAULT, LANE, SEND_LIMIT
 from courier.web.join import join
 from courier.web.lane import Lane
-from courier.web.ownership import open_ownership
+from courier.web.ownership import Ownership, open_ownership
 from courier.web.publish import publish
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.site import Site
@@ -68,7 +69,8 @@ class Application:
             settings = self._load()
             check_bind(settings, [*config.bind, *config.insecure_bind, *config.quic_bind])
             registry_for(settings.event_modules)
-        except (SettingsError, RegistryError) as error:
+            check_reports(settings.sentry_dsn)
+        except (SettingsError, RegistryError, ReportsUnavailable) as error:
             raise SystemExit(f"Courier does not start: {error}") from None
         if config.workers > 1 and settings.redis_url is None:
             raise SystemExit(
@@ -77,6 +79,7 @@ class Application:
             )
         setattr(config, SEND_LIMIT, settings.stall_seconds)
         setattr(config, LANE, self._lane)
+        setattr(config, FAULT, self._fault)
         setattr(config, CONNECTION_LIMIT, settings.max_connections + HTTP_CONNECTIONS)
         logs.configure_logging(settings.log_level, settings.log_format)
 
@@ -107,6 +110,10 @@ class Application:
             closed=lambda: site.node.hub.draining,
         )
 
+    def _fault(self, error: BaseException) -> None:
+        if self._site is not None:
+            self._site.node.metrics.error("connection", error)
+
     def _load(self) -> Settings:
         if self._settings is None:
             self._settings = load_settings()
@@ -125,21 +132,40 @@ class Application:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             self._failed.set()
-            logger.critical("Node failed", exc_info=error)
             raise
         await send({"type": "lifespan.shutdown.complete"})
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[None]:
-        """The node and its routes, for the length of a block."""
+        """The node and its routes, for the length of a block; how it fails is told, wherever lines go."""
         if sniffio.current_async_library() != "trio":
             raise RuntimeError(WRONG_SERVER)
         settings = self._load()
         registry = registry_for(settings.event_modules)
-        async with open_node(settings, registry.types) as node, open_ownership(settings) as ownership:
-            self._site = Site(node, registry, Verifier(settings), _limiter(settings, node), ownership)
-            self._quart = create_app(self._site)
-            yield
+        async with open_error_reports(settings.sentry_dsn, settings.env):
+            opened = False
+            try:
+                async with open_node(settings, registry.types) as node, open_ownership(settings) as ownership:
+                    self._site = _site(node, registry, ownership)
+                    self._quart = create_app(self._site)
+                    node.hub.supervisor.spawn(logs.tell_of_floods)
+                    opened = True
+                    yield
+            except Exception as error:
+                if opened:
+                    logger.critical("Node failed", exc_info=error)
+                raise
+            finally:
+                logs.tell_what_was_left_out()
+
+
+def _site(node: Node, registry: Registry, ownership: Ownership | None) -> Site:
+    settings = node.settings
+    verifier = Verifier(settings)
+    if verifier.key_set is not None:
+        node.hub.supervisor.spawn(verifier.key_set.look)
+    verbose = settings.log_level == "debug"
+    return Site(node, registry, verifier, _limiter(settings, node), ownership, verbose)
 
 
 def _limiter(settings: Settings, node: Node) -> RateLimiter | SharedRateLimiter:

@@ -87,7 +87,7 @@ class Verifier:
         self._secret = settings.jwt_secret.get_secret_value().encode()
         pem = settings.jwt_public_key
         self._public_key = None if pem is None else PublicKey(load_pem_public_key(pem.encode()))
-        self._key_set = None if settings.jwks_url is None else KeySet(settings.jwks_url)
+        self.key_set = None if settings.jwks_url is None else KeySet(settings.jwks_url)
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         self._now = now
@@ -138,8 +138,8 @@ class Verifier:
         if algorithm not in self._by_public_key:
             return self._secret, self._by_secret
         key = self._public_key
-        if self._key_set is not None and key_id is not None:
-            key = await self._key_set.key(key_id)
+        if self.key_set is not None and key_id is not None:
+            key = await self.key_set.key(key_id)
         if key is None or key.algorithm not in (None, algorithm):
             raise TokenInvalid
         return key.key, [algorithm]
@@ -206,22 +206,49 @@ class KeySet:
             raise KeysUnavailable
         return self._keys.get(key_id)
 
-    def _is_due(self, key_id: str) -> bool:
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def could_be_had(self) -> bool:
+        """Whether they could be had when they were asked for last."""
+        return not self._failed and self._fetched_at > -math.inf
+
+    @property
+    def age_seconds(self) -> float | None:
+        """How long ago those that are held were fetched; None when none ever were."""
+        return None if self._fetched_at == -math.inf else trio.current_time() - self._fetched_at
+
+    async def look(self) -> None:
+        """Fetch them, if they are not held, or old, and nobody asks for them now or did so a moment ago."""
+        if not self._fetching.locked():
+            async with self._fetching:
+                if self._is_due(None):
+                    await self._fetch()
+
+    def _is_due(self, key_id: str | None) -> bool:
+        """Whether to fetch for the sake of that key, or of all."""
         now = trio.current_time()
-        wanted = key_id not in self._keys or now - self._fetched_at >= RENEW_SECONDS
+        unknown = self._failed if key_id is None else key_id not in self._keys
+        wanted = unknown or now - self._fetched_at >= RENEW_SECONDS
         return wanted and now - self._tried_at >= REFETCH_SECONDS
 
     async def _fetch(self) -> None:
         self._failed = True
+        why = f"no answer within {self._limit_seconds:g} s"
         # Shielded, because others wait for what this asker has begun, and it may leave.
-        with trio.move_on_after(self._limit_seconds, shield=True), suppress(FetchError, ValueError):
-            async with httpx.AsyncClient(verify=self._tls, timeout=None) as client:  # noqa: S113
-                self._keys = _signing_keys(await fetch(client, self._url, JWKS_BYTES))
-            self._failed = False
-            self._fetched_at = trio.current_time()
+        with trio.move_on_after(self._limit_seconds, shield=True):
+            try:
+                async with httpx.AsyncClient(verify=self._tls, timeout=None) as client:  # noqa: S113
+                    self._keys = _signing_keys(await fetch(client, self._url, JWKS_BYTES))
+            except (FetchError, ValueError) as error:
+                why = str(error)
+            else:
+                self._failed = False
+                self._fetched_at = trio.current_time()
         self._tried_at = trio.current_time()
         if self._failed:
-            logger.warning("Verification keys were not to be had")
+            logger.warning("Verification keys were not to be had", error=why)
 
 
 def _signing_keys(document: bytes) -> dict[str, PublicKey]:

@@ -10,11 +10,12 @@ from courier.backplane import KeyConflict
 from courier.schemas.channels import ChannelName
 from courier.schemas.events.base import Event
 from courier.schemas.registry import BatchItem
+from courier.web import notes
+from courier.web.caller import Caller
 from courier.web.errors import HttpError, http_answer
 from courier.web.publish import (
     JSON,
     Answer,
-    Caller,
     admit,
     authenticate,
     check_key,
@@ -58,10 +59,13 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
         headers |= rate_headers(verdict)
         _check_rate(verdict, len(items))
         check_key(caller)
-        results = await _publish_all(site, service, items, began, caller.idempotency_key)
+        results = await _publish_all(site, service, caller, items, began)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-        return refusal(site, error, headers, caller.service)
-    failed = sum(isinstance(result, Exception) for result in results)
+        return refusal(site, error, headers, caller)
+    failures = [result for result in results if isinstance(result, Exception)]
+    failed = len(failures)
+    if failures:
+        notes.refused_in_part(caller, len(results) - failed, failed, http_answer(failures[0]).error)
     told = [_failure(result) if isinstance(result, Exception) else result for result in results]
     counts = b'{"status":"published","published":%d,"failed":%d,"results":[' % (len(told) - failed, failed)
     return Answer(200, counts + b",".join(told) + b"]}", headers)
@@ -78,7 +82,7 @@ async def publish_stream(site: Site, caller: Caller, receive: Callable[[], Await
     try:
         service = await authenticate(site, caller)
     except Exception as error:  # noqa: BLE001 - as in `publish_batch`
-        return refusal(site, error, {"Connection": "close"}, caller.service)
+        return refusal(site, error, {"Connection": "close"}, caller)
 
     async def stop_at_a_drain(reading: trio.CancelScope) -> None:
         await site.node.hub.closing.wait()
@@ -90,10 +94,11 @@ async def publish_stream(site: Site, caller: Caller, receive: Callable[[], Await
             while chunk := await receive():
                 reading.deadline = trio.current_time() + STREAM_SECONDS
                 with trio.CancelScope(shield=True):  # a line that was begun is judged to its end
-                    await _judge(site, service, lines.feed(chunk), tally)
+                    await _judge(site, service, caller, lines.feed(chunk), tally)
             with trio.CancelScope(shield=True):
-                await _judge(site, service, lines.rest(), tally)
+                await _judge(site, service, caller, lines.rest(), tally)
         nursery.cancel_scope.cancel()
+    tally.note(caller)
     return Answer(200, tally.to_json(), {"Connection": "close"} if reading.cancelled_caught else {})
 
 
@@ -131,6 +136,7 @@ class Tally:
         self._published = 0
         self._failed = 0
         self._failures: list[bytes] = []
+        self._first: Exception | None = None
 
     def add(self, line: int, result: Result) -> None:
         """Count one line's result, and keep it if it is among the first failures."""
@@ -138,8 +144,15 @@ class Tally:
             self._published += 1
             return
         self._failed += 1
+        self._first = self._first or result
         if len(self._failures) < FAILURES_TOLD:
             self._failures.append(_failure(result, line=line))
+
+    def note(self, caller: Caller) -> None:
+        """Write a line of what failed, if anything did."""
+        if self._first is not None:
+            why = http_answer(self._first).error
+            notes.refused_in_part(caller, self._published, self._failed, why)
 
     def to_json(self) -> bytes:
         counts = b'{"status":"published","published":%d,"failed":%d,"last_line":%d,"failures":[' % (
@@ -150,7 +163,9 @@ class Tally:
         return counts + b",".join(self._failures) + b"]}"
 
 
-async def _judge(site: Site, service: str, lines: Sequence[bytes | None], tally: Tally) -> None:
+async def _judge(
+    site: Site, service: str, caller: Caller, lines: Sequence[bytes | None], tally: Tally
+) -> None:
     """Publish what came together; a blank line is none, but is counted so that numbers are an editor's."""
     began = time.perf_counter()
     numbers: list[int] = []
@@ -168,7 +183,7 @@ async def _judge(site: Site, service: str, lines: Sequence[bytes | None], tally:
         else:
             items.append(too_many(refused))
         numbers.append(tally.last_line)
-    for number, result in zip(numbers, await _publish_all(site, service, items, began), strict=True):
+    for number, result in zip(numbers, await _publish_all(site, service, caller, items, began), strict=True):
         tally.add(number, result)
 
 
@@ -194,10 +209,11 @@ def _item(site: Site, line: bytes) -> BatchItem | Exception:
 
 
 async def _publish_all(
-    site: Site, service: str, items: Sequence[BatchItem | Exception], began: float, key: str | None = None
+    site: Site, service: str, caller: Caller, items: Sequence[BatchItem | Exception], began: float
 ) -> list[Result]:
     """Deliver what is good, as one message a channel; a result for each, in order. Event i has the
     idempotency key `<key>/<i>`. `began` (`time.perf_counter`) is when they began to be judged."""
+    key = caller.idempotency_key
     results: list[Result] = [b""] * len(items)
     places: dict[ChannelName, list[int]] = {}
     events: dict[ChannelName, list[Event]] = {}
@@ -221,7 +237,7 @@ async def _publish_all(
         try:
             outcome = [
                 one if isinstance(one, KeyConflict) else one.to_json()
-                for one in await deliver(site, channel, events[channel], service, keys, by, began)
+                for one in await deliver(site, caller, channel, events[channel], keys, by, began)
             ]
         except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
             note_fault(site, error, "publish")

@@ -1,6 +1,6 @@
 """Factory: the routes of HTTP, and nothing else. WebSockets have one, in `application.py`."""
 
-from quart import Response, request
+from quart import Response, has_request_context, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, NotFound
 
@@ -8,10 +8,12 @@ from courier.metrics.exposition import registry_of
 from courier.web import health
 from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.body import read_body
+from courier.web.caller import Caller
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.errors import HttpError
 from courier.web.history import history
-from courier.web.publish import Answer, Caller, error_answer, publish, refusal
+from courier.web.publish import Answer, error_answer, publish, refusal
+from courier.web.request_ids import echo, facts
 from courier.web.scrape import may_scrape, scrape
 from courier.web.site import Site
 
@@ -29,9 +31,7 @@ def create_app(site: Site) -> QuartTrio:
         try:
             body = await read_body(site, request, site.settings.max_event_bytes)
         except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-            return _response(
-                refusal(site, error, {"Connection": "close"}, request.headers.get("X-Service-Name"))
-            )
+            return _response(refusal(site, error, {"Connection": "close"}, _caller()))
         return _response(await publish(site, _caller(), channel, body))
 
     @app.post("/publish/batch")
@@ -39,15 +39,14 @@ def create_app(site: Site) -> QuartTrio:
         try:
             body = await read_body(site, request, BATCH_BYTES)
         except Exception as error:  # noqa: BLE001 - as above
-            return _response(
-                refusal(site, error, {"Connection": "close"}, request.headers.get("X-Service-Name"))
-            )
+            return _response(refusal(site, error, {"Connection": "close"}, _caller()))
         return _response(await publish_batch(site, _caller(), body))
 
     @app.get("/history/<path:channel>")
     async def show_history(channel: str) -> Response:
         headers = request.headers
-        answer = await history(site, channel, request.args, headers.get("Authorization"))
+        ids = facts(headers.get("X-Request-ID"), headers.get("traceparent"))
+        answer = await history(site, channel, request.args, headers.get("Authorization"), ids)
         answer.headers.update(cors_headers(site.settings, headers.get("Origin")))
         return _response(answer)
 
@@ -88,14 +87,10 @@ def create_app(site: Site) -> QuartTrio:
 
 
 def _caller() -> Caller:
-    headers = request.headers
-    return Caller(
-        *(
-            headers.get(name)
-            for name in ("X-Service-Name", "Authorization", "Content-Type", "Idempotency-Key")
-        )
-    )
+    return Caller.of(request.headers.get)
 
 
 def _response(answer: Answer) -> Response:
+    if has_request_context():  # none for a WebSocket on a path that has none
+        answer.headers.update(echo(request.headers.get("X-Request-ID")))
     return Response(answer.body, answer.status, answer.headers, content_type="application/json")

@@ -5,12 +5,24 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import trio
+
+from courier.actors.supervisor import Supervisor
 from courier.node import Phase
-from courier.web.auth import AuthError, bearer
+from courier.web.auth import AuthError, KeySet, bearer, bears
 from courier.web.publish import Answer
 from courier.web.site import Site
 
 VERSION = version("courier")
+
+LATE_SECONDS = 0.5
+"""An event loop that wakes a task later than that keeps everybody waiting."""
+
+CRASH_SECONDS = 60.0
+"""For how long a channel's crash is told."""
+
+SWEEP_SECONDS = 10.0
+"""Without a sweep for so long, which comes once a second, no channel is looked after."""
 
 
 def live() -> Answer:
@@ -32,8 +44,9 @@ def ready(site: Site) -> Answer:
 async def health(site: Site, authorization: str | None) -> Answer:
     """What the node is made of and how each part is. In production, without a token, its status only."""
     node = site.node
-    up = node.hub.backplane.up
-    status = "draining" if node.phase is not Phase.READY else "healthy" if up else "degraded"
+    parts = components(site)
+    well = all(part["status"] == "healthy" for part in parts.values())
+    status = "draining" if node.phase is not Phase.READY else "healthy" if well else "degraded"
     code = 200 if status == "healthy" else 503
     if site.settings.env == "production" and not await _known(site, authorization):
         return _json(code, {"status": status})
@@ -45,12 +58,7 @@ async def health(site: Site, authorization: str | None) -> Answer:
             "version": VERSION,
             "environment": site.settings.env,
             "uptime_seconds": round(node.uptime_seconds, 3),
-            "components": {
-                "backplane": {
-                    "status": "healthy" if up else "down",
-                    "kind": "memory" if site.settings.redis_url is None else "redis",
-                }
-            },
+            "components": parts,
             "metrics": {
                 "active_connections": node.hub.connections,
                 "active_channels": len(node.hub.supervisor),
@@ -62,8 +70,53 @@ async def health(site: Site, authorization: str | None) -> Answer:
     )
 
 
+def components(site: Site) -> dict[str, dict[str, Any]]:
+    """Each part, with its `status` and what that was judged by."""
+    node, now = site.node, trio.current_time()
+    found = {
+        "event_loop": _event_loop(node.pulse.worst_seconds(now)),
+        "backplane": {
+            "status": "healthy" if node.hub.backplane.up else "down",
+            "kind": "memory" if site.settings.redis_url is None else "redis",
+        },
+        "supervisor": _supervisor(node.hub.supervisor, now),
+    }
+    keys = site.verifier.key_set
+    if keys is not None:
+        found["verifier_keys"] = _verifier_keys(keys)
+        node.hub.supervisor.spawn(keys.look)  # for the next who asks: this one does not wait for others
+    return found
+
+
+def _event_loop(late_seconds: float) -> dict[str, Any]:
+    status = "healthy" if late_seconds < LATE_SECONDS else "degraded"
+    return {"status": status, "lag_ms": round(late_seconds * 1000, 1)}
+
+
+def _supervisor(supervisor: Supervisor, now: float) -> dict[str, Any]:
+    lately = [crash for crash in supervisor.crashes if now - crash.at < CRASH_SECONDS]
+    sweeps = now - supervisor.swept_at < SWEEP_SECONDS
+    return {
+        "status": "healthy" if sweeps and not lately else "degraded",
+        "sweeps": sweeps,
+        "crashes": len(lately),
+        "given_up": sum(crash.given_up for crash in lately),
+    }
+
+
+def _verifier_keys(keys: KeySet) -> dict[str, Any]:
+    age = keys.age_seconds
+    return {
+        "status": "healthy" if keys.could_be_had else "degraded",
+        "keys": len(keys),
+        "age_seconds": None if age is None else round(age, 1),
+    }
+
+
 async def _known(site: Site, authorization: str | None) -> bool:
-    """Whether the caller bears a service's token."""
+    """Whether the caller bears the admin token, or a service's."""
+    if bears(authorization, site.settings.admin_token):
+        return True
     try:
         await site.verifier.service(bearer(authorization))
     except AuthError:

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from courier.actors.errors import Draining
 from courier.actors.frames import event_json
 from courier.backplane import Stretch
+from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since, parse_since
 from courier.web.access import AccessRefused, may_join
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, bearer
-from courier.web.errors import RETRY_AFTER, HttpError
+from courier.web.errors import RETRY_AFTER, HttpError, http_answer
+from courier.web.notes import short
 from courier.web.ownership import OwnershipUnknown
 from courier.web.publish import Answer, error_answer
 from courier.web.site import Site
@@ -17,27 +19,40 @@ from courier.web.site import Site
 LIMIT = 100
 LARGEST_LIMIT = 1000
 
+logger = get_logger(__name__)
 
-async def history(site: Site, channel: str, query: Mapping[str, str], authorization: str | None) -> Answer:
+
+async def history(
+    site: Site, channel: str, query: Mapping[str, str], authorization: str | None, told: Mapping[str, str]
+) -> Answer:
     """200 with the events after `since`, oldest first, or the newest; or the refusal. Never raises but for
     what cancels the request.
 
-    It is judged as a join, and in the same order; the token is `?token=` or a bearer.
+    It is judged as a join, and in the same order; the token is `?token=` or a bearer. `told` is what a line
+    about it tells.
     """
+    known: dict[str, str] = {}
     try:
-        name = await _admit(site, channel, query.get("token") or bearer(authorization))
+        name = await _admit(site, channel, query.get("token") or bearer(authorization), known)
         stretch = await site.node.hub.read(name, _since(query.get("since")), _limit(query.get("limit")))
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-        return error_answer(site, error, {"Cache-Control": "no-store"}, "history")
+        answer = error_answer(site, error, {"Cache-Control": "no-store"}, "history")
+        reason = short(http_answer(error).error)
+        logger.info("History refused", **told, **known, status=answer.status, reason=reason)
+        return answer
     return Answer(200, _body(name, stretch), {"Cache-Control": "no-store"})
 
 
-async def _admit(site: Site, channel: str, token: str | None) -> ChannelName:
+async def _admit(site: Site, channel: str, token: str | None, known: dict[str, str]) -> ChannelName:
+    """The channel, if it may be read; `known` gets what is found out on the way."""
     if site.node.hub.draining:
         raise Draining
     try:
         claims = await site.verifier.subscriber(token)
-        access = await may_join(claims, ChannelName.parse(channel), site.ownership, site.settings)
+        known["user_id"] = claims.user_id
+        name = ChannelName.parse(channel)
+        known["channel"] = name.name
+        access = await may_join(claims, name, site.ownership, site.settings)
     except KeysUnavailable:
         raise
     except AuthError as error:

@@ -65,6 +65,9 @@ bytes unread sends a reset, and a reset takes away from the peer what it has not
 TAKEN_OVER = "courier_taken_over"
 """Another: its presence says that this was to run on asyncio."""
 
+FAULT = "courier_fault"
+"""Another: what is called with the error when a connection fails by a fault of ours."""
+
 LANE = "courier_lane"
 """Another such attribute: what makes the `Lane` of a connection."""
 
@@ -252,13 +255,23 @@ class Connection(TCPServer):
         except BaseExceptionGroup as group:
             errors, others = group.split(Exception)
             if errors is not None:
-                _log_failure(errors)
+                self._failed(errors)
             if others is not None:
                 raise others from None
         except Exception as error:  # noqa: BLE001 - one connection's failure is never another's
-            _log_failure(error)
+            self._failed(error)
         finally:
             Connection.count -= 1
+
+    def _failed(self, error: BaseException) -> None:
+        """A peer's nonsense is a line; anything else is a fault of ours, with its traceback."""
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, (UnicodeError, h11.LocalProtocolError)):
+            logger.info("Connection refused: malformed request", error=type(error).__name__)
+        else:
+            getattr(self.config, FAULT, _nothing)(error)
+            logger.error("Connection failed", exc_info=error)
 
     async def _run_app(
         self,
@@ -488,18 +501,12 @@ def _server_headers(config: Config, second: int) -> bytes:
     return b"".join(b"%b: %b\r\n" % header for header in config.response_headers("h11"))
 
 
+def _nothing(_: BaseException) -> None:
+    """What a fault calls where nobody counts them."""
+
+
 async def _nowhere(message: Any) -> None:
     """Where messages go that nobody reads."""
-
-
-def _log_failure(error: BaseException) -> None:
-    """A peer's nonsense is a line; anything else is a fault of ours, with its traceback."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    if isinstance(error, (UnicodeError, h11.LocalProtocolError)):
-        logger.info("Connection refused: malformed request", error=type(error).__name__)
-    else:
-        logger.error("Connection failed", exc_info=error)
 
 
 def adapt(config: Config) -> None:

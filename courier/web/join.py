@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from courier.actors.errors import Draining, NodeFull
+import trio
+
+from courier.actors.errors import ChannelFailed, Draining, NodeFull
 from courier.actors.subscriber import Subscriber
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
@@ -11,6 +13,7 @@ from courier.schemas.position import parse_since
 from courier.web.access import Access, may_join
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
+from courier.web.request_ids import facts
 from courier.web.session import Session
 from courier.web.site import Site
 from courier.web.websocket import WebSocket
@@ -28,26 +31,60 @@ async def join(site: Site, websocket: WebSocket, channel: str) -> None:
     A refusal accepts the socket first, because a browser shows its page no other reason than a close code.
     """
     subprotocol = choose(websocket.subprotocols)
+    told = facts(websocket.headers.get("x-request-id"), websocket.headers.get("traceparent"))
     try:
-        access, subscriber = await _admit(site, websocket, channel)
+        access, subscriber = await _admit(site, websocket, channel, told)
     except Exception as error:
         reason = close_reason(error)
         if reason is CloseReason.CHANNEL_FAILED:
             site.node.metrics.error("join", error)
-            logger.error("Join failed", exc_info=error)
-        else:
-            logger.info("Join refused", code=reason.code, reason=reason.reason)
+        if reason is CloseReason.CHANNEL_FAILED and not isinstance(error, ChannelFailed):
+            logger.error("Join failed", **told, exc_info=error)
+        else:  # a channel's crash was a line already
+            logger.info("Join refused", **told, code=reason.code, reason=reason.reason)
         site.node.metrics.join_refused(reason)
         await websocket.accept(subprotocol)
         await websocket.close(reason.code, reason.reason)
         return
     site.node.metrics.joined(access.channel.kind)
+    told["connection_id"] = subscriber.id
+    began = trio.current_time()
     try:
         await websocket.accept(subprotocol)
+        _note_joined(subscriber, told, subprotocol)
         await Session(site, websocket, subscriber, access, v1=subprotocol == V1).serve()
     finally:
         subscriber.close()
         site.node.metrics.left(access.channel.kind, subscriber.reason)
+        _note_left(subscriber, told, trio.current_time() - began)
+
+
+def _note_joined(subscriber: Subscriber, told: dict[str, str], subprotocol: str | None) -> None:
+    beginning = subscriber.beginning
+    assert beginning is not None
+    logger.info(
+        "Subscriber joined",
+        **told,
+        subprotocol=subprotocol,
+        position=str(beginning.position),
+        recovered=beginning.recovered,
+        replayed=beginning.replayed,
+    )
+
+
+def _note_left(subscriber: Subscriber, told: dict[str, str], seconds: float) -> None:
+    """Code 1006 stands for none that was told (RFC 6455 section 7.1.5): the peer had gone."""
+    reason = subscriber.reason
+    logger.info(
+        "Subscriber left",
+        **told,
+        code=1006 if reason is None else reason.code,
+        reason="Peer has gone" if reason is None else reason.reason,
+        aborted=subscriber.aborted,
+        seconds=round(seconds, 3),
+        delivered=subscriber.delivered,
+        lag=subscriber.lag,
+    )
 
 
 def choose(offered: Sequence[str]) -> str | None:
@@ -58,8 +95,13 @@ def choose(offered: Sequence[str]) -> str | None:
     return next((ours for ours in (V1, PLAIN) if ours in offered), None)
 
 
-async def _admit(site: Site, websocket: WebSocket, channel: str) -> tuple[Access, Subscriber]:
-    """Judge the join in the order of the contract, and make it; raises what the table of errors knows."""
+async def _admit(
+    site: Site, websocket: WebSocket, channel: str, told: dict[str, str]
+) -> tuple[Access, Subscriber]:
+    """Judge the join in the order of the contract, and make it; raises what the table of errors knows.
+
+    `told` gets what is found out on the way and may be told.
+    """
     hub = site.node.hub
     if hub.draining:
         raise Draining
@@ -70,7 +112,10 @@ async def _admit(site: Site, websocket: WebSocket, channel: str) -> tuple[Access
     if origins and origin is not None and origin.lower() not in origins:
         raise JoinRefused(CloseReason.ORIGIN_NOT_ALLOWED)
     claims = await site.verifier.subscriber(_token(websocket))
-    access = await may_join(claims, ChannelName.parse(channel), site.ownership, site.settings)
+    told["user_id"] = claims.user_id
+    name = ChannelName.parse(channel)
+    told["channel"] = name.name
+    access = await may_join(claims, name, site.ownership, site.settings)
     asked = websocket.query.get("since")
     try:
         since = None if asked is None else parse_since(asked)

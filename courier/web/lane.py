@@ -10,7 +10,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from courier.web.batch import NDJSON
-from courier.web.publish import Answer, Caller, media_type
+from courier.web.caller import HEADERS, Caller
+from courier.web.publish import Answer, media_type
+from courier.web.request_ids import echo
 
 Publish = Callable[[Caller, str | None, bytes], Awaitable[Answer]]
 
@@ -30,6 +32,7 @@ _HEADER = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+): ?([\x21-\x7e](?:[\x20-\x7
 _FRAMING = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"http2-settings"})
 """What would change how the request is to be read."""
 _KEEP_ALIVE = b"keep-alive"
+_CALLER_HEADERS = [name.lower().encode() for name in HEADERS]
 
 
 class Head(NamedTuple):
@@ -69,8 +72,12 @@ class Lane(NamedTuple):
         """Publish what the request, which is whole, holds."""
         caller, channel, _ = request.head
         if channel == BATCH:
-            return await self.publish_batch(caller, request.body)
-        return await self.publish(caller, channel, request.body)
+            answer = await self.publish_batch(caller, request.body)
+        else:
+            answer = await self.publish(caller, channel, request.body)
+        if caller.request_id is not None:
+            answer.headers.update(echo(caller.request_id))
+        return answer
 
 
 def next_request(data: bytes, start: int, lane: Lane) -> Request | None:
@@ -110,12 +117,7 @@ def parse_head(raw: bytes) -> Head | None:
         or headers.get(b"connection", _KEEP_ALIVE).lower() != _KEEP_ALIVE
     ):
         return None
-    caller = Caller(
-        *(
-            _text(headers.get(name))
-            for name in (b"x-service-name", b"authorization", b"content-type", b"idempotency-key")
-        )
-    )
+    caller = Caller(*[_text(headers.get(name)) for name in _CALLER_HEADERS])
     if media_type(caller) == NDJSON:
         return None  # read as it comes, and so not whole
     return Head(caller, _text(line[1]), int(length))

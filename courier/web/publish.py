@@ -12,15 +12,16 @@ from typing import NamedTuple
 
 import trio
 
-from courier.actors.errors import Draining
+from courier.actors.errors import ChannelFailed, Draining
 from courier.backplane import BackplaneAway, KeyConflict, Publication
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.errors import JsonError, SchemaError
 from courier.schemas.events.base import Event
-from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.publish import Receipt
+from courier.web import notes
 from courier.web.auth import AuthError, bearer
+from courier.web.caller import Caller
 from courier.web.errors import HttpError, http_answer
 from courier.web.rate_limit import UNLIMITED, RateLimiter, Verdict
 from courier.web.site import Site
@@ -30,16 +31,10 @@ logger = get_logger(__name__)
 JSON = "application/json"
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
-_SERVICE_NAME = re.compile(SERVICE_NAME_PATTERN.replace("$", r"\Z"))
 
 
-class Caller(NamedTuple):
-    """Who publishes, as the request's headers have it; None is a header that is not there."""
-
-    service: str | None
-    authorization: str | None
-    content_type: str | None
-    idempotency_key: str | None = None
+Known = tuple[ChannelName, Event]
+"""What a publish is found to be, once it has been read."""
 
 
 class Answer(NamedTuple):
@@ -57,17 +52,24 @@ async def publish(site: Site, caller: Caller, channel: str | None, body: bytes) 
     cancels the request.
     """
     headers: dict[str, str] = {}
+    known: list[Known] = []
     try:
-        receipt = await _publish(site, caller, channel, body, headers)
+        receipt = await _publish(site, caller, channel, body, headers, known)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-        return refusal(site, error, headers, caller.service)
+        return refusal(site, error, headers, caller, *known)
     return Answer(200, receipt.to_json(), headers)
 
 
 async def _publish(
-    site: Site, caller: Caller, channel: str | None, body: bytes, headers: dict[str, str]
+    site: Site,
+    caller: Caller,
+    channel: str | None,
+    body: bytes,
+    headers: dict[str, str],
+    known: list[Known],
 ) -> Receipt:
-    """Judge and deliver; `headers` gets what every answer bears from the rate step on."""
+    """Judge and deliver; `headers` gets what every answer bears from the rate step on, and `known` what was
+    read of the body."""
     began = time.perf_counter()
     service = await authenticate(site, caller)
     now = trio.current_time()
@@ -77,25 +79,30 @@ async def _publish(
         raise too_many(verdict)
     check_media_type(caller, JSON)
     name, event = _parse(site, channel, body)
+    known.append((name, event))
     check_source(event, service)
     check_key(caller)
     by = now + site.settings.inbox_wait_seconds
-    [outcome] = await deliver(site, name, [event], service, [caller.idempotency_key], by, began)
+    [outcome] = await deliver(site, caller, name, [event], [caller.idempotency_key], by, began)
     if isinstance(outcome, KeyConflict):
         raise outcome
     return outcome
 
 
-def refusal(site: Site, error: Exception, headers: dict[str, str], service: str | None = None) -> Answer:
-    """The answer for a publish that is refused, with `headers` beside its own; it is counted."""
-    count_refusal(site, error, service)
-    return error_answer(site, error, headers, "publish")
+def refusal(
+    site: Site, error: Exception, headers: dict[str, str], caller: Caller, known: Known | None = None
+) -> Answer:
+    """The answer for a publish that is refused, with `headers` beside its own; it is counted, and a line."""
+    answer = error_answer(site, error, headers, "publish")
+    count_refusal(site, error, caller.service)
+    notes.refused(caller, answer.status, http_answer(error).error, known)
+    return answer
 
 
 def error_answer(site: Site, error: Exception, headers: dict[str, str], component: str) -> Answer:
     """The answer for an error, with `headers` beside its own."""
-    note_fault(site, error, component)
     status, sentence, facts, own = http_answer(error)
+    note_fault(site, error, component)
     body = json.dumps({"detail": {"error": sentence, **facts}}).encode()
     return Answer(status, body, {**headers, **own})
 
@@ -113,10 +120,12 @@ def count_refusal(site: Site, error: Exception, service: str | None) -> None:
 
 
 def note_fault(site: Site, error: Exception, component: str) -> None:
-    """Log and count an error that is ours and no refusal."""
+    """Count an error that is a fault of ours, and write a line of it; of a channel's crash, and of what Quart
+    has caught, there is one already."""
     if http_answer(error).status == 500:
         site.node.metrics.error(component, error)
-        logger.error("Request failed", component=component, exc_info=error)
+        if not isinstance(error, HttpError | ChannelFailed):
+            logger.error("Request failed", component=component, exc_info=error)
 
 
 async def authenticate(site: Site, caller: Caller) -> str:
@@ -126,7 +135,7 @@ async def authenticate(site: Site, caller: Caller) -> str:
     service = caller.service
     if service is None:
         raise HttpError(400, "Header X-Service-Name is required")
-    if _SERVICE_NAME.match(service) is None:
+    if not caller.is_named:
         raise HttpError(
             400,
             "Header X-Service-Name must be 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit",
@@ -139,7 +148,7 @@ async def authenticate(site: Site, caller: Caller) -> str:
         if site.settings.publish_auth == "required":
             raise
         site.node.metrics.error("publish_auth", error)
-        logger.warning("Publish would be refused", source=service, error=type(error).__name__)
+        logger.warning("Publish would be refused", **caller.facts(), reason=type(error).__name__)
     return service
 
 
@@ -226,9 +235,9 @@ def check_key(caller: Caller) -> None:
 
 async def deliver(
     site: Site,
+    caller: Caller,
     channel: ChannelName,
     events: Sequence[Event],
-    service: str,
     keys: Sequence[str | None],
     by: float,
     began: float,
@@ -240,7 +249,7 @@ async def deliver(
     `began` (`time.perf_counter`) is when the request began to be judged."""
     outcomes = await site.node.hub.publish(
         channel,
-        [_publication(site, event, service, key) for event, key in zip(events, keys, strict=True)],
+        [_publication(site, event, key) for event, key in zip(events, keys, strict=True)],
         by,
     )
     answers = [
@@ -260,17 +269,20 @@ async def deliver(
         answer.event_type for answer in answers if isinstance(answer, Receipt) and not answer.deduplicated
     ]
     if published:
-        site.node.metrics.published(channel.kind, service, published, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        site.node.metrics.published(channel.kind, events[0].source, published, seconds)
+    if site.verbose:
+        notes.published(caller, events, answers)
     return answers
 
 
-def _publication(site: Site, event: Event, service: str, key: str | None) -> Publication:
+def _publication(site: Site, event: Event, key: str | None) -> Publication:
     encoded = site.registry.encode(event)
     if key is None:
         return Publication(encoded, "", b"", event.type)
     # Of what was sent: a timestamp that Courier filled in is another one the next time.
     sent = event.model_dump_json(exclude_unset=True).encode()
-    return Publication(encoded, f"{service}/{key}", sha256(sent).digest(), event.type)
+    return Publication(encoded, f"{event.source}/{key}", sha256(sent).digest(), event.type)
 
 
 def _iso(milliseconds: int) -> str:

@@ -186,7 +186,8 @@ class Session:
     def _refuse(self, error: Exception) -> None:
         """End as a join with such a token would; but stay when the same token may be good later."""
         reason = close_reason(error)
-        facts = {"channel": self._subscriber.channel, "connection_id": self._subscriber.id}
+        subscriber = self._subscriber
+        facts = {"channel": subscriber.channel, "user_id": subscriber.owner, "connection_id": subscriber.id}
         if reason is CloseReason.CHANNEL_FAILED:
             self._site.node.metrics.error("refresh", error)
             logger.error("Refresh failed", **facts, exc_info=error)

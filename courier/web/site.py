@@ -20,6 +20,8 @@ class Site:
     limiter: RateLimiter | SharedRateLimiter
     ownership: Ownership | None
     """None when nobody knows whose a strategy is."""
+    verbose: bool = False
+    """Whether each event is a line in the log: at debug only."""
 
     @property
     def settings(self) -> Settings:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from courier.web.batch import NDJSON, publish_stream
-from courier.web.publish import Caller, media_type
+from courier.web.caller import Caller
+from courier.web.publish import media_type
+from courier.web.request_ids import echo
 from courier.web.site import Site
 
 
@@ -30,7 +32,9 @@ async def serve_stream(site: Site, scope: Any, receive: Any, send: Any) -> None:
             chunk = event.get("body", b"")
         return chunk
 
-    answer = await publish_stream(site, _caller(scope), next_chunk)
+    caller = _caller(scope)
+    answer = await publish_stream(site, caller, next_chunk)
+    answer.headers.update(echo(caller.request_id))
     headers = {"content-type": "application/json", "content-length": str(len(answer.body))} | answer.headers
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
@@ -38,5 +42,5 @@ async def serve_stream(site: Site, scope: Any, receive: Any, send: Any) -> None:
 
 
 def _caller(scope: Any) -> Caller:
-    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    return Caller(headers.get(b"x-service-name"), headers.get(b"authorization"), headers.get(b"content-type"))
+    headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    return Caller.of(lambda name: headers.get(name.lower()))._replace(idempotency_key=None)

@@ -94,6 +94,12 @@ def a_head(dice: random.Random, who: Who, path: str, body: bytes) -> list[bytes]
         headers.append(b"Authorization: Bearer %b" % who.bearer.encode())
     more = [b"Accept: */*", b"User-Agent: a (b; c)", b"Connection: keep-alive"]
     headers += dice.sample(more, dice.choice([0, 0, 1, 3]))
+    if dice.random() < 0.3:
+        headers.append(b"X-Request-ID: " + dice.choice([b"r-1", b"r 1", b"r" * 129, b'"r,1"']))
+    if dice.random() < 0.2:
+        headers.append(
+            b"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0" + dice.choice([b"1", b"x"])
+        )
     dice.shuffle(headers)
     return [b"POST %b HTTP/1.1" % path.encode(), *headers]
 

@@ -36,11 +36,15 @@ async def test_health_has_all_its_fields_and_counts_what_happens() -> None:
         assert stated.utcoffset() is not None
         assert abs(stated.timestamp() - time.time()) < 10
         assert 0 <= health.pop("uptime_seconds") < 60
+        assert 0 <= health["components"].pop("event_loop")["lag_ms"] < 60_000
         assert health == {
             "status": "healthy",
             "version": version("courier"),
             "environment": "development",
-            "components": {"backplane": {"status": "healthy", "kind": "memory"}},
+            "components": {
+                "backplane": {"status": "healthy", "kind": "memory"},
+                "supervisor": {"status": "healthy", "sweeps": True, "crashes": 0, "given_up": 0},
+            },
             "metrics": {
                 "active_connections": 2,
                 "active_channels": 2,

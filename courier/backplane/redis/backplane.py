@@ -1,6 +1,6 @@
 """RedisBackplane: what a hub asks of the logs that all nodes share."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -42,18 +42,21 @@ class RedisBackplane:
     Every call may raise `BackplaneAway`, at the latest some three seconds after it was made.
     """
 
-    def __init__(self, url: RedisUrl, options: RedisOptions) -> None:
+    def __init__(
+        self, url: RedisUrl, options: RedisOptions, fault: Callable[[Exception], None] = lambda _: None
+    ) -> None:
         self.feed: Feed | None = None
         self.up = False
         open_one = partial(open_client, url, options)
         calls = Calls(url, options, node=new_epoch() + new_epoch())
         self._room = Room(options.inbox_events)
         self._look_again_seconds = options.look_again_seconds
-        self._writes = Pump(open_one, calls, options, calls_at_once=WRITES_AT_ONCE, watch=self._watch)
+        pump = partial(Pump, open_one, calls, options, fault=fault)
+        self._writes = pump(calls_at_once=WRITES_AT_ONCE, watch=self._watch)
         # Whoever is to be admitted does not wait for what others have appended.
-        self._windows = Pump(open_one, calls, options, calls_at_once=WRITES_AT_ONCE)
+        self._windows = pump(calls_at_once=WRITES_AT_ONCE)
         # Pages go over a connection of their own: nobody who publishes waits for them.
-        self._reads = Pump(open_one, calls, options, calls_at_once=READS_AT_ONCE)
+        self._reads = pump(calls_at_once=READS_AT_ONCE)
         self._listener = Listener(open_one, calls, lambda: self.feed)
         self._followings: dict[ChannelName, _Following] = {}
 
@@ -153,15 +156,18 @@ class RedisBackplane:
 
 @asynccontextmanager
 async def open_redis(
-    url: RedisUrl | str, options: RedisOptions | None = None
+    url: RedisUrl | str,
+    options: RedisOptions | None = None,
+    *,
+    fault: Callable[[Exception], None] = lambda _: None,
 ) -> AsyncIterator[RedisBackplane]:
     """A backplane for the length of a block.
 
     When Redis is away it comes all the same, with `up` False, and goes on trying. A str that is no Redis URL
-    raises ValueError.
+    raises ValueError. `fault` is called whenever an answer cannot be read.
     """
     where = parse_redis_url(url) if isinstance(url, str) else url
-    backplane = RedisBackplane(where, options or RedisOptions())
+    backplane = RedisBackplane(where, options or RedisOptions(), fault)
     async with trio.open_nursery() as nursery:
         await nursery.start(backplane.run)
         try:

@@ -45,7 +45,8 @@ class Pump:
 
     While Redis cannot be reached it tries again and again. A call that was sent, and of which it is not known
     what became, goes out once more over the next connection; then `BackplaneAway` is what its callers get.
-    `watch` is told whether Redis can be reached, whenever that changes.
+    `watch` is told whether Redis can be reached, whenever that changes; `fault` of an answer that cannot be
+    read.
     """
 
     def __init__(
@@ -56,10 +57,12 @@ class Pump:
         *,
         calls_at_once: int,
         watch: Callable[[bool], None] = lambda up: None,
+        fault: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._open_client = open_client
         self._options = options
         self._watch = watch
+        self._fault = fault
         self._calls = calls
         self._queue = Queue(calls, calls_at_once)
         self._unanswered: list[Call] = []
@@ -138,7 +141,7 @@ class Pump:
                 left.append(call)
                 useless = answer
             else:
-                _settle(call, answer)
+                self._settle(call, answer)
         self._unanswered = left
         if useless is not None:
             raise useless
@@ -177,17 +180,17 @@ class Pump:
         self._up = up
         self._watch(up)
 
-
-def _settle(call: Call, answer: Any) -> None:
-    if isinstance(answer, Exception):
-        logger.warning("Redis refused a call", error=f"{type(answer).__name__}: {answer}")
-        call.fail("Redis refused the call")
-        return
-    try:
-        call.settle(answer)
-    except Exception as error:
-        logger.error("Unreadable answer from Redis", exc_info=error)
-        call.fail("Redis gave an unreadable answer")
+    def _settle(self, call: Call, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            logger.warning("Redis refused a call", error=f"{type(answer).__name__}: {answer}")
+            call.fail("Redis refused the call")
+            return
+        try:
+            call.settle(answer)
+        except Exception as error:
+            self._fault(error)
+            logger.error("Unreadable answer from Redis", exc_info=error)
+            call.fail("Redis gave an unreadable answer")
 
 
 def _unloaded(answer: object) -> bool:
