@@ -80,6 +80,18 @@ class Application:
         setattr(config, CONNECTION_LIMIT, settings.max_connections + HTTP_CONNECTIONS)
         logs.configure_logging(settings.log_level, settings.log_format)
 
+    def status(self) -> str:
+        """What the node does, and for how many."""
+        node = self._site.node if self._site is not None else None
+        if node is None:
+            return "Starting"
+        return f"{node.phase.capitalize()}: {node.hub.connections} subscribers"
+
+    async def leave(self) -> None:
+        """Return when the balancer has had the time to look away."""
+        if self._site is not None and not self._failed.is_set():
+            await self._site.node.leave()
+
     async def drain(self) -> None:
         """Return when every subscriber has been given what it is owed and told to come back."""
         if self._site is not None and not self._failed.is_set():
