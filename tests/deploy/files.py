@@ -4,6 +4,7 @@ from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from courier.settings import Settings, variable
@@ -15,6 +16,10 @@ SETTINGS = frozenset(map(variable, Settings.model_fields))
 
 AFTERWARDS_SECONDS = 5
 """What a node may take after its drain: the last words of subscribers, and HTTP's end."""
+
+with_prometheus = pytest.mark.skipif(
+    not (DEPLOY / "prometheus").exists(), reason="deploy/prometheus is not here yet"
+)
 
 
 def read_yaml(name: str) -> Any:

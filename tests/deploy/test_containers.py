@@ -10,7 +10,7 @@ import pytest
 from compose_spec import PyCompose
 
 from courier.settings import load_settings
-from tests.deploy.files import AFTERWARDS_SECONDS, DEPLOY, ROOT, SETTINGS, read_yaml
+from tests.deploy.files import AFTERWARDS_SECONDS, DEPLOY, ROOT, SETTINGS, read_yaml, with_prometheus
 from tests.system.processes import BIN
 
 DOCKERFILE = DEPLOY / "Dockerfile"
@@ -64,14 +64,14 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
 
 def test_the_composition_is_one(compose: Any) -> None:
     names = set(PyCompose.from_json(json.dumps(compose)).service_names())
-    assert {"one", "two", "redis", "nginx"} <= names
+    assert names == {"courier-1", "courier-2", "redis", "nginx", "prometheus", "grafana"}
 
 
 def test_every_setting_of_the_composition_is_one_and_has_a_good_value(compose: Any) -> None:
     secrets = dict.fromkeys(
         re.findall(r"^(\w+)=", (DEPLOY / "compose.env.example").read_text(), re.MULTILINE), "s" * 40
     )
-    for name in ("one", "two"):
+    for name in ("courier-1", "courier-2"):
         variables = compose["services"][name]["environment"]
         assert set(variables) <= SETTINGS
         filled = {
@@ -102,6 +102,18 @@ def test_everything_is_pinned_confined_and_reached_from_this_machine_alone(compo
     assert compose["networks"]["bus"]["internal"] is True
 
 
+@with_prometheus
+def test_prometheus_scrapes_the_nodes_of_the_composition_with_their_token(compose: Any) -> None:
+    [job] = read_yaml("prometheus/prometheus.yml")["scrape_configs"]
+    port = compose["services"]["courier-1"]["environment"]["COURIER_BIND"].rpartition(":")[2]
+    targets = [target for static in job["static_configs"] for target in static["targets"]]
+    assert targets == [f"courier-1:{port}", f"courier-2:{port}"]
+    [secret] = compose["services"]["prometheus"]["secrets"]
+    assert secret["target"] == "/etc/prometheus/" + job["authorization"]["credentials_file"]
+    assert compose["secrets"][secret["source"]] == {"environment": "COURIER_METRICS_TOKEN"}
+
+
+@with_prometheus
 def test_every_file_that_is_mounted_is_there(compose: Any) -> None:
     mounted: list[Path] = []
     for service in compose["services"].values():
@@ -109,14 +121,14 @@ def test_every_file_that_is_mounted_is_there(compose: Any) -> None:
             source = volume.partition(":")[0]
             if source.startswith("."):
                 mounted.append(DEPLOY / source)
-    assert len(mounted) >= 2
+    assert len(mounted) >= 6
     assert [path for path in mounted if not path.exists()] == []
 
 
 def test_nginx_knows_the_nodes_by_the_names_and_the_port_that_they_have(compose: Any) -> None:
     text = (DEPLOY / "nginx" / "nodes.compose.conf").read_text()
-    named = re.findall(r"server (\w+):(\d+) ", text)
-    port = compose["services"]["one"]["environment"]["COURIER_BIND"].rpartition(":")[2]
+    named = re.findall(r"server ([\w-]+):(\d+) ", text)
+    port = compose["services"]["courier-1"]["environment"]["COURIER_BIND"].rpartition(":")[2]
     nodes = [
         name
         for name, service in compose["services"].items()

@@ -11,7 +11,7 @@ from tests.deploy.files import AFTERWARDS_SECONDS, DEPLOY, read_unit
 from tests.system.processes import BIN
 
 PROGRAM = "/opt/courier/current/bin"
-MOST_EXPOSED = 2.0
+MOST_EXPOSED = 1.5
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed (Debian: systemd)"
