@@ -25,11 +25,14 @@ def main() -> None:
 @click.option("--keyfile", type=click.Path(exists=True, dir_okay=False), help="TLS private key, PEM.")
 def serve(bind: str | None, certfile: str | None, keyfile: str | None) -> None:
     """Run a node until SIGTERM or Ctrl-C; then drain it and exit."""
+    import faulthandler
+
     import trio
 
     import courier.web.server
     from courier.settings import SettingsError, load_settings
 
+    faulthandler.enable()  # a watchdog ends a loop that stands with SIGABRT: where it stood is in the log
     if (certfile is None) != (keyfile is None):
         raise click.UsageError("--certfile and --keyfile go together")
     try:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -57,6 +58,19 @@ async def test_a_service_manager_hears_of_the_life_of_a_node(
             for _ in range(2):
                 await ear.wait_for("STOPPING=1", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=300000")
             assert await node.exit_code() == 0, node.log
+
+
+async def test_a_node_that_the_watchdog_ends_says_where_it_stood(
+    listener: socket.socket, tmp_path: Path
+) -> None:
+    told = {"NOTIFY_SOCKET": f"{tmp_path}/notify"}
+    with trio.fail_after(20), Ear(told["NOTIFY_SOCKET"]) as ear:
+        async with a_told_node(listener, tmp_path / "log", COMMANDS["courier serve"], told=told) as node:
+            await ear.wait_for("READY=1")
+            node.signal_master(signal.SIGABRT)
+            assert await node.exit_code() == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in node.log
+    assert "in serve\n" in node.log
 
 
 @needs_redis
