@@ -32,7 +32,6 @@ def serve(bind: str | None, certfile: str | None, keyfile: str | None) -> None:
     import courier.web.server
     from courier.settings import SettingsError, load_settings
 
-    faulthandler.enable()  # a watchdog ends a loop that stands with SIGABRT: where it stood is in the log
     if (certfile is None) != (keyfile is None):
         raise click.UsageError("--certfile and --keyfile go together")
     try:
@@ -40,6 +39,8 @@ def serve(bind: str | None, certfile: str | None, keyfile: str | None) -> None:
     except SettingsError as error:
         raise SystemExit(f"Courier does not start: {error}") from None
     binds = courier.web.server.addresses(settings, bind)
+    # A watchdog ends a loop that stands with SIGABRT: on standard error it then says where it stood.
+    faulthandler.enable(2)
     trio.run(partial(courier.web.server.serve, settings, binds=binds, certfile=certfile, keyfile=keyfile))
 
 
