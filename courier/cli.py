@@ -16,11 +16,17 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--bind", metavar="HOST:PORT", help="Where to listen; COURIER_BIND otherwise.")
+@click.option(
+    "--bind",
+    metavar="HOST:PORT",
+    help="Where to listen; otherwise on the sockets that systemd hands down, or at COURIER_BIND.",
+)
 @click.option("--certfile", type=click.Path(exists=True, dir_okay=False), help="TLS certificate chain, PEM.")
 @click.option("--keyfile", type=click.Path(exists=True, dir_okay=False), help="TLS private key, PEM.")
 def serve(bind: str | None, certfile: str | None, keyfile: str | None) -> None:
     """Run a node until SIGTERM or Ctrl-C; then drain it and exit."""
+    import faulthandler
+
     import trio
 
     import courier.web.server
@@ -32,7 +38,10 @@ def serve(bind: str | None, certfile: str | None, keyfile: str | None) -> None:
         settings = load_settings() if bind is None else load_settings(bind=bind)
     except SettingsError as error:
         raise SystemExit(f"Courier does not start: {error}") from None
-    trio.run(partial(courier.web.server.serve, settings, certfile=certfile, keyfile=keyfile))
+    binds = courier.web.server.addresses(settings, bind)
+    # A watchdog ends a loop that stands with SIGABRT: on standard error it then says where it stood.
+    faulthandler.enable(2)
+    trio.run(partial(courier.web.server.serve, settings, binds=binds, certfile=certfile, keyfile=keyfile))
 
 
 @main.group()

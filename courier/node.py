@@ -48,13 +48,16 @@ class Node:
     def uptime_seconds(self) -> float:
         return trio.current_time() - self._started_at
 
-    async def drain(self) -> None:
-        """Serve on for `drain_delay_seconds`, then close every subscriber with all that it is owed, for at
-        most `drain_seconds` and a little. Afterwards the server can be stopped. Called once."""
+    async def leave(self) -> None:
+        """Say that it is not ready any more, and serve on for `drain_delay_seconds`. Called once."""
         self.phase = Phase.LEAVING
         if self.settings.drain_delay_seconds:
             logger.info("Leaving", seconds=self.settings.drain_delay_seconds)
             await trio.sleep(self.settings.drain_delay_seconds)
+
+    async def drain(self) -> None:
+        """Close every subscriber with all that it is owed, for at most `drain_seconds` and a little.
+        Afterwards the server can be stopped. Called once, after `leave`."""
         self.phase = Phase.DRAINING
         logger.info("Draining", connections=self.hub.connections, seconds=self.settings.drain_seconds)
         report = await self.hub.drain(trio.current_time() + self.settings.drain_seconds)

@@ -67,11 +67,13 @@ class Application:
         """Refuse, with one sentence and exit code 1, what would not be safe or would not work."""
         try:
             settings = self._load()
-            check_bind(settings, [*config.bind, *config.insecure_bind, *config.quic_bind])
+            check_bind(settings, [*config.bind, *config.insecure_bind])
             registry_for(settings.event_modules)
             check_reports(settings.sentry_dsn)
         except (SettingsError, RegistryError, ReportsUnavailable) as error:
             raise SystemExit(f"Courier does not start: {error}") from None
+        if config.quic_bind:
+            raise SystemExit("Courier does not start: it does not speak QUIC; leave out --quic-bind")
         if config.workers > 1 and settings.redis_url is None:
             raise SystemExit(
                 "Courier does not start: workers need a shared log, and a node keeps its own in memory;"
@@ -82,6 +84,18 @@ class Application:
         setattr(config, FAULT, self._fault)
         setattr(config, CONNECTION_LIMIT, settings.max_connections + HTTP_CONNECTIONS)
         logs.configure_logging(settings.log_level, settings.log_format)
+
+    def status(self) -> str:
+        """What the node does, and for how many."""
+        node = self._site.node if self._site is not None else None
+        if node is None:
+            return "Starting"
+        return f"{node.phase.capitalize()}: {node.hub.connections} subscribers"
+
+    async def leave(self) -> None:
+        """Return when the balancer has had the time to look away."""
+        if self._site is not None and not self._failed.is_set():
+            await self._site.node.leave()
 
     async def drain(self) -> None:
         """Return when every subscriber has been given what it is owed and told to come back."""

@@ -24,22 +24,24 @@ import hypercorn.protocol.h11
 import hypercorn.protocol.ws_stream
 import hypercorn.trio.run
 import trio
-from hypercorn.config import Config, Sockets
+from hypercorn.config import Config, Sockets, SocketTypeError
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.events import Body, Data, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
+from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState
-from hypercorn.utils import check_multiprocess_shutdown_event
+from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
+from hypercorn.utils import check_multiprocess_shutdown_event, repr_socket_addr
 from wsproto.connection import ConnectionState as WebSocketState
 from wsproto.events import CloseConnection, Message, Ping
 from wsproto.events import Event as WebSocketEvent
 
 from courier.logs import get_logger
 from courier.schemas.closing import CloseReason
+from courier.systemd import open_manager
 from courier.web.lane import Lane, next_request, response
 from courier.web.shutdown import until_asked
 
@@ -61,6 +63,10 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 8 * 1024 * 1024
 """After the last byte of ours, how long and how much is read and dropped. A socket that is closed with
 bytes unread sends a reset, and a reset takes away from the peer what it has not read yet."""
+
+BUSY_SECONDS = 5.0
+LAST_REQUEST_SECONDS = 1.0
+"""At the end, how lately a connection must have been used to be waited for, and how long."""
 
 TAKEN_OVER = "courier_taken_over"
 """Another: its presence says that this was to run on asyncio."""
@@ -88,6 +94,12 @@ class Application(Protocol):
 
     def prepare(self, config: Config) -> None:
         """Refuse, by raising, to be served in this way."""
+
+    def status(self) -> str:
+        """How it is, in a few words for people."""
+
+    async def leave(self) -> None:
+        """Return when it will take nothing new; it was told that it is to stop."""
 
     async def drain(self) -> None:
         """Return when nothing would be lost if the server stopped."""
@@ -481,7 +493,12 @@ class Connection(TCPServer):
         )
 
     async def _idle_timeout(self) -> None:
-        """Close when nothing was asked for so long, or at the end; Hypercorn does not see the lane's."""
+        """Close when nothing was asked for so long, or at the end; Hypercorn does not see the lane's.
+
+        Whoever asked just before the end most likely asks again: cut, it could not tell whether it was heard.
+        It gets a moment, and is told to go (503, Connection: close).
+        """
+        self._used_at = trio.current_time()
         ended = False
         while not ended:
             with trio.move_on_at(self._used_at + self.config.keep_alive_timeout):
@@ -491,6 +508,8 @@ class Connection(TCPServer):
                 await self._answered.wait()
             idle_until = self._used_at + self.config.keep_alive_timeout
             ended = self.context.terminated.is_set() or trio.current_time() >= idle_until
+        if self.context.terminated.is_set() and trio.current_time() < self._used_at + BUSY_SECONDS:
+            await trio.sleep(LAST_REQUEST_SECONDS)
         with trio.CancelScope(shield=True):
             await self._initiate_server_close()
 
@@ -526,10 +545,10 @@ def adapt(config: Config) -> None:
     config.access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s'  # no query: it may hold a token
 
 
-def harden(listener: socket.socket, backlog: int) -> None:
+def harden(listener: socket.socket) -> None:
     """Set what accepted sockets inherit: a peer that has vanished is noticed by the kernel too."""
-    listener.listen(backlog)
     if listener.family in (socket.AF_INET, socket.AF_INET6):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in (
             ("TCP_KEEPIDLE", 60),
@@ -557,7 +576,8 @@ async def worker_serve(
 ) -> None:
     """Hypercorn's Trio worker, drained before it is stopped: by a signal or by its master, as one request.
 
-    Hypercorn itself would stop listening, tell the WebSockets nothing and wait `graceful_timeout`.
+    Hypercorn itself would stop listening, tell the WebSockets nothing and wait `graceful_timeout`. A service
+    manager hears of it. Sockets that were handed down (`fd://3`) are not accepted from while it drains.
     """
     application = getattr(app, "app", None)
     if not hasattr(application, "drain"):  # somebody else's app in the same process
@@ -567,6 +587,12 @@ async def worker_serve(
         return
     application = cast(Application, application)
     adapt(config)
+    # Whoever hands a socket down keeps it: what waits at it when we no longer accept is our successor's.
+    handed_down = all(bind.startswith("fd://") for bind in (*config.bind, *config.insecure_bind))
+    if handed_down:
+        sockets = sockets or _create_sockets(config)
+        config.bind = [repr_socket_addr(each.family, each.getsockname()) for each in _all(sockets)]
+        config.insecure_bind = []
     application.prepare(config)
     if hasattr(config, TAKEN_OVER):
         logger.warning("Hypercorn's Trio worker takes over from its asyncio worker: say hypercorn -k trio")
@@ -576,14 +602,11 @@ async def worker_serve(
         raise SystemExit(
             f"Courier does not start: {config.certfile} and {config.keyfile} cannot be used for TLS: {error}"
         ) from None
-    try:
-        sockets = sockets or config.create_sockets()
-    except OSError as error:
-        raise SystemExit(
-            f"Courier does not start: it cannot listen on {', '.join(config.bind)}: {error}"
-        ) from None
-    for listener in (*sockets.secure_sockets, *sockets.insecure_sockets):
-        harden(listener, config.backlog)
+    sockets = sockets or _create_sockets(config)
+    for listener in _all(sockets):
+        if not handed_down:  # where it is, the queue's length was decided too
+            listener.listen(config.backlog)
+        harden(listener)
 
     raise_file_limit()
     # Every subscriber is some hundred objects that live for hours. At Python's thresholds the collector walks
@@ -591,16 +614,90 @@ async def worker_serve(
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
-    async with until_asked(shutdown_trigger, application.failed) as asked:
+    async with (
+        until_asked(shutdown_trigger, application.failed) as asked,
+        open_manager(application.status) as manager,
+    ):
 
-        async def drained() -> None:
+        def ready(addresses: list[str]) -> None:
+            task_status.started(addresses)
+            manager.ready()
+
+        async def drained(accepting: trio.CancelScope) -> None:
             await asked.wait()
+            manager.stopping()
+            await application.leave()
+            if handed_down:
+                accepting.cancel()
             await application.drain()
 
-        await _stock_worker_serve(
-            app, config, sockets=sockets, shutdown_trigger=drained, task_status=task_status
-        )
+        await _serve(app, config, sockets, ready, drained)
     application.raise_if_failed()
+
+
+async def _serve(
+    app: AppWrapper,
+    config: Config,
+    sockets: Sockets,
+    ready: Callable[[list[str]], None],
+    drained: Callable[[trio.CancelScope], Awaitable[None]],
+) -> None:
+    """Hypercorn's Trio worker, but that `drained`, which says when to end, may stop the accepting earlier."""
+    state: LifespanState = {}
+    lifespan = Lifespan(app, config, state)
+    context = WorkerContext(None)
+    accepting = trio.CancelScope()
+    async with trio.open_nursery() as application:
+        await application.start(lifespan.handle_lifespan)
+        await lifespan.wait_for_startup()
+        tls = config.create_ssl_context()
+        listeners: dict[str, trio.abc.Listener[Any]] = {}
+        for each in _all(sockets):
+            listener = trio.SocketListener(trio.socket.from_stdlib_socket(each))
+            address = repr_socket_addr(each.family, each.getsockname())
+            if tls is not None and each in sockets.secure_sockets:
+                listeners[f"https://{address}"] = trio.SSLListener(listener, tls, https_compatible=True)
+            else:
+                listeners[f"http://{address}"] = listener
+
+        async with trio.open_nursery() as connections:
+
+            async def accept() -> None:
+                handler = partial(Connection, app, config, context, ConnectionState(state.copy()))
+                with accepting:
+                    await trio.serve_listeners(handler, list(listeners.values()), handler_nursery=connections)
+
+            connections.start_soon(accept)
+            logger.info("Listening", addresses=list(listeners))
+            ready(list(listeners))
+            await drained(accepting)
+            accepting.cancel()
+            await context.terminated.set()
+            connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
+        await lifespan.wait_for_shutdown()
+        application.cancel_scope.cancel()
+
+
+def _create_sockets(config: Config) -> Sockets:
+    """What the settings ask to listen on; SystemExit with a sentence when it cannot be had."""
+    wrong: object = None
+    try:
+        sockets = config.create_sockets()
+    except OSError as error:
+        wrong = error
+    except SocketTypeError:
+        wrong = "a socket that is handed down must be a stream socket"
+    else:
+        for bind, each in zip(config.bind, _all(sockets), strict=False):
+            if bind.startswith("fd://") and not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                wrong = "a socket that is handed down must be listening"
+    if wrong is not None:
+        raise SystemExit(f"Courier does not start: it cannot listen on {', '.join(config.bind)}: {wrong}")
+    return sockets
+
+
+def _all(sockets: Sockets) -> list[socket.socket]:
+    return [*sockets.secure_sockets, *sockets.insecure_sockets]
 
 
 _stock_worker_serve = hypercorn.trio.run.worker_serve

@@ -1,6 +1,6 @@
 """Server: a listening socket, Hypercorn's settings, and serving."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -8,13 +8,32 @@ from hypercorn.config import Config
 from hypercorn.utils import wrap_app
 
 from courier.settings import Settings
+from courier.systemd import handed_down
 from courier.web.application import Application
 from courier.web.hypercorn import worker_serve
+
+
+def addresses(settings: Settings, bind: str | None) -> list[str]:
+    """Where to listen: at `bind`, which somebody said on the command line, else on the sockets that a service
+    manager hands down, else where the settings say; a setting that names a descriptor picks one of them.
+
+    Raises SystemExit when `bind` is an address though there are such sockets: whoever connects to them would
+    wait for ever.
+    """
+    handed = [f"fd://{descriptor}" for descriptor in handed_down()]
+    if handed and bind is not None and not bind.startswith("fd://"):
+        raise SystemExit(
+            f"Courier does not start: --bind says {bind}, and a socket was handed down as well (LISTEN_FDS);"
+            " leave out one of them"
+        )
+    wanted = bind or settings.bind
+    return handed if handed and not wanted.startswith("fd://") else [wanted]
 
 
 async def serve(
     settings: Settings,
     *,
+    binds: Sequence[str] = (),
     shutdown_trigger: Callable[[], Awaitable[None]] | None = None,
     certfile: str | None = None,
     keyfile: str | None = None,
@@ -22,11 +41,12 @@ async def serve(
 ) -> None:
     """Serve one node until SIGTERM, SIGINT or `shutdown_trigger`, then drain it and return.
 
-    `task_status` gets the addresses, such as `http://127.0.0.1:8766`, once it takes connections. With
-    `certfile` and `keyfile` it serves TLS. Raises SystemExit with a sentence when it cannot start.
+    It listens on `binds`, or else at `settings.bind`. `task_status` gets the addresses, such as
+    `http://127.0.0.1:8766`, once it takes connections. With `certfile` and `keyfile` it serves TLS. Raises
+    SystemExit with a sentence when it cannot start.
     """
     config = Config()
-    config.bind = [settings.bind]
+    config.bind = list(binds) or [settings.bind]
     config.certfile = certfile
     config.keyfile = keyfile
     await worker_serve(

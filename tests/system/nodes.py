@@ -1,7 +1,7 @@
 """Nodes that share a Redis: publishers that note what was acknowledged, readers that note what they got."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ class Publisher:
     """Publishes that got no answer."""
 
     async def run(
-        self, server: TestServer, titles: list[str], *, pause: float = 0.0, until_taken: bool = False
+        self, server: TestServer, titles: Iterable[str], *, pause: float = 0.0, until_taken: bool = False
     ) -> None:
         """Publish all of them. `until_taken`: each again and again, under one key, until it is taken."""
         stream: trio.SocketStream | None = None
@@ -33,7 +33,10 @@ class Publisher:
             while True:
                 try:
                     stream = stream or await server.connect()
-                    taken = await self._publish(stream, title)
+                    taken, kept = await self._publish(stream, title)
+                    if not kept:
+                        await stream.aclose()
+                        stream = None
                 except (OSError, AssertionError, trio.BrokenResourceError):
                     self.broken += 1
                     stream, taken = None, False
@@ -44,16 +47,17 @@ class Publisher:
         if stream is not None:
             await stream.aclose()
 
-    async def _publish(self, stream: trio.SocketStream, title: str) -> bool:
+    async def _publish(self, stream: trio.SocketStream, title: str) -> tuple[bool, bool]:
+        """Whether it was taken, and whether the connection stays."""
         headers = {"X-Service-Name": "tests", "Content-Type": "application/json", "Idempotency-Key": title}
         body = json.dumps(announcement(title)).encode()
         with trio.fail_after(15):
             answer = await exchange(stream, "POST", f"/publish/{CHANNEL}", body, headers)
         if answer.status == 200:
             self.acknowledged[title] = answer.json["id"]
-            return True
-        self.refused.append((answer.status, answer.headers))
-        return False
+        else:
+            self.refused.append((answer.status, answer.headers))
+        return answer.status == 200, answer.headers.get("connection") != "close"
 
 
 class Reader:

@@ -61,6 +61,13 @@ async def test_more_than_one_worker_is_refused(worker: str) -> None:
     assert "Traceback" not in said
 
 
+async def test_quic_is_refused_and_not_ignored() -> None:
+    quic = ["--quic-bind", "127.0.0.1:0"]
+    result = await run(["hypercorn", "-w", "0", "-k", "trio", *quic, "-b", "{bind}", "courier.web:app"])
+    assert result.returncode == 1
+    assert "it does not speak QUIC; leave out --quic-bind" in result.stderr.decode()
+
+
 @pytest.mark.parametrize("name", ["courier serve"])
 async def test_an_address_that_is_taken_is_told_in_one_sentence(name: str, tmp_path: Path) -> None:
     async with a_node(tmp_path / "log") as node:

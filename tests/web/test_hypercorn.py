@@ -1,8 +1,10 @@
 """What Courier changes in Hypercorn: each trap of the stock server, by the bytes that spring it."""
 
 import base64
+import json
 import os
 import time
+from functools import partial
 from importlib.metadata import version
 
 import h2.config
@@ -13,7 +15,17 @@ import trio
 from hypercorn.config import Config
 
 from courier.web import hypercorn as adapted
-from tests.web.servers import TestServer, a_server, announcement, closed, exchange, read_response, token
+from courier.web.server import serve
+from tests.web.servers import (
+    TestServer,
+    a_server,
+    announcement,
+    closed,
+    exchange,
+    read_response,
+    settings_for,
+    token,
+)
 
 UPGRADE = (
     b"GET /ws/user.u1?token=%b HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -220,14 +232,48 @@ async def test_the_close_comes_with_its_reason_after_all_that_was_sent() -> None
         assert await closed(websocket) == (1008, "Token expired")
 
 
-async def test_an_idle_connection_is_closed_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def keep_alive_for(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     adapt = adapted.adapt
 
     def adapt_with_little_patience(config: Config) -> None:
         adapt(config)
-        config.keep_alive_timeout = 0.2
+        config.keep_alive_timeout = seconds
 
     monkeypatch.setattr(adapted, "adapt", adapt_with_little_patience)
+
+
+async def test_a_connection_that_is_used_is_kept_however_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_alive_for(monkeypatch, 0.5)
+    async with a_server() as server, await server.connect() as stream:
+        for _ in range(6):
+            assert (await exchange(stream, "GET", "/health/live")).status == 200
+            await trio.sleep(0.15)
+
+
+async def test_who_asks_again_and_again_is_told_of_the_end() -> None:
+    """A node without subscribers drains at once, and whose connection is cut cannot tell what was heard."""
+    stop = trio.Event()
+    body = json.dumps(announcement()).encode()
+    headers = {"Content-Type": "application/json", "X-Service-Name": "tests"}
+    async with trio.open_nursery() as nursery:
+        [url] = await nursery.start(partial(serve, settings_for(), shutdown_trigger=stop.wait))
+        async with await TestServer(url).connect() as busy, await TestServer(url).connect() as silent:
+            for stream in (busy, silent):
+                assert (await exchange(stream, "POST", "/publish/user.u1", body, headers)).status == 200
+            stop.set()
+            with trio.fail_after(5), pytest.raises(OSError):
+                while True:  # until nothing listens any more
+                    await (await TestServer(url).connect()).aclose()
+            said = await exchange(busy, "POST", "/publish/user.u1", body, headers)
+            assert said.status == 503
+            assert (said.headers["retry-after"], said.headers["connection"]) == ("1", "close")
+            for stream in (busy, silent):
+                with trio.fail_after(2):
+                    assert await stream.receive_some() == b""
+
+
+async def test_an_idle_connection_is_closed_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_alive_for(monkeypatch, 0.2)
     async with a_server() as server, await server.connect() as stream:
         assert (await exchange(stream, "GET", "/health/live")).status == 200
         with trio.fail_after(5):

@@ -1,0 +1,1 @@
+"""What stands under deploy/, judged without a service manager, an engine or a cluster."""
