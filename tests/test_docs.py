@@ -139,7 +139,7 @@ LOGS = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
 
 def lines_in_the_code() -> set[tuple[str, str]]:
     """Each sentence that `logger.<level>` is given, and that level."""
-    found = set()
+    found: set[tuple[str, str]] = set()
     for path in (ROOT / "courier").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:

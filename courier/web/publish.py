@@ -96,10 +96,16 @@ def refusal(
     known: Known | None = None,
 ) -> Answer:
     """The answer for an error, with `headers` beside its own; of a caller's publish a line is written."""
-    status, sentence, facts, own = http_answer(error)
     note_fault(site, error)
     if caller is not None:
-        notes.refused(caller, status, sentence, known)
+        answer = http_answer(error)
+        notes.refused(caller, answer.status, answer.error, known)
+    return answer_to(error, headers)
+
+
+def answer_to(error: Exception, headers: dict[str, str]) -> Answer:
+    """What the table of errors answers, with `headers` beside its own."""
+    status, sentence, facts, own = http_answer(error)
     body = json.dumps({"detail": {"error": sentence, **facts}}).encode()
     return Answer(status, body, {**headers, **own})
 
