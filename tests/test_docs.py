@@ -147,7 +147,7 @@ def lines_in_the_code() -> set[tuple[str, str]]:
                     func=ast.Attribute(value=ast.Name("logger"), attr=level),
                     args=[ast.Constant(sentence), *_],
                 ):
-                    found.add((sentence, level))
+                    found.add((str(sentence), level))
                 case ast.Call(func=ast.Attribute(value=ast.Name("logger"))):
                     raise AssertionError(f"{path.name}:{node.lineno}: the sentence of a line is a constant")
     return found
