@@ -66,7 +66,6 @@ async def open_error_reports(dsn: SecretStr | None, environment: str) -> AsyncIt
         auto_enabling_integrations=False,
         auto_session_tracking=False,
         max_breadcrumbs=0,
-        send_default_pii=False,
         include_local_variables=False,
         include_source_context=False,
         max_request_body_size="never",

@@ -130,6 +130,13 @@ def test_check_says_which_variables_are_none_of_couriers() -> None:
         ({"ENV": "staging"}, "COURIER_ENV"),
         ({"ENV": "production"}, "COURIER_JWT_SECRET"),
         ({"ENV": "production", "JWT_SECRET": "short"}, "COURIER_JWT_SECRET"),
+        ({"ENV": "production", "JWT_SECRET": SECRET, "PUBLISH_AUTH": "off"}, "COURIER_PUBLISH_AUTH"),
+        ({"ENV": "production", "JWT_SECRET": SECRET, "ADMIN_TOKEN": "short"}, "COURIER_ADMIN_TOKEN"),
+        (
+            {"ENV": "production", "JWT_SECRET": SECRET, "JWKS_URL": "http://keys.example.com"},
+            "COURIER_JWKS_URL",
+        ),
+        ({"SENTRY_DSN": "sentry.example.com"}, "COURIER_SENTRY_DSN"),
         ({"REDIS_URL": "redis.example.com"}, "COURIER_REDIS_URL"),
         ({"ALLOWED_ORIGINS": "https://x.org/path"}, "COURIER_ALLOWED_ORIGINS"),
         ({"EVENT_MODULES": "acme.events"}, "acme.events"),

@@ -1,6 +1,8 @@
 """The documents say what the code does."""
 
+import ast
 import json
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +11,13 @@ from typing import get_args
 import pytest
 from pydantic import TypeAdapter
 
+from courier.floods import KEYS, WINDOW_SECONDS, allowance
+from courier.logs import LEFT_OUT
 from courier.schemas.closing import CloseReason
 from courier.schemas.control import ControlMessage, Refresh
 from courier.schemas.registry import default_registry
 from courier.settings import Settings, describe, load_settings, variable
+from courier.stderr import PATIENCE_MS
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = ROOT / "docs" / "protocol.md"
@@ -27,14 +32,15 @@ _HEADING = re.compile(r"^#{1,6} +(.+)$", re.MULTILINE)
 _ELSEWHERE = re.compile(r"[a-z]+:")
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The rows, cell by cell, of the table in `docs/protocol.md` whose first column has this heading."""
-    lines = iter(PROTOCOL.read_text(encoding="utf-8").splitlines())
+def rows(heading: str, text: str | None = None) -> list[list[str]]:
+    """The rows, cell by cell, of the table whose first column has this heading: in `docs/protocol.md`, or in
+    another text."""
+    lines = iter((text or PROTOCOL.read_text(encoding="utf-8")).splitlines())
     for line in lines:
         if line.startswith(f"| {heading} |"):
             next(lines)
             return list(_cells(lines))
-    raise AssertionError(f"docs/protocol.md has no table that begins with {heading!r}")
+    raise AssertionError(f"There is no table that begins with {heading!r}")
 
 
 def _cells(lines: Iterator[str]) -> Iterator[list[str]]:
@@ -124,3 +130,41 @@ def test_every_relative_link_resolves(document: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+# docs/logs.md
+
+LOGS = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
+
+
+def lines_in_the_code() -> set[tuple[str, str]]:
+    """Each sentence that `logger.<level>` is given, and that level."""
+    found: set[tuple[str, str]] = set()
+    for path in (ROOT / "courier").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name("logger"), attr=level),
+                    args=[ast.Constant(sentence), *_],
+                ):
+                    found.add((str(sentence), level))
+                case ast.Call(func=ast.Attribute(value=ast.Name("logger"))):
+                    raise AssertionError(f"{path.name}:{node.lineno}: the sentence of a line is a constant")
+    return found
+
+
+def test_the_table_of_lines_has_each_line_of_the_code_with_its_level() -> None:
+    told = {(plain(row[0]), row[1]) for row in rows("line", LOGS)}
+    assert told - {(LEFT_OUT, "any")} == lines_in_the_code()
+    assert (LEFT_OUT, "any") in told
+    assert len(told) == len(rows("line", LOGS))
+
+
+def test_the_figures_of_floods_are_those_of_the_code() -> None:
+    few, many = allowance(logging.INFO), allowance(logging.ERROR)
+    text = " ".join(LOGS.split())
+    assert f"windows of {WINDOW_SECONDS:g} seconds" in text
+    assert f"The first {few.first} of a window are written (of errors {many.first})" in text
+    assert f"the windows that follow have {few.again} lines (of errors {many.again})" in text
+    assert f"At most {KEYS} sorts" in text
+    assert f"An error may wait {PATIENCE_MS} ms" in text

@@ -52,14 +52,20 @@ class Application:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif self._site is None or self._quart is None:
+            return
+        if self._site is None or self._quart is None:
             raise RuntimeError(WRONG_SERVER)
-        elif scope["type"] == "websocket" and scope["path"].startswith(SUBSCRIBE):
-            await join(self._site, WebSocket(scope, receive, send), scope["path"].removeprefix(SUBSCRIBE))
-        elif is_stream(scope):
-            await serve_stream(self._site, scope, receive, send)
-        else:
-            await self._quart(scope, receive, send)
+        try:
+            if scope["type"] == "websocket" and scope["path"].startswith(SUBSCRIBE):
+                channel = scope["path"].removeprefix(SUBSCRIBE)
+                await join(self._site, WebSocket(scope, receive, send), channel)
+            elif is_stream(scope):
+                await serve_stream(self._site, scope, receive, send)
+            else:
+                await self._quart(scope, receive, send)
+        except Exception as error:
+            self._site.node.metrics.error("request", error)  # of which Hypercorn writes a line
+            raise
 
     # What our server asks of it: `courier.web.hypercorn.Application`
 

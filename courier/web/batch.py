@@ -240,7 +240,7 @@ async def _publish_all(
                 for one in await deliver(site, caller, channel, events[channel], keys, by, began)
             ]
         except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
-            note_fault(site, error, "publish")
+            note_fault(site, error)
             outcome = [error] * len(events[channel])
         for place, result in zip(places[channel], outcome, strict=True):
             results[place] = result

@@ -12,7 +12,7 @@ from courier.web.caller import Caller
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.errors import HttpError
 from courier.web.history import history
-from courier.web.publish import Answer, error_answer, publish, refusal
+from courier.web.publish import Answer, answer_to, publish, refusal
 from courier.web.request_ids import echo, facts
 from courier.web.scrape import may_scrape, scrape
 from courier.web.site import Site
@@ -81,7 +81,9 @@ def create_app(site: Site) -> QuartTrio:
         sentence = {404: "There is nothing at this path", 405: "This path takes another method"}
         answer = HttpError(error.code or 500, sentence.get(error.code or 500, error.name))
         headers = {key: value for key, value in error.get_headers() if key == "Allow"}
-        return _response(error_answer(site, answer, headers, "http"))
+        if answer.status >= 500:
+            site.node.metrics.error("request", error)  # of which Quart has written a line
+        return _response(answer_to(answer, headers))
 
     return app
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from courier.actors.errors import Draining
+from courier.actors.errors import ChannelFailed, Draining
 from courier.actors.frames import event_json
 from courier.backplane import Stretch
 from courier.logs import get_logger
@@ -13,7 +13,7 @@ from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMiss
 from courier.web.errors import RETRY_AFTER, HttpError, http_answer
 from courier.web.notes import short
 from courier.web.ownership import OwnershipUnknown
-from courier.web.publish import Answer, error_answer
+from courier.web.publish import Answer, answer_to
 from courier.web.site import Site
 
 LIMIT = 100
@@ -35,10 +35,16 @@ async def history(
     try:
         name = await _admit(site, channel, query.get("token") or bearer(authorization), known)
         stretch = await site.node.hub.read(name, _since(query.get("since")), _limit(query.get("limit")))
-    except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-        answer = error_answer(site, error, {"Cache-Control": "no-store"}, "history")
-        reason = short(http_answer(error).error)
-        logger.info("History refused", **told, **known, status=answer.status, reason=reason)
+    except Exception as error:
+        answer = answer_to(error, {"Cache-Control": "no-store"})
+        facts = {**told, **known}
+        if answer.status == 500:
+            site.node.metrics.error("history", error)
+        if answer.status == 500 and not isinstance(error, ChannelFailed):  # of whose crash there is a line
+            logger.error("History failed", **facts, exc_info=error)
+        else:
+            reason = short(http_answer(error).error)
+            logger.info("History refused", **facts, status=answer.status, reason=reason)
         return answer
     return Answer(200, _body(name, stretch), {"Cache-Control": "no-store"})
 

@@ -93,16 +93,16 @@ def refusal(
     site: Site, error: Exception, headers: dict[str, str], caller: Caller, known: Known | None = None
 ) -> Answer:
     """The answer for a publish that is refused, with `headers` beside its own; it is counted, and a line."""
-    answer = error_answer(site, error, headers, "publish")
+    answer = http_answer(error)
+    note_fault(site, error)
     count_refusal(site, error, caller.service)
-    notes.refused(caller, answer.status, http_answer(error).error, known)
-    return answer
+    notes.refused(caller, answer.status, answer.error, known)
+    return answer_to(error, headers)
 
 
-def error_answer(site: Site, error: Exception, headers: dict[str, str], component: str) -> Answer:
-    """The answer for an error, with `headers` beside its own."""
+def answer_to(error: Exception, headers: dict[str, str]) -> Answer:
+    """What the table of errors answers, with `headers` beside its own."""
     status, sentence, facts, own = http_answer(error)
-    note_fault(site, error, component)
     body = json.dumps({"detail": {"error": sentence, **facts}}).encode()
     return Answer(status, body, {**headers, **own})
 
@@ -119,13 +119,13 @@ def count_refusal(site: Site, error: Exception, service: str | None) -> None:
         metrics.rate_exceeded(service)
 
 
-def note_fault(site: Site, error: Exception, component: str) -> None:
-    """Count an error that is a fault of ours, and write a line of it; of a channel's crash, and of what Quart
-    has caught, there is one already."""
+def note_fault(site: Site, error: Exception) -> None:
+    """Count an error that is a fault of ours, and write a line of it; of a channel's crash there is
+    one already."""
     if http_answer(error).status == 500:
-        site.node.metrics.error(component, error)
-        if not isinstance(error, HttpError | ChannelFailed):
-            logger.error("Request failed", component=component, exc_info=error)
+        site.node.metrics.error("publish", error)
+        if not isinstance(error, ChannelFailed):
+            logger.error("Publish failed", exc_info=error)
 
 
 async def authenticate(site: Site, caller: Caller) -> str:

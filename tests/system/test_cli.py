@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from courier.settings import DEVELOPMENT_SECRET
 from tests.system.processes import BIN, COMMANDS, ROOT, a_free_port, a_node, environment
 from tests.web.servers import announcement, token
 
@@ -51,6 +52,29 @@ async def test_what_others_can_reach_is_not_served_by_any_command_while_anybody_
     said = result.stderr.decode()
     assert "COURIER_PUBLISH_AUTH must be" in said
     assert "Traceback" not in said
+
+
+REFUSED_IN_PRODUCTION = {
+    "COURIER_JWT_SECRET (or JWT_SECRET) must be set": {"JWT_SECRET": ""},
+    "COURIER_JWT_SECRET (or JWT_SECRET) must have at least 32 bytes": {"JWT_SECRET": "hunter2"},
+    "COURIER_JWT_SECRET (or JWT_SECRET) must be set in production, because everybody": {
+        "JWT_SECRET": DEVELOPMENT_SECRET
+    },
+    "COURIER_LOG_LEVEL must be": {"LOG_LEVEL": "loud"},
+}
+
+
+async def test_production_refuses_to_start_with_one_sentence_that_names_the_variable() -> None:
+    async def start(sentence: str, variables: dict[str, str]) -> None:
+        result = await run(COMMANDS["courier serve"], ENV="production", **variables)
+        assert result.returncode == 1
+        [said] = result.stderr.decode().splitlines()
+        assert said.startswith(f"Courier does not start: {sentence}")
+        assert "hunter2" not in said
+
+    async with trio.open_nursery() as nursery:
+        for sentence, variables in REFUSED_IN_PRODUCTION.items():
+            nursery.start_soon(start, sentence, variables)
 
 
 @pytest.mark.parametrize("worker", ["asyncio", "trio"])

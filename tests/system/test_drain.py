@@ -69,7 +69,10 @@ async def drain_story(log: Path, command: Sequence[str], *, group: bool, number:
         assert len(results) == SUBSCRIBERS
         for titles, code, reason in results:
             assert (titles, code, reason) == (wanted, 1001, "Server shutting down for maintenance")
-        drained = [json.loads(line) for line in node.log.splitlines() if '"Drained"' in line]
+        lines = list(map(json.loads, node.log.splitlines()))  # however it was started
+        assert {line["service"] for line in lines} == {"courier"}
+        assert any(line["message"].startswith("Listening") for line in lines)
+        drained = [line for line in lines if line["message"] == "Drained"]
         assert len(drained) == 1
         assert drained[0]["closed"] + drained[0]["flushed"] + drained[0]["aborted"] == SUBSCRIBERS + 1
 
