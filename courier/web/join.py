@@ -11,11 +11,10 @@ from courier.schemas.position import parse_since
 from courier.web.access import Access, may_join
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
-from courier.web.session import Session
+from courier.web.session import V1, Session
 from courier.web.site import Site
 from courier.web.websocket import WebSocket
 
-V1 = "courier.v1"
 PLAIN = "courier.plain"
 BEARER = "courier.bearer."
 
@@ -42,7 +41,7 @@ async def join(site: Site, websocket: WebSocket, channel: str) -> None:
         return
     try:
         await websocket.accept(subprotocol)
-        await Session(site, websocket, subscriber, access, v1=subprotocol == V1).serve()
+        await Session(site, websocket, subscriber, access, subprotocol).serve()
     finally:
         subscriber.close()
 
