@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -36,3 +37,40 @@ class Metrics:
     def error(self, kind: str) -> None:
         """Something of ours went wrong: a channel crashed, a wire raised what it should not."""
         self.errors[kind] += 1
+
+    def totals(self) -> "Totals":
+        return Totals(
+            self.events_published,
+            self.events_delivered,
+            0,
+            self.gaps.total(),
+            self.evictions.total(),
+            0,
+            0,
+            self.errors.total(),
+            0,
+            Buckets(BOUNDS, (0,) * 10),
+            Buckets(BOUNDS, (0,) * 10),
+        )
+
+
+BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class Buckets(NamedTuple):
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+class Totals(NamedTuple):
+    published: int
+    delivered: int
+    replayed: int
+    gaps: int
+    evictions: int
+    refused_publishes: int
+    refused_joins: int
+    errors: int
+    rate_limited: int
+    publish_latency: Buckets
+    message_latency: Buckets

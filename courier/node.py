@@ -13,6 +13,7 @@ from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
 from courier.metrics import Metrics
 from courier.settings import Settings
+from courier.timeline import Timeline
 
 logger = get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Node:
         self.settings = settings
         self.hub = hub
         self.metrics = metrics
+        self.timeline = Timeline(hub, metrics)
         self.phase = Phase.READY
         self._started_at = trio.current_time()
 
@@ -73,7 +75,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     if settings.redis_url is None:
         backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
         async with open_hub(backplane, limits, metrics=metrics) as hub:
-            yield Node(settings, hub, metrics, windows=None)
+            yield _started(Node(settings, hub, metrics, windows=None))
         return
     from courier.backplane.redis import RedisOptions, open_redis  # its client takes a while to import
 
@@ -86,4 +88,10 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         open_redis(settings.redis_url, options) as redis,
         open_hub(redis, limits, metrics=metrics) as hub,
     ):
-        yield Node(settings, hub, metrics, windows=redis)
+        yield _started(Node(settings, hub, metrics, windows=redis))
+
+
+def _started(node: Node) -> Node:
+    """The node, with its own task, which ends with its hub's."""
+    node.hub.supervisor.spawn(node.timeline.run)
+    return node
