@@ -5,6 +5,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from courier.web import health
+from courier.web.admin.routes import admin_routes
 from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.body import read_body
 from courier.web.cors import cors_headers, preflight_headers
@@ -19,6 +20,7 @@ def create_app(site: Site) -> QuartTrio:
     app = QuartTrio("courier", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # `read_body` judges it
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.register_blueprint(admin_routes(site))
 
     @app.post("/publish", defaults={"channel": None})
     @app.post("/publish/", defaults={"channel": ""})
@@ -75,10 +77,10 @@ def create_app(site: Site) -> QuartTrio:
 def _caller() -> Caller:
     headers = request.headers
     return Caller(
-        *(
-            headers.get(name)
-            for name in ("X-Service-Name", "Authorization", "Content-Type", "Idempotency-Key")
-        )
+        headers.get("X-Service-Name"),
+        headers.get("Authorization"),
+        headers.get("Content-Type"),
+        headers.get("Idempotency-Key"),
     )
 
 

@@ -111,10 +111,10 @@ def parse_head(raw: bytes) -> Head | None:
     ):
         return None
     caller = Caller(
-        *(
-            _text(headers.get(name))
-            for name in (b"x-service-name", b"authorization", b"content-type", b"idempotency-key")
-        )
+        _text(headers.get(b"x-service-name")),
+        _text(headers.get(b"authorization")),
+        _text(headers.get(b"content-type")),
+        _text(headers.get(b"idempotency-key")),
     )
     if media_type(caller) == NDJSON:
         return None  # read as it comes, and so not whole

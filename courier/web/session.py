@@ -132,12 +132,17 @@ class Session:
         return SessionStatistics(
             self.subscriber.statistics(),
             self._subprotocol,
-            self._websocket.address,
+            self.address,
             self.connected_at,
             self._heard_at + ago,
             None if self._pinged_at is None else self._pinged_at + ago,
             self._wire.unsent_bytes,
         )
+
+    @property
+    def address(self) -> str | None:
+        """Where the peer's packets come from, which may be a proxy."""
+        return self._websocket.address
 
     @property
     def quiet_seconds(self) -> float:
