@@ -1,6 +1,6 @@
 """Node: one process of Courier: its settings, its hub, and where it is in its life."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from enum import StrEnum
 
@@ -11,7 +11,8 @@ from courier.actors.limits import Limits
 from courier.backplane.admission import Windows
 from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
-from courier.metrics import Metrics
+from courier.metrics import Metrics, Sources
+from courier.metrics.sources import NEWCOMERS
 from courier.settings import Settings
 from courier.timeline import Timeline
 
@@ -59,8 +60,11 @@ class Node:
 
 
 @asynccontextmanager
-async def open_node(settings: Settings) -> AsyncIterator[Node]:
-    """A node for the length of a block: backplane, then supervisor, then hub. `drain` it before the end."""
+async def open_node(settings: Settings, event_types: Iterable[str] = ()) -> AsyncIterator[Node]:
+    """A node for the length of a block: backplane, then supervisor, then hub. `drain` it before the end.
+
+    `event_types` are those that may be published: what is counted is told by them.
+    """
     limits = Limits(
         history_events=settings.history_events,
         history_seconds=settings.history_seconds,
@@ -71,7 +75,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         idempotency_keys=settings.max_idempotency_keys,
         channels=settings.max_channels,
     )
-    metrics = Metrics()
+    newcomers = NEWCOMERS if settings.publish_auth == "off" else 0
+    metrics = Metrics(event_types, Sources(settings.rate_limits, newcomers))
     if settings.redis_url is None:
         backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
         async with open_hub(backplane, limits, metrics=metrics) as hub:

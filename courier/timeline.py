@@ -78,7 +78,7 @@ class Timeline:
             try:
                 self.samples.append(await self._sample())
             except Exception as error:
-                self._metrics.error("timeline")
+                self._metrics.error("timeline", error)
                 logger.error("Sample failed", exc_info=error)
 
     def _look(self, now: float) -> Totals:

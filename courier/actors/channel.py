@@ -12,11 +12,12 @@ from courier.actors.limits import Limits
 from courier.actors.log import Log
 from courier.actors.messages import Arrive, Deliver, Join, Leave, Message, Read, Refill, Trim
 from courier.actors.statistics import ChannelStatistics
-from courier.actors.subscriber import Subscriber
+from courier.actors.subscriber import Clock, Subscriber
 from courier.backplane import Appended, Outcome, Publication, Record, Stretch
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
+from courier.schemas.events.base import type_of
 from courier.schemas.position import Position, Since
 
 TURN_BYTES = 256 * 1024
@@ -27,9 +28,6 @@ SHOWN_TOGETHER = 16
 
 OFFERS_A_TURN = 500
 """How many subscribers are written to before other tasks get their turn."""
-
-Clock = Callable[[], int]
-"""The wall clock, in Unix milliseconds."""
 
 
 class Channel:
@@ -51,6 +49,7 @@ class Channel:
         "_over_budget",
         "_show_soon",
         "_shown",
+        "_traffic",
         "asked_trim",
         "failed",
         "inbox",
@@ -83,6 +82,7 @@ class Channel:
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
+        self._traffic = metrics.traffic[name.kind]
         self._keys = keys
         self._over_budget = over_budget
         self._doubt = doubt
@@ -197,7 +197,6 @@ class Channel:
         match message:
             case Deliver():
                 message.reply.give(self._append(message.publications))
-                self._metrics.published(len(message.publications))
             case Arrive(records):
                 self._follow(records)
             case Refill(since, floor_ms, stretch, reply):
@@ -225,24 +224,24 @@ class Channel:
         arrived_ms = max(self._clock(), log.last_ms)
         epoch, offset = log.position
         outcomes: list[Outcome] = []
-        frames: list[bytes] = []
+        frames: list[tuple[bytes, str]] = []
         for publication in publications:
             outcome = self._keys.find(channel, publication, arrived_ms) if publication.key else None
             if outcome is None:
                 offset += 1
                 position = Position(epoch, offset)
-                frames.append(event_frame(position, channel, publication.event))
+                frames.append((event_frame(position, channel, publication.event), publication.event_type))
                 outcome = Appended(position, arrived_ms, reached)
             outcomes.append(outcome)
-        for frame in frames:
-            self._add(frame, arrived_ms)
+        for frame, event_type in frames:
+            self._add(frame, arrived_ms, event_type)
         for publication, outcome in zip(publications, outcomes, strict=True):
             if publication.key and isinstance(outcome, Appended) and not outcome.deduplicated:
                 self._keys.keep(channel, publication, outcome, arrived_ms)
         return outcomes
 
-    def _add(self, frame: bytes, arrived_ms: int) -> None:
-        self.log.append(frame, arrived_ms)
+    def _add(self, frame: bytes, arrived_ms: int, event_type: str) -> None:
+        self.log.append(frame, arrived_ms, event_type)
         self._new_bytes += len(frame)
 
     def _follow(self, records: Sequence[Record]) -> None:
@@ -255,7 +254,7 @@ class Channel:
         for position, arrived_ms, event in records:
             frame = event_frame(position, self.name.name, event)
             if position == log.next_position and not log.forked:
-                self._add(frame, arrived_ms)
+                self._add(frame, arrived_ms, type_of(event))
             elif position.epoch != log.epoch or position.offset > log.offset:
                 self._doubt()
                 return
@@ -284,14 +283,14 @@ class Channel:
         if start.epoch != log.epoch or start.offset > log.offset:
             reason = stretch.gap or GapReason.UNKNOWN_POSITION
             frame = gap_frame(self.name.name, str(log.position), start, reason)
-            log.jump(start, frame, stretch.records[0].arrived_ms if stretch.records else floor_ms)
+            log.jump(start, frame, stretch.records[0].arrived_ms if stretch.records else floor_ms, reason)
             self._new_bytes += len(frame)
         for position, arrived_ms, event in stretch.records:
             frame = event_frame(position, self.name.name, event)
             if log.forked:
                 return
             if position == log.next_position:
-                self._add(frame, arrived_ms)
+                self._add(frame, arrived_ms, type_of(event))
             else:
                 self._forked(position, arrived_ms, frame)
 
@@ -326,17 +325,31 @@ class Channel:
         self._shown = head
 
     def _offer(self, subscribers: Sequence[Subscriber], head: int, pages: dict[int, Page]) -> None:
-        delivered = 0
+        """What is counted is counted once for all who took the same page: nearly all of them."""
+        taken: dict[int, int] = {}
+        at = -1
         try:
             for subscriber in subscribers:
                 cursor = subscriber.cursor
                 if cursor == head or not subscriber.ready:
                     continue
-                if cursor not in pages:
-                    pages[cursor] = self.log.page(cursor)
-                delivered += subscriber.offer(pages[cursor])
+                if cursor != at:
+                    at = cursor
+                    if at not in pages:
+                        pages[at] = self.log.page(at)
+                    page = pages[at]
+                    taken.setdefault(at, 0)
+                taken[at] += subscriber.offer(page)
         finally:
-            self._metrics.delivered(delivered)
+            now_ms = self._clock()
+            for cursor, count in taken.items():
+                self._traffic.deliver(self.log.entries(cursor, head - cursor), count, now_ms)
+
+    def look(self) -> None:
+        """Note how far behind the subscribers are."""
+        head = self.log.head
+        behind = [lag for subscriber in self.subscribers if (lag := head - subscriber.cursor)]
+        self._metrics.lagging(behind, len(self.subscribers) - len(behind))
 
     def trim(self) -> None:
         """Drop what the log need not keep any more: whoever is up to date has seen it."""

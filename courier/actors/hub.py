@@ -11,17 +11,16 @@ from typing import NamedTuple
 
 import trio
 
-from courier.actors.channel import Clock
 from courier.actors.errors import ChannelFailed, Draining, NodeFull
 from courier.actors.inbox import Inbox
 from courier.actors.limits import Limits
 from courier.actors.log import Replay
 from courier.actors.messages import Join, Leave
-from courier.actors.subscriber import Subscriber
+from courier.actors.subscriber import Clock, Subscriber
 from courier.actors.supervisor import Supervisor, open_supervisor
 from courier.backplane import Backplane, Outcome, Publication, Stretch
 from courier.backplane.reply import Reply
-from courier.metrics import Metrics
+from courier.metrics import Metrics, NodeState
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Since
@@ -74,13 +73,14 @@ class Hub:
     """What the web publishes to and joins. Made by `open_hub`."""
 
     def __init__(
-        self, supervisor: Supervisor, backplane: Backplane, limits: Limits, metrics: Metrics
+        self, supervisor: Supervisor, backplane: Backplane, limits: Limits, clock: Clock, metrics: Metrics
     ) -> None:
         self.closing = trio.Event()
         """Set when a drain begins."""
         self.supervisor = supervisor
         self.backplane = backplane
         self._limits = limits
+        self._clock = clock
         self._metrics = metrics
         self._subscribers: dict[str, Subscriber] = {}
         self._per_owner: Counter[str] = Counter()
@@ -101,6 +101,16 @@ class Hub:
     def full(self) -> bool:
         """There is no room for one more subscriber."""
         return len(self._subscribers) >= self._limits.connections
+
+    def state(self) -> NodeState:
+        """What a node is at this moment, for who looks at it from outside."""
+        return NodeState(
+            backplane_up=self.backplane.up,
+            channels=len(self.supervisor),
+            draining_connections=self.connections if self.draining else 0,
+            log_bytes=self.supervisor.budget.used_bytes,
+            log_limit_bytes=self.supervisor.budget.limit_bytes,
+        )
 
     async def publish(
         self, channel: ChannelName, publications: Sequence[Publication], by: float
@@ -144,12 +154,13 @@ class Hub:
         inbox = self.supervisor.inbox(channel)
         subscriber = Subscriber(
             secrets.token_hex(8),
-            channel.name,
+            channel,
             owner,
             spawn=self.supervisor.spawn,
             leave=lambda subscriber: self._left(subscriber, inbox),
             read_older=lambda position: self.backplane.read(channel, position, OLDER_EVENTS),
             metrics=self._metrics,
+            clock=self._clock,
         )
         self._subscribers[subscriber.id] = subscriber
         self._per_owner[owner] += 1
@@ -244,4 +255,6 @@ async def open_hub(
     `drain` first."""
     metrics = metrics or Metrics()
     async with open_supervisor(backplane, limits=limits, clock=clock, metrics=metrics) as supervisor:
-        yield Hub(supervisor, backplane, limits, metrics)
+        hub = Hub(supervisor, backplane, limits, clock, metrics)
+        metrics.state = hub.state
+        yield hub

@@ -28,6 +28,8 @@ class Entry(NamedTuple):
     arrived_ms: int
     """Unix milliseconds; never smaller than the entry's before it."""
     frame: bytes
+    event_type: str | GapReason
+    """The event's type; of an entry that is no event, the reason of the gap that its frame tells of."""
 
     @property
     def cost(self) -> int:
@@ -126,21 +128,23 @@ class Log:
         """What to keep when the entries are given up: nothing of them can be replayed from it."""
         return Origin(self.position, self.last_ms)
 
-    def append(self, frame: bytes, arrived_ms: int) -> Entry:
+    def append(self, frame: bytes, arrived_ms: int, event_type: str | GapReason = "") -> Entry:
         """Append one event's frame as the next position; a clock that went back counts as standing still."""
         self.offset += 1
         self.last_ms = max(arrived_ms, self.last_ms)
-        entry = Entry(self.offset, self.last_ms, frame)
+        entry = Entry(self.offset, self.last_ms, frame, event_type)
         self._entries.append(entry)
         cost = entry.cost
         self.bytes += cost
         self.budget.used_bytes += cost
         return entry
 
-    def jump(self, to: Position, frame: bytes, arrived_ms: int) -> None:
+    def jump(
+        self, to: Position, frame: bytes, arrived_ms: int, reason: GapReason = GapReason.UNKNOWN_POSITION
+    ) -> None:
         """Go on after `to`, whatever that is; `frame` tells of it, in the place of what is missing."""
         self.offset -= 1  # the entry is no event
-        self.append(frame, arrived_ms)
+        self.append(frame, arrived_ms, reason)
         self.forked = self.forked and to.epoch == self.epoch
         self.epoch, self.offset = to
         self.segments.append(Segment(self.head, to))
@@ -190,6 +194,11 @@ class Log:
         entries = self._entries[start : start + min(limit, next(gaps, self.head) - cursor)]
         epoch = self.position_before(cursor).epoch
         return [(Position(epoch, entry.offset), entry) for entry in entries]
+
+    def entries(self, cursor: int, count: int) -> list[Entry]:
+        """So many entries from `cursor` on, which must be held."""
+        start = self._skip + cursor - self.first
+        return self._entries[start : start + count]
 
     def page(self, cursor: int, limit_bytes: int | None = None) -> Page:
         """The frames from `cursor` on, at least one, and as many as fit in `limit_bytes` (None: all).
@@ -255,4 +264,4 @@ class Log:
         return dropped
 
 
-_DROPPED = Entry(0, 0, b"")
+_DROPPED = Entry(0, 0, b"", "")

@@ -1,20 +1,22 @@
 """Subscriber: a cursor into a channel's log, and a wire to write to."""
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import trio
 
 from courier.actors.errors import WireClosed, WireError, WireStalled
 from courier.actors.frames import Page, event_frame, gap_frame
-from courier.actors.log import Log, Replay
+from courier.actors.log import Entry, Log, Replay
 from courier.actors.statistics import State, SubscriberStatistics
-from courier.backplane import BackplaneAway, Stretch
+from courier.backplane import BackplaneAway, Record, Stretch
 from courier.logs import get_logger
 from courier.metrics import Metrics
+from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.control import GapReason
+from courier.schemas.events.base import type_of
 from courier.schemas.position import Position, Since
 
 PAGE_BYTES = 64 * 1024
@@ -29,6 +31,8 @@ GOODBYE_SECONDS = 5.0
 AGAIN_SECONDS = 0.5
 """After how long older events are asked for again, when the backplane could not be reached."""
 
+Clock = Callable[[], int]
+"""The wall clock, in Unix milliseconds."""
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
 ReadOlder = Callable[[Position], Awaitable[Stretch]]
 """Reads what follows a position and is not in the node's own log any more."""
@@ -81,16 +85,19 @@ class Subscriber:
     """
 
     __slots__ = (
+        "_clock",
         "_ended",
         "_finishing",
         "_gap",
         "_leave",
+        "_live_from",
         "_log",
         "_metrics",
         "_overrun_at",
         "_pumping",
         "_read_older",
         "_spawn",
+        "_traffic",
         "_wire",
         "aborted",
         "alive",
@@ -109,16 +116,17 @@ class Subscriber:
     def __init__(
         self,
         id: str,
-        channel: str,
+        channel: ChannelName,
         owner: str,
         *,
         spawn: Spawn,
         leave: Callable[["Subscriber"], None],
         read_older: ReadOlder,
         metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self.id = id
-        self.channel = channel
+        self.channel = channel.name
         self.owner = owner
         self.cursor = 0
         self.beginning: Beginning | None = None
@@ -137,6 +145,7 @@ class Subscriber:
         self._log: Log | None = None
         self._wire: Wire | None = None
         self._gap: Missed | None = None
+        self._live_from = 0
         self._overrun_at = -math.inf
         self._pumping = False
         self._ended = False
@@ -145,6 +154,8 @@ class Subscriber:
         self._leave = leave
         self._read_older = read_older
         self._metrics = metrics
+        self._traffic = metrics.traffic[channel.kind]
+        self._clock = clock
 
     # What the channel does with it
 
@@ -152,27 +163,32 @@ class Subscriber:
         """Set the cursor; a gap is told before the first event."""
         self._log = log
         self.cursor = replay.cursor
+        self._live_from = log.head
         recovered = since is not None and replay.gap is None
         self.beginning = Beginning(log.position_before(self.cursor), recovered, self.lag)
         self._gap = None if replay.gap is None else Missed(replay.gap, str(since))
 
-    def offer(self, page: Page) -> int:
+    def offer(self, page: Page) -> bool:
         """Write the page, which starts at the cursor, as far as the socket takes it; the pump does the rest.
 
-        Returns by how many entries the cursor moved. Call it only when `ready`. Never waits, and never
-        raises for what the wire does.
+        Returns whether all of it is the wire's; if so the caller counts it, with all others' who took the
+        same page. Call it only when `ready`. Never waits, and never raises for what the wire does.
         """
-        wire = self._wire
+        wire, log = self._wire, self._log
         assert wire is not None
+        assert log is not None
         try:
             moved = wire.write_nowait(page)
         except Exception as error:  # noqa: BLE001 - whatever a wire raises ends only its own subscriber
             self.fail(error)
-            return 0
+            return False
+        whole = moved == len(page.frames)
+        if not whole:
+            self._count(log.entries(self.cursor, moved))
         self.cursor += moved
-        if wire.holding or moved != len(page.frames):
+        if not whole or wire.holding:
             self._wake()
-        return moved
+        return whole
 
     # What the WebSocket does with it
 
@@ -277,7 +293,8 @@ class Subscriber:
         """One step of the pump, without a pause in it: the cursor moves with its own write."""
         assert self._log is not None
         if self._told(self._log, wire) and self.lag:
-            self._write(wire, self._log.page(self.cursor, PAGE_BYTES))
+            page = self._log.page(self.cursor, PAGE_BYTES)
+            self._write(wire, page, self._log.entries(self.cursor, len(page.frames)))
 
     async def _catch_up(self, log: Log, wire: Wire) -> None:
         """One step of the pump where the cursor stands at what the node's log does not hold: from another
@@ -300,17 +317,28 @@ class Subscriber:
             self._overrun(log, resumed)
         if not self._ended and self._told(log, wire):
             older = [
-                event_frame(record.position, self.channel, record.event)
+                self._entry(record)
                 for number, record in enumerate(stretch.records, start=self.cursor + 1)
                 if number <= log.first and log.cursor_after(record.position) == number
             ]
             if older:
-                self._write(wire, Page.of(older))
+                self._write(wire, Page.of(entry.frame for entry in older), older)
 
-    def _write(self, wire: Wire, page: Page) -> None:
+    def _entry(self, record: Record) -> Entry:
+        position, arrived_ms, event = record
+        return Entry(position.offset, arrived_ms, event_frame(position, self.channel, event), type_of(event))
+
+    def _write(self, wire: Wire, page: Page, entries: Sequence[Entry]) -> None:
         moved = wire.write_nowait(page)
+        self._count(entries[:moved])
         self.cursor += moved
-        self._metrics.delivered(moved)
+
+    def _count(self, entries: Sequence[Entry]) -> None:
+        """Count what was written of what stood at the cursor: how late it came is said of what had not
+        arrived when the subscriber joined."""
+        replayed = max(0, self._live_from - self.cursor)
+        self._traffic.replay(entries[:replayed])
+        self._traffic.deliver(entries[replayed:], 1, self._clock())
 
     def _told(self, log: Log, wire: Wire) -> bool:
         """Whether nothing is left to be told before the next event; says it if the wire takes it."""
@@ -320,7 +348,7 @@ class Subscriber:
             if not wire.write_nowait(Page.of([frame])):
                 return False
             self._gap = None
-            self._metrics.gap(reason)
+            self._traffic.gap(reason)
         return True
 
     def _overrun(self, log: Log, cursor: int) -> None:
@@ -350,6 +378,6 @@ class Subscriber:
                 self.end(None)
             case _:
                 if not isinstance(error, WireError):
-                    self._metrics.error("wire")
+                    self._metrics.error("wire", error)
                     logger.error("Wire failed", channel=self.channel, connection_id=self.id, exc_info=error)
                 self.end(CloseReason.CHANNEL_FAILED)

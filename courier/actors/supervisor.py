@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from courier.actors.channel import Channel, Clock
+from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed, TooManyChannels
 from courier.actors.inbox import Inbox
 from courier.actors.keys import Keys
@@ -14,7 +14,7 @@ from courier.actors.limits import Limits
 from courier.actors.log import Budget, Log
 from courier.actors.messages import Arrive, Deliver, Leave, Message, Read, Trim
 from courier.actors.repairs import Repairs
-from courier.actors.subscriber import Spawn
+from courier.actors.subscriber import Clock, Spawn
 from courier.backplane import Backplane, BackplaneAway, InboxFull, Outcome, Publication, Record, Stretch
 from courier.backplane.reply import Reply
 from courier.logs import get_logger
@@ -132,7 +132,7 @@ class Supervisor:
             try:
                 await channel.run()
             except Exception as error:  # one channel's crash is never another's
-                self._metrics.error("channel")
+                self._metrics.error("channel", error)
                 logger.error("Channel crashed", channel=name.name, exc_info=error)
                 failed = channel.failed
                 _fail(failed)
@@ -229,6 +229,7 @@ class Supervisor:
             for count, channel in enumerate(self, start=1):
                 if self._channels.get(channel.name.name) is not channel:
                     continue  # crashed, or given up, since the walk began
+                channel.look()
                 if channel.idle:
                     self.retire(channel)
                 elif (oldest := channel.log.oldest_ms) is not None and oldest < before_ms:

@@ -24,6 +24,7 @@ class Publication(NamedTuple):
     """Its idempotency key, unique within the channel: the service's name and what it chose. Empty: none."""
     digest: bytes = b""
     """What tells a repeat from another event under the same key."""
+    event_type: str = ""
 
 
 class Appended(NamedTuple):

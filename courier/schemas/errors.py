@@ -33,11 +33,13 @@ class SchemaError(ValueError):
     """A JSON object that is no event; `errors` says where and why, and can always be written as JSON.
 
     Each error is `{"loc": […], "msg": …, "type": …}`, `loc` seen from the event; the first 50 are kept.
+    `event_type` is the type that it says it is, if there is a model of it, else empty.
     """
 
-    def __init__(self, errors: list[dict[str, Any]]) -> None:
+    def __init__(self, errors: list[dict[str, Any]], event_type: str = "") -> None:
         super().__init__("Invalid event schema")
         self.errors = errors
+        self.event_type = event_type
 
 
 class TooManyEvents(ValueError):
@@ -83,7 +85,10 @@ def _why_no_json(body: bytes, found: str) -> str:
 def schema_error(error: ValidationError, root: Location, types: str) -> SchemaError:
     """What is wrong with the event at `root`, told as if it lay alone; `types` lists the known ones."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    return SchemaError([_as_seen_from(root, detail, types) for detail in details[:_ERRORS_SHOWN]])
+    return SchemaError(
+        [_as_seen_from(root, detail, types) for detail in details[:_ERRORS_SHOWN]],
+        next((type_ for detail in details if (type_ := _type_at(root, detail))), ""),
+    )
 
 
 def _as_seen_from(root: Location, detail: ErrorDetails, types: str) -> dict[str, Any]:
@@ -94,3 +99,11 @@ def _as_seen_from(root: Location, detail: ErrorDetails, types: str) -> dict[str,
         loc = loc[len(root) + 1 :]  # without the event's type, which pydantic puts between
     shown = [step[:_NAME_SHOWN] if isinstance(step, str) else step for step in loc]
     return {"loc": shown, "msg": message, "type": detail["type"]}
+
+
+def _type_at(root: Location, detail: ErrorDetails) -> str:
+    """The type of the model that was chosen, which pydantic puts behind the event's own place."""
+    loc = detail["loc"]
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found") or len(loc) <= len(root):
+        return ""
+    return str(loc[len(root)]) if loc[: len(root)] == root else ""

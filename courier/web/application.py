@@ -136,7 +136,7 @@ class Application:
             raise RuntimeError(WRONG_SERVER)
         settings = self._load()
         registry = registry_for(settings.event_modules)
-        async with open_node(settings) as node, open_ownership(settings) as ownership:
+        async with open_node(settings, registry.types) as node, open_ownership(settings) as ownership:
             self._site = Site(node, registry, Verifier(settings), _limiter(settings, node), ownership)
             self._quart = create_app(self._site)
             yield

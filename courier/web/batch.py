@@ -1,6 +1,7 @@
 """Batch: many events in one request, each judged by itself."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
@@ -19,7 +20,9 @@ from courier.web.publish import (
     check_key,
     check_media_type,
     check_source,
+    count_refusal,
     deliver,
+    note_fault,
     rate_headers,
     refusal,
     too_many,
@@ -46,6 +49,7 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
     """Publish `{"events": [{"channel", "data"}, …]}`: 200 with a result for each, in order, or the refusal of
     the whole. The good ones are published though others fail. Never raises but for what cancels it."""
     headers: dict[str, str] = {}
+    began = time.perf_counter()
     try:
         service = await authenticate(site, caller)
         check_media_type(caller, JSON)
@@ -54,9 +58,9 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
         headers |= rate_headers(verdict)
         _check_rate(verdict, len(items))
         check_key(caller)
-        results = await _publish_all(site, service, items, caller.idempotency_key)
+        results = await _publish_all(site, service, items, began, caller.idempotency_key)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-        return refusal(site, error, headers)
+        return refusal(site, error, headers, caller.service)
     failed = sum(isinstance(result, Exception) for result in results)
     told = [_failure(result) if isinstance(result, Exception) else result for result in results]
     counts = b'{"status":"published","published":%d,"failed":%d,"results":[' % (len(told) - failed, failed)
@@ -74,7 +78,7 @@ async def publish_stream(site: Site, caller: Caller, receive: Callable[[], Await
     try:
         service = await authenticate(site, caller)
     except Exception as error:  # noqa: BLE001 - as in `publish_batch`
-        return refusal(site, error, {"Connection": "close"})
+        return refusal(site, error, {"Connection": "close"}, caller.service)
 
     async def stop_at_a_drain(reading: trio.CancelScope) -> None:
         await site.node.hub.closing.wait()
@@ -148,6 +152,7 @@ class Tally:
 
 async def _judge(site: Site, service: str, lines: Sequence[bytes | None], tally: Tally) -> None:
     """Publish what came together; a blank line is none, but is counted so that numbers are an editor's."""
+    began = time.perf_counter()
     numbers: list[int] = []
     items: list[BatchItem | Exception] = []
     admitted, refused = await _admit(site, service, sum(1 for line in lines if line and line.strip()))
@@ -163,7 +168,7 @@ async def _judge(site: Site, service: str, lines: Sequence[bytes | None], tally:
         else:
             items.append(too_many(refused))
         numbers.append(tally.last_line)
-    for number, result in zip(numbers, await _publish_all(site, service, items), strict=True):
+    for number, result in zip(numbers, await _publish_all(site, service, items, began), strict=True):
         tally.add(number, result)
 
 
@@ -189,10 +194,10 @@ def _item(site: Site, line: bytes) -> BatchItem | Exception:
 
 
 async def _publish_all(
-    site: Site, service: str, items: Sequence[BatchItem | Exception], key: str | None = None
+    site: Site, service: str, items: Sequence[BatchItem | Exception], began: float, key: str | None = None
 ) -> list[Result]:
     """Deliver what is good, as one message a channel; a result for each, in order. Event i has the
-    idempotency key `<key>/<i>`."""
+    idempotency key `<key>/<i>`. `began` (`time.perf_counter`) is when they began to be judged."""
     results: list[Result] = [b""] * len(items)
     places: dict[ChannelName, list[int]] = {}
     events: dict[ChannelName, list[Event]] = {}
@@ -216,9 +221,10 @@ async def _publish_all(
         try:
             outcome = [
                 one if isinstance(one, KeyConflict) else one.to_json()
-                for one in await deliver(site, channel, events[channel], service, keys, by)
+                for one in await deliver(site, channel, events[channel], service, keys, by, began)
             ]
         except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
+            note_fault(site, error, "publish")
             outcome = [error] * len(events[channel])
         for place, result in zip(places[channel], outcome, strict=True):
             results[place] = result
@@ -229,6 +235,9 @@ async def _publish_all(
         async with trio.open_nursery() as nursery:
             for channel in places:
                 nursery.start_soon(publish_to, channel)
+    for result in results:
+        if isinstance(result, Exception):
+            count_refusal(site, result, service)
     return results
 
 

@@ -11,7 +11,7 @@ from courier.web.body import read_body
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.errors import HttpError
 from courier.web.history import history
-from courier.web.publish import Answer, Caller, publish, refusal
+from courier.web.publish import Answer, Caller, error_answer, publish, refusal
 from courier.web.site import Site
 
 
@@ -29,7 +29,9 @@ def create_app(site: Site) -> QuartTrio:
         try:
             body = await read_body(site, request, site.settings.max_event_bytes)
         except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-            return _response(refusal(site, error, {"Connection": "close"}))
+            return _response(
+                refusal(site, error, {"Connection": "close"}, request.headers.get("X-Service-Name"))
+            )
         return _response(await publish(site, _caller(), channel, body))
 
     @app.post("/publish/batch")
@@ -37,7 +39,9 @@ def create_app(site: Site) -> QuartTrio:
         try:
             body = await read_body(site, request, BATCH_BYTES)
         except Exception as error:  # noqa: BLE001 - as above
-            return _response(refusal(site, error, {"Connection": "close"}))
+            return _response(
+                refusal(site, error, {"Connection": "close"}, request.headers.get("X-Service-Name"))
+            )
         return _response(await publish_batch(site, _caller(), body))
 
     @app.get("/history/<path:channel>")
@@ -69,7 +73,7 @@ def create_app(site: Site) -> QuartTrio:
         sentence = {404: "There is nothing at this path", 405: "This path takes another method"}
         answer = HttpError(error.code or 500, sentence.get(error.code or 500, error.name))
         headers = {key: value for key, value in error.get_headers() if key == "Allow"}
-        return _response(refusal(site, answer, headers))
+        return _response(error_answer(site, answer, headers, "http"))
 
     return app
 

@@ -11,7 +11,7 @@ from courier.web.access import AccessRefused, may_join
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, bearer
 from courier.web.errors import RETRY_AFTER, HttpError
 from courier.web.ownership import OwnershipUnknown
-from courier.web.publish import Answer, refusal
+from courier.web.publish import Answer, error_answer
 from courier.web.site import Site
 
 LIMIT = 100
@@ -28,7 +28,7 @@ async def history(site: Site, channel: str, query: Mapping[str, str], authorizat
         name = await _admit(site, channel, query.get("token") or bearer(authorization))
         stretch = await site.node.hub.read(name, _since(query.get("since")), _limit(query.get("limit")))
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-        return refusal(site, error, {"Cache-Control": "no-store"})
+        return error_answer(site, error, {"Cache-Control": "no-store"}, "history")
     return Answer(200, _body(name, stretch), {"Cache-Control": "no-store"})
 
 

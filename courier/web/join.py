@@ -32,18 +32,21 @@ async def join(site: Site, websocket: WebSocket, channel: str) -> None:
     except Exception as error:
         reason = close_reason(error)
         if reason is CloseReason.CHANNEL_FAILED:
-            site.node.metrics.error("join")
+            site.node.metrics.error("join", error)
             logger.error("Join failed", exc_info=error)
         else:
             logger.info("Join refused", code=reason.code, reason=reason.reason)
+        site.node.metrics.join_refused(reason)
         await websocket.accept(subprotocol)
         await websocket.close(reason.code, reason.reason)
         return
+    site.node.metrics.joined(access.channel.kind)
     try:
         await websocket.accept(subprotocol)
         await Session(site, websocket, subscriber, access, subprotocol).serve()
     finally:
         subscriber.close()
+        site.node.metrics.left(access.channel.kind, subscriber.reason)
 
 
 def choose(offered: Sequence[str]) -> str | None:

@@ -16,7 +16,7 @@ from courier.actors.errors import Draining
 from courier.backplane import BackplaneAway, KeyConflict, Publication
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
-from courier.schemas.errors import SchemaError
+from courier.schemas.errors import JsonError, SchemaError
 from courier.schemas.events.base import Event
 from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.publish import Receipt
@@ -62,7 +62,7 @@ async def publish(site: Site, caller: Caller, channel: str | None, body: bytes) 
     try:
         receipt = await _publish(site, caller, channel, body, headers)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
-        return refusal(site, error, headers)
+        return refusal(site, error, headers, caller.service)
     return Answer(200, receipt.to_json(), headers)
 
 
@@ -70,6 +70,7 @@ async def _publish(
     site: Site, caller: Caller, channel: str | None, body: bytes, headers: dict[str, str]
 ) -> Receipt:
     """Judge and deliver; `headers` gets what every answer bears from the rate step on."""
+    began = time.perf_counter()
     service = await authenticate(site, caller)
     now = trio.current_time()
     verdict = await admit(site, service, 1, now)
@@ -81,20 +82,43 @@ async def _publish(
     check_source(event, service)
     check_key(caller)
     by = now + site.settings.inbox_wait_seconds
-    [outcome] = await deliver(site, name, [event], service, [caller.idempotency_key], by)
+    [outcome] = await deliver(site, name, [event], service, [caller.idempotency_key], by, began)
     if isinstance(outcome, KeyConflict):
         raise outcome
     return outcome
 
 
-def refusal(site: Site, error: Exception, headers: dict[str, str]) -> Answer:
+def refusal(site: Site, error: Exception, headers: dict[str, str], service: str | None = None) -> Answer:
+    """The answer for a publish that is refused, with `headers` beside its own; it is counted."""
+    count_refusal(site, error, service)
+    return error_answer(site, error, headers, "publish")
+
+
+def error_answer(site: Site, error: Exception, headers: dict[str, str], component: str) -> Answer:
     """The answer for an error, with `headers` beside its own."""
+    note_fault(site, error, component)
     status, sentence, facts, own = http_answer(error)
-    if status == 500:
-        site.node.metrics.error("publish")
-        logger.error("Publish failed", exc_info=error)
     body = json.dumps({"detail": {"error": sentence, **facts}}).encode()
     return Answer(status, body, {**headers, **own})
+
+
+def count_refusal(site: Site, error: Exception, service: str | None) -> None:
+    """Count a publish that was refused, or one event of several."""
+    metrics, status = site.node.metrics, http_answer(error).status
+    metrics.publish_refused(status)
+    if isinstance(error, SchemaError):
+        metrics.invalid_event(error.event_type, service)
+    elif isinstance(error, JsonError):
+        metrics.invalid_event("", service)
+    elif status == 429:
+        metrics.rate_exceeded(service)
+
+
+def note_fault(site: Site, error: Exception, component: str) -> None:
+    """Log and count an error that is ours and no refusal."""
+    if http_answer(error).status == 500:
+        site.node.metrics.error(component, error)
+        logger.error("Request failed", component=component, exc_info=error)
 
 
 async def authenticate(site: Site, caller: Caller) -> str:
@@ -116,7 +140,7 @@ async def authenticate(site: Site, caller: Caller) -> str:
     except (AuthError, HttpError) as error:
         if site.settings.publish_auth == "required":
             raise
-        site.node.metrics.error("publish_auth")
+        site.node.metrics.error("publish_auth", error)
         logger.warning("Publish would be refused", source=service, error=type(error).__name__)
     return service
 
@@ -125,6 +149,7 @@ async def _verify(site: Site, caller: Caller, service: str) -> None:
     claims = await site.verifier.service(bearer(caller.authorization))
     if claims.service != service:
         raise HttpError(403, "Service token is another service's than X-Service-Name")
+    site.node.metrics.verified(service)
 
 
 async def admit(site: Site, service: str, events: int, now: float) -> Verdict:
@@ -208,37 +233,48 @@ async def deliver(
     service: str,
     keys: Sequence[str | None],
     by: float,
+    began: float,
 ) -> list[Receipt | KeyConflict]:
     """Append the events to the channel's log, all or none, but for those whose idempotency key was used: a
     repeat gets the first receipt, another event a conflict. What waits for room waits until `by`
-    (`trio.current_time`) and no longer; what has got room is waited for to its end."""
+    (`trio.current_time`) and no longer; what has got room is waited for to its end.
+
+    `began` (`time.perf_counter`) is when the request began to be judged."""
     outcomes = await site.node.hub.publish(
         channel,
         [_publication(site, event, service, key) for event, key in zip(events, keys, strict=True)],
         by,
     )
-    return [
-        outcome
-        if isinstance(outcome, KeyConflict)
-        else Receipt(
-            channel.name,
-            event.type,
-            outcome.clients_reached,
-            _iso(outcome.arrived_ms),
-            str(outcome.position),
-            outcome.deduplicated,
+    answers: list[Receipt | KeyConflict] = []
+    published: list[str] = []
+    for event, outcome in zip(events, outcomes, strict=True):
+        if isinstance(outcome, KeyConflict):
+            answers.append(outcome)
+            continue
+        if not outcome.deduplicated:
+            published.append(event.type)
+        answers.append(
+            Receipt(
+                channel.name,
+                event.type,
+                outcome.clients_reached,
+                _iso(outcome.arrived_ms),
+                str(outcome.position),
+                outcome.deduplicated,
+            )
         )
-        for event, outcome in zip(events, outcomes, strict=True)
-    ]
+    if published:
+        site.node.metrics.published(channel.kind, service, published, time.perf_counter() - began)
+    return answers
 
 
 def _publication(site: Site, event: Event, service: str, key: str | None) -> Publication:
     encoded = site.registry.encode(event)
     if key is None:
-        return Publication(encoded)
+        return Publication(encoded, "", b"", event.type)
     # Of what was sent: a timestamp that Courier filled in is another one the next time.
     sent = event.model_dump_json(exclude_unset=True).encode()
-    return Publication(encoded, f"{service}/{key}", sha256(sent).digest())
+    return Publication(encoded, f"{service}/{key}", sha256(sent).digest(), event.type)
 
 
 def _iso(milliseconds: int) -> str:

@@ -248,7 +248,7 @@ class Session:
         reason = close_reason(error)
         facts = {"channel": self.subscriber.channel, "connection_id": self.subscriber.id}
         if reason is CloseReason.CHANNEL_FAILED:
-            self._site.node.metrics.error("refresh")
+            self._site.node.metrics.error("refresh", error)
             logger.error("Refresh failed", **facts, exc_info=error)
         else:
             logger.info("Refresh refused", **facts, code=reason.code, reason=reason.reason)

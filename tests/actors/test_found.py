@@ -14,7 +14,7 @@ from courier.actors.limits import Limits
 from courier.actors.messages import Deliver, Trim
 from courier.backplane import Outcome, Publication
 from courier.backplane.reply import Reply
-from courier.metrics import Metrics
+from courier.metrics.traffic import Traffic
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import parse_since
 from tests.actors.hubs import CHANNEL, OTHER, a_hub, events, join, numbers, publish
@@ -119,20 +119,20 @@ async def test_whoever_counts_cannot_make_an_event_that_was_appended_a_failure(
 ) -> None:
     async with a_hub() as hub:
         _, wire = await join(hub)
-        published, calls = Metrics.published, 0
+        deliver, calls = Traffic.deliver, 0
 
-        def crash(self: Metrics, events: int) -> None:
+        def crash(self: Traffic, *counted: Any) -> None:
             nonlocal calls
             calls += 1
             if calls == 1:
                 raise ZeroDivisionError
-            published(self, events)
+            deliver(self, *counted)
 
-        monkeypatch.setattr(Metrics, "published", crash)
+        monkeypatch.setattr(Traffic, "deliver", crash)
         [appended] = await publish(hub, 1)
         await wait_all_tasks_blocked()
         assert numbers(wire) == [1]
-        assert appended.position.offset == 1
+        assert appended.position.offset == calls == 1
 
 
 async def test_a_small_log_keeps_its_history_on_a_node_that_is_full_of_a_large_one(

@@ -21,6 +21,7 @@ from courier.backplane.reply import Reply
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
+from courier.schemas.control import GapReason
 from courier.schemas.position import Moment, Position
 from tests.actors.hubs import CHANNEL, OTHER, START_MS, a_hub, events, join, numbers, publish
 from tests.actors.wires import FakeWire
@@ -190,7 +191,7 @@ async def test_whoever_falls_off_the_log_is_told_once_and_closed_the_second_time
         await wait_all_tasks_blocked()
         assert slow.alive.cancel_called
         assert slow.reason is CloseReason.TOO_SLOW
-        assert metrics.gaps["overrun"] == metrics.evictions["overrun"] == 1
+        assert metrics.traffic["user"].gaps[GapReason.OVERRUN] == metrics.evictions["overrun"] == 1
 
 
 async def test_falling_off_the_log_again_after_a_minute_is_told_again(autojump_clock: MockClock) -> None:
@@ -218,7 +219,7 @@ async def test_what_a_wire_raises_ends_only_its_own_subscriber(autojump_clock: M
             await wait_all_tasks_blocked()
         assert broken.reason is CloseReason.CHANNEL_FAILED
         assert numbers(wire) == [1]
-        assert metrics.errors == {"wire": 1}
+        assert metrics.errors == {("ZeroDivisionError", "wire"): 1}
 
 
 async def test_a_peer_that_has_gone_is_nobody_to_tell(autojump_clock: MockClock) -> None:
@@ -240,7 +241,7 @@ async def test_a_peer_that_takes_no_byte_is_too_slow(autojump_clock: MockClock) 
         wire.stall()
         await wait_all_tasks_blocked()
         assert stalled.reason is CloseReason.TOO_SLOW
-        assert metrics.evictions == {"stalled": 1}
+        assert +metrics.evictions == {"stalled": 1}
 
 
 async def test_no_pump_is_left_when_everyone_is_up_to_date(autojump_clock: MockClock) -> None:
@@ -389,7 +390,7 @@ async def test_the_message_that_crashes_a_channel_is_answered_and_left_out(
         at = {offset: number for number, offset in results.items()}
         assert sorted(at, key=str) == [2, 3, "failed"]
         assert numbers(wire) == [1, at[2], at[3]]
-        assert metrics.errors == {"channel": 1}
+        assert metrics.errors == {("ZeroDivisionError", "channel"): 1}
 
 
 async def test_at_the_fifth_crash_within_a_minute_everyone_is_told(

@@ -137,9 +137,9 @@ class LogAgainstAList(RuleBasedStateMachine):
     def append(self, at: int, size: int) -> int:
         arrived = max([at, self.floor, *(time for time, _ in self.entries)])
         frame = b"%d:" % len(self.entries) + b"x" * size
-        entry = self.log.append(frame, at)
+        entry = self.log.append(frame, at, "a.type")
         self.entries.append((arrived, frame))
-        assert entry == (self.base + len(self.entries), arrived, frame)
+        assert entry == (self.base + len(self.entries), arrived, frame, "a.type")
         return len(self.entries)
 
     @rule(keep=st.none() | st.integers(0, 8), before=st.integers(0, 110), free=st.integers(0, 900))

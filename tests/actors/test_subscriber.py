@@ -19,6 +19,7 @@ from courier.actors.log import Budget, Log
 from courier.actors.subscriber import GOODBYE_SECONDS, Beginning, Subscriber
 from courier.backplane import Origin, Stretch
 from courier.metrics import Metrics
+from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.control import GapReason
 from courier.schemas.position import Moment, Position, Since
@@ -39,12 +40,13 @@ class Stage:
     def __post_init__(self) -> None:
         self.subscriber = Subscriber(
             "id",
-            "user.u1",
+            ChannelName.parse("user.u1"),
             "u1",
             spawn=self.nursery.start_soon,
             leave=self.left.append,
             read_older=self.read_older,
             metrics=self.metrics,
+            clock=lambda: 0,
         )
 
     def start(self, since: Since | None = None) -> None:
@@ -58,9 +60,12 @@ class Stage:
         """Append, and offer as `Channel.fan_out` does; returns by how much the offer moved the cursor."""
         for number in numbers:
             self.log.append(text_frame(b'{"n":%d}' % number), 0)
+        cursor = self.subscriber.cursor
         if self.subscriber.ready:
-            return self.subscriber.offer(self.log.page(self.subscriber.cursor))
-        return 0
+            entries = self.log.entries(cursor, self.subscriber.lag)
+            whole = self.subscriber.offer(self.log.page(cursor))
+            self.metrics.traffic["user"].deliver(entries, whole, 0)
+        return self.subscriber.cursor - cursor
 
     def ended(self) -> CloseReason | None:
         """Why it was ended; None when it was not."""
@@ -178,7 +183,7 @@ async def test_the_pump_takes_a_page_at_a_time_and_reads_what_came_meanwhile(
         await wait_all_tasks_blocked()
         assert numbers(wire) == list(range(11))
         assert max(pages) == 3
-        assert stage.metrics.events_delivered == 11
+        assert stage.metrics.totals().delivered == 11
 
 
 async def test_a_gap_that_is_still_owed_says_it_all(autojump_clock: MockClock) -> None:
@@ -195,7 +200,7 @@ async def test_a_gap_that_is_still_owed_says_it_all(autojump_clock: MockClock) -
         assert (gap["reason"], gap["requested"]) == ("expired", f"{EPOCH}-1")
         assert gap["resumed_from"] == f"{EPOCH}-5"
         assert event == {"n": 5}
-        assert stage.metrics.gaps == {"expired": 1}
+        assert stage.metrics.traffic["user"].gaps[GapReason.EXPIRED] == stage.metrics.totals().gaps == 1
 
 
 async def test_a_gap_that_the_wire_does_not_take_is_still_owed(
@@ -319,7 +324,7 @@ async def test_what_a_wire_raises_in_the_pump_ends_it_too(autojump_clock: MockCl
             stage.subscriber.open(wire)
             await wait_all_tasks_blocked()
         assert stage.ended() is CloseReason.CHANNEL_FAILED
-        assert stage.metrics.errors == {"wire": 1}
+        assert stage.metrics.errors == {("ZeroDivisionError", "wire"): 1}
         assert stage.pumps == 0
 
 

@@ -103,7 +103,7 @@ class Calls:
             self._options.history_ms,
         )
         for request in requests:
-            for event, key, digest in request.publications:
+            for event, key, digest, _ in request.publications:
                 if key:
                     keys.append(f"courier:{{{channel}}}:key:{key}")
                 arguments += (event, "1" if key else "", digest, request.reached)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import isfinite
+from sys import intern
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -15,7 +17,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, from_json
 
 from courier.schemas.names import Id, ServiceName
 
@@ -100,3 +102,35 @@ def _not_finite(value: object, path: _Path = ()) -> Iterator[_Path]:
                 yield from _not_finite(item, (*path, index))
         case BaseModel():
             yield from _not_finite(value.__dict__, path)
+
+
+_BEGINNING = b'{"type":"'
+_TYPE_BYTES = 512
+
+
+def type_of(event: bytes) -> str:
+    """The type of an event as `Registry.encode` writes it; empty when none can be found. Never raises.
+
+    The base's first field is nearly always the first that is written; what begins otherwise is parsed. The
+    same type is the same text, however many events a log holds.
+    """
+    if event.startswith(_BEGINNING):
+        start = len(_BEGINNING)
+        end = event.find(b'"', start, start + _TYPE_BYTES)
+        if end > 0 and (found := _written(event[start:end])):
+            return found
+    return _read(event)
+
+
+@lru_cache(maxsize=1024)
+def _written(name: bytes) -> str:
+    """A type as it stands in JSON; empty when JSON writes it in another way."""
+    return "" if b"\\" in name else name.decode(errors="replace")
+
+
+def _read(event: bytes) -> str:
+    try:
+        found = from_json(event)["type"]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return intern(found) if isinstance(found, str) and len(found) <= _TYPE_BYTES else ""

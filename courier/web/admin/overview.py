@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import trio
@@ -40,7 +41,7 @@ def overview(site: Site, given: Mapping[str, str]) -> dict[str, Any]:
             "signs_in": settings.admin_token is not None,
         },
         "totals": {
-            name: value for name, value in node.metrics.totals()._asdict().items() if isinstance(value, int)
+            name: value for name, value in asdict(node.metrics.totals()).items() if isinstance(value, int)
         },
         "samples": {
             "columns": Sample._fields,
