@@ -25,7 +25,7 @@ export function open(root, { argument: name }) {
   const feed = makeFeed();
   const about = el("span");
   const body = el("div", { class: "view", hidden: true },
-    el("dl", { class: "card facts-row" }, FACTS.map(([word], i) => el("div", {}, el("dt", {}, word), facts[i]))),
+    el("dl", { class: "card facts-row" }, FACTS.map(([word], i) => el("div", { class: word === "Position" ? "place" : null }, el("dt", {}, word), facts[i]))),
     el("div", { class: "columns" },
       el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, "Subscribers")), table.element),
       el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, "Latest events"), feed.button), feed.element)));
@@ -92,5 +92,5 @@ function line(arrived, event, isNew) {
   return el("li", { class: isNew ? "new" : null }, facts);
 }
 
-const TONES = { prophet: "1", backtest: "3", strategy: "2", trade: "2", position: "2", forge: "3", system: "4" };
+const TONES = { prophet: "1", backtest: "3", strategy: "2", trade: "2", position: "2", forge: "3", system: "5" };
 const tone = (type) => (type.endsWith("failed") || type.endsWith("error") ? "4" : TONES[type.split(".")[0]]);

@@ -11,16 +11,16 @@ export function open(root) {
     path: "channels", rows: "channels", caption: "channels", searchable: "Search channels",
     sort: "connections", order: "desc", empty,
     columns: [
-      { key: "channel", name: "Channel", wide: "30%", cell: ({ channel }) =>
+      { key: "channel", name: "Channel", wide: "30%", side: "left", cell: ({ channel }) =>
         el("a", { class: "link", href: `#/channels/${encodeURIComponent(channel)}`, title: channel, "data-name": channel }, channel) },
-      { key: "kind", name: "Kind", wide: "110px", cell: (row) => kind(row.kind) },
-      { key: "connections", name: "Subscribers", end: true, label: "subscribers", cell: (row) => count(row.connections) },
-      { key: "events", name: "Events kept", end: true, label: "events", cell: (row) => count(row.events) },
-      { key: "bytes", name: "Size", end: true, desk: true, cell: (row) => bytes(row.bytes) },
-      { key: "newest_at", name: "Latest event", end: true, label: "latest", cell: (row) => ago(row.newest_at) },
-      { key: "oldest_at", name: "Oldest kept", end: true, desk: true, cell: (row) => ago(row.oldest_at) },
-      { key: "lag", name: "Worst lag", end: true, label: "worst lag", cell: (row) => lag(row.lag) },
-      { key: "waiting", name: "Inbox", end: true, desk: true, cell: (row) => count(row.waiting) },
+      { key: "kind", name: "Kind", wide: "110px", side: "right", cell: (row) => kind(row.kind) },
+      { key: "connections", name: "Subscribers", end: true, label: "subscribers", side: "left", cell: (row) => count(row.connections) },
+      { key: "events", name: "Events kept", end: true, label: "events", side: "right", cell: (row) => count(row.events) },
+      { key: "bytes", name: "Size", end: true, cell: (row) => bytes(row.bytes) },
+      { key: "newest_at", name: "Latest event", end: true, label: "latest", side: "left", cell: (row) => ago(row.newest_at) },
+      { key: "oldest_at", name: "Oldest kept", end: true, cell: (row) => ago(row.oldest_at) },
+      { key: "lag", name: "Worst lag", end: true, label: "worst lag", side: "right", cell: (row) => lag(row.lag) },
+      { key: "waiting", name: "Inbox", end: true, cell: (row) => count(row.waiting) },
     ],
   });
   root.append(el("div", { class: "view" },

@@ -2,9 +2,9 @@
 
 import { el, mark, say, svg } from "./dom.js";
 import { minutes, time } from "./format.js";
-import { areaPath, linePath, moments, nearest, roundUp, runs } from "./scale.js";
+import { areaPath, decades, linePath, moments, nearest, nextDecade, roundUp, runs } from "./scale.js";
 
-const LEFT = 46;
+const LEFT = 54;
 const RIGHT = 14;
 const TOP = 10;
 const BOTTOM = 26;
@@ -32,20 +32,26 @@ export class ChartGroup {
 }
 
 export class Chart {
-  /** `series` are `{key, name, ink}`; `format` makes a text of a value; `floor` is the least top of the scale. */
-  constructor({ title, series, format, floor, bars = false, half = false }) {
+  /**
+   * `series` are `{key, name, short, ink}`; `format` and `tick` make a text of a value; `floor` is the least top of
+   * the scale, which goes by powers of ten when it is said from where (`decadesFrom`).
+   */
+  constructor({ title, series, format, tick = format, floor, decadesFrom = null, bars = false, half = false }) {
     this.title = title;
     this.series = series;
     this.format = format;
+    this.tick = tick;
     this.floor = floor;
+    this.bottom = decadesFrom;
     this.bars = bars;
     this.onpoint = () => {};
     this.samples = [];
+    this.stacks = [];
     this.at = null;
 
     this.values = series.map(() => el("b", { class: "number" }));
-    const legend = series.map(({ name, ink }, i) =>
-      el("li", { class: `ink-${ink}` }, el("i"), el("span", {}, name), this.values[i]));
+    const legend = series.map(({ name, short = name, ink }, i) =>
+      el("li", { class: `ink-${ink}` }, el("i"), el("span", {}, short), this.values[i]));
     this.layer = svg("g");
     this.pointer = svg("g");
     this.tip = el("div", { class: "tip", hidden: true });
@@ -84,12 +90,12 @@ export class Chart {
     if (!width || !this.samples.length) return;
     this.right = width - RIGHT;
     this.base = height - BOTTOM;
-    const stacks = this.bars ? this.stack() : [];
+    this.stacks = this.bars ? this.stack() : [];
     const values = this.bars
-      ? stacks.map(({ sums }) => sums.reduce((sum, each) => sum + each, 0))
+      ? this.stacks.map(({ sums }) => sums.reduce((sum, each) => sum + each, 0))
       : this.samples.flatMap((sample) => this.series.map(({ key }) => sample[key] ?? 0));
-    this.top = roundUp(Math.max(...values, 0), this.floor);
-    this.layer.replaceChildren(...this.axes(), ...(this.bars ? this.columns(stacks) : this.lines()));
+    this.top = (this.bottom ? nextDecade : roundUp)(Math.max(...values, 0), this.floor);
+    this.layer.replaceChildren(...this.axes(), ...(this.bars ? this.columns() : this.lines()));
     this.point(this.at, !this.tip.hidden);
   }
 
@@ -98,15 +104,19 @@ export class Chart {
   }
 
   y(value) {
-    return this.base - (value / this.top) * (this.base - TOP);
+    const share = this.bottom
+      ? Math.log(Math.max(value, this.bottom) / this.bottom) / Math.log(this.top / this.bottom)
+      : value / this.top;
+    return this.base - share * (this.base - TOP);
   }
 
   axes() {
-    const marks = [0, 0.5, 1].map((share) => {
-      const y = Math.round(this.y(share * this.top)) + 0.5;
+    const values = this.bottom ? decades(this.bottom, this.top) : [0, this.top / 2, this.top];
+    const marks = values.map((value, i) => {
+      const y = Math.round(this.y(value)) + 0.5;
       return [
-        svg("line", { class: share ? "grid" : "base", x1: LEFT, x2: this.right, y1: y, y2: y }),
-        svg("text", { x: LEFT - 8, y: y + 3.5, "text-anchor": "end" }, this.format(share * this.top)),
+        svg("line", { class: i ? "grid" : "base", x1: LEFT, x2: this.right, y1: y, y2: y }),
+        svg("text", { x: LEFT - 8, y: y + 3.5, "text-anchor": "end" }, this.tick(value)),
       ];
     });
     const { step, found } = moments(this.from, this.to, this.right - LEFT, 76);
@@ -138,8 +148,8 @@ export class Chart {
     return [...stacks.values()];
   }
 
-  columns(stacks) {
-    return stacks.flatMap(({ start, span, sums }) => {
+  columns() {
+    return this.stacks.flatMap(({ start, span, sums }) => {
       const left = Math.max(LEFT, this.x(start)) + 0.5;
       const width = Math.min(this.right, this.x(start + span)) - 0.5 - left;
       let below = 0;
@@ -175,7 +185,7 @@ export class Chart {
   point(at, told) {
     this.at = at;
     const sample = at === null || !this.samples.length ? null : this.samples[nearest(this.samples, at)];
-    const values = this.valuesOf(sample ?? this.samples.at(-1));
+    const values = this.valuesAt(sample);
     this.values.forEach((value, i) => say(value, values[i]));
     mark(this.plot, "aria-label", `${this.title}: ${this.series.map(({ name }, i) => `${name} ${values[i]}`).join(", ")}`);
     this.tip.hidden = !sample || !told;
@@ -190,8 +200,14 @@ export class Chart {
     if (told) this.tell(sample, values, x);
   }
 
-  valuesOf(sample) {
-    return this.series.map(({ key }) => (sample ? this.format(sample[key]) : this.format(null)));
+  /** What each series was at a sample; without one what it is now, or, of bars, all that is shown. */
+  valuesAt(sample) {
+    if (!this.bars) {
+      const shown = sample ?? this.samples.at(-1);
+      return this.series.map(({ key }) => this.format(shown?.[key]));
+    }
+    const stacks = sample ? this.stacks.filter(({ start, span }) => start <= sample.at && sample.at < start + span) : this.stacks;
+    return this.series.map((_, i) => this.format(stacks.reduce((sum, { sums }) => sum + sums[i], 0)));
   }
 
   tell(sample, values, x) {

@@ -1,7 +1,7 @@
 // Connections: who is subscribed, how far behind each is, and closing one.
 
 import { el, icon } from "./dom.js";
-import { ago, bytes, count, moment, NONE } from "./format.js";
+import { NONE, age, ago, bytes, count, moment } from "./format.js";
 import { Refused, ask } from "./node.js";
 import { dialog, factList, toast } from "./notices.js";
 import { Table, lag } from "./table.js";
@@ -20,18 +20,18 @@ export function connectionTable({ path, searchable = "", withChannel }) {
   let table = null;
   const close = (row) => askToClose(row, () => table.loop?.now());
   const columns = [
-    { key: "user_id", name: "User", wide: withChannel ? "17%" : "28%", cell: (row) =>
+    { key: "user_id", name: "User", wide: withChannel ? "17%" : "32%", side: "left", cell: (row) =>
       el("button", { type: "button", class: "link", title: row.user_id, "data-name": `${row.id} facts`, onclick: () => facts(row, close) }, row.user_id) },
-    { key: "state", name: "State", wide: "112px", cell: ({ state }) =>
+    { key: "state", name: "State", wide: "112px", side: "right", cell: ({ state }) =>
       el("span", { class: "state", "data-state": state }, el("i", { class: "dot" }), word(state)) },
-    withChannel && { key: "channel", name: "Channel", wide: "20%", cell: ({ channel }) =>
+    withChannel && { key: "channel", name: "Channel", wide: "20%", side: "left", cell: ({ channel }) =>
       el("a", { class: "link", href: `#/channels/${encodeURIComponent(channel)}`, title: channel, "data-name": null }, channel) },
-    { key: "lag", name: "Lag", end: true, label: "lag", cell: (row) => lag(row.lag) },
-    { key: "unsent_bytes", name: "Waiting", sort: false, end: true, desk: true, cell: (row) => bytes(waiting(row)) },
-    withChannel && { key: "heard_at", name: "Heard from", end: true, desk: true, cell: (row) => ago(row.heard_at) },
-    { key: "connected_at", name: "Connected", end: true, label: "since", cell: (row) => ago(row.connected_at) },
-    withChannel && { key: "address", name: "Address", end: true, desk: true, cell: (row) => row.address ?? NONE },
-    { key: "close", name: el("span", { class: "visually-hidden" }, "Close"), sort: false, end: true, wide: "84px", cell: (row) =>
+    { key: "lag", name: "Lag", end: true, label: "lag", side: withChannel ? "right" : "left", cell: (row) => lag(row.lag) },
+    withChannel && { key: "unsent_bytes", name: "Waiting", sort: false, end: true, cell: (row) => bytes(waiting(row)) },
+    withChannel && { key: "heard_at", name: "Heard from", end: true, cell: (row) => ago(row.heard_at) },
+    { key: "connected_at", name: "Connected", end: true, label: "connected", side: withChannel ? "left" : "none", cell: (row) => age(row.connected_at) },
+    withChannel && { key: "address", name: "Address", end: true, cell: (row) => row.address ?? NONE },
+    { key: "close", name: el("span", { class: "visually-hidden" }, "Close"), sort: false, end: true, wide: "104px", side: "right", cell: (row) =>
       el("button", { type: "button", class: "button small bare", "data-name": `${row.id} close`, "aria-label": `Close the connection of ${row.user_id}`,
         disabled: row.state === "closing", onclick: () => close(row) }, icon("close"), "Close") },
   ].filter(Boolean);

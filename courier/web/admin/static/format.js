@@ -13,6 +13,9 @@ export function count(value) {
   return value < 100_000 ? whole.format(value) : compact.format(value);
 }
 
+/** As `count`, on an axis: short. */
+export const tick = (value) => (value < 10_000 ? whole.format(value) : compact.format(value));
+
 /** So many a second: with a decimal while it is small. */
 export function rate(value) {
   if (value === null || value === undefined) return NONE;
@@ -21,7 +24,7 @@ export function rate(value) {
 
 export function milliseconds(value) {
   if (value === null || value === undefined) return NONE;
-  if (value >= 1000) return `${(value / 1000).toFixed(value < 10_000 ? 1 : 0)} s`;
+  if (value >= 1000) return `${Math.round(value / 100) / 10} s`;
   return `${value < 10 ? Math.round(value * 10) / 10 : Math.round(value)} ms`;
 }
 
@@ -44,12 +47,17 @@ export function duration(seconds) {
 /** How long ago, short enough for a table. */
 export function ago(iso) {
   if (!iso) return NONE;
+  return Date.now() - Date.parse(iso) < 1000 ? "now" : `${age(iso)} ago`;
+}
+
+/** For how long. */
+export function age(iso) {
+  if (!iso) return NONE;
   const s = Math.max(0, Math.round((Date.now() - Date.parse(iso)) / 1000));
-  if (s < 1) return "now";
-  if (s < 60) return `${s} s ago`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
-  if (s < 86_400) return `${Math.floor(s / 3600)} h ago`;
-  return `${Math.floor(s / 86_400)} d ago`;
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 86_400) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86_400)} d`;
 }
 
 export const time = (unix) => clock.format(unix);

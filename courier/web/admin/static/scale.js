@@ -1,6 +1,6 @@
 // Scales and paths: arithmetic for charts, without an element in sight.
 
-const STEPS = [1, 2, 4, 5, 10];
+const STEPS = [1, 2, 3, 4, 5, 6, 8, 10];
 const TICKS_MS = [10_000, 15_000, 30_000, 60_000, 120_000, 180_000, 300_000];
 const HOLE_MS = 3500;
 
@@ -9,6 +9,18 @@ export function roundUp(value, floor) {
   const least = Math.max(value, floor);
   const power = 10 ** Math.floor(Math.log10(least));
   return power * STEPS.find((step) => step * power >= least * 0.999999);
+}
+
+/** The next larger power of ten; at least `floor`. */
+export function nextDecade(value, floor) {
+  return 10 ** Math.ceil(Math.log10(Math.max(value, floor)) - 1e-9);
+}
+
+/** The powers of ten from `from` to `to`. */
+export function decades(from, to) {
+  const found = [];
+  for (let value = from; value <= to * 1.001; value *= 10) found.push(value);
+  return found;
 }
 
 /** Moments to be named on a time axis of so many pixels. */

@@ -9,8 +9,8 @@ const REFRESH_MS = 2000;
 const TYPING_MS = 200;
 
 /**
- * `columns` are `{key, name, sort, end, wide, cell, label, desk}`: `cell(row)` is what a cell shows, `label` what
- * stands before it on a phone, where `desk` columns are left out. `empty` is what an empty table says.
+ * `columns` are `{key, name, sort, end, wide, cell, label, side}`: `cell(row)` is what a cell shows, `label` what
+ * stands before it on a phone, where it is at the left or the right `side`, or left out when it has none. `empty` is what an empty table says.
  */
 export class Table {
   constructor({ columns, rows, path, sort, order = "asc", empty, caption, searchable = "" }) {
@@ -68,8 +68,8 @@ export class Table {
   }
 
   row(row) {
-    return el("tr", {}, this.columns.map(({ cell, end, label, desk }) =>
-      el("td", { class: [end && "end", desk && "only-desk"].filter(Boolean).join(" ") || null, "data-label": label }, cell(row))));
+    return el("tr", {}, this.columns.map(({ cell, end, label, side = "none" }) =>
+      el("td", { class: end ? "end" : null, "data-side": side, "data-label": label }, cell(row))));
   }
 
   head({ key, name, sort = true, end }) {
@@ -126,7 +126,7 @@ export function lag(value) {
   return el("span", { class: "lag", "data-tone": value === 0 ? "none" : value < MUCH ? "some" : "much" }, count(value));
 }
 
-const TONES = { global: "4", user: "1", strategy: "2", backtest: "3", "forge.job": null };
+const TONES = { global: "5", user: "1", strategy: "2", backtest: "3", "forge.job": null };
 
 export function kind(name) {
   return el("span", { class: "badge", "data-tone": TONES[name] }, name);
