@@ -58,11 +58,6 @@ class Gate:
         self._cookies = None if self._token is None else Cookies(self._token)
         self._sign_ins = RateLimiter(SIGN_INS, SIGN_IN_SECONDS, max_services=SIGN_IN_ADDRESSES)
 
-    @property
-    def takes_sign_ins(self) -> bool:
-        """There is a token to sign in with."""
-        return self._token is not None
-
     def exists(self, visit: Visit) -> None:
         """Return when the visitor may know that there is a page, though perhaps not yet what is on it.
 

@@ -1,7 +1,6 @@
 """Pages: the dashboard, the sign-in form, and the files that they are made of."""
 
 from hashlib import sha256
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,18 +60,19 @@ class Pages:
             digest.update(f"{name} {len(file.body)} ".encode() + file.body)
         self.version = digest.hexdigest()[:16]
         self._dashboard, self._sign_in = (
-            (folder / name).read_text(encoding="utf-8").replace("{static}", STATIC + self.version)
+            (folder / name).read_bytes().replace(b"{static}", (STATIC + self.version).encode())
             for name in ("dashboard.html", "sign-in.html")
         )
 
     @property
     def dashboard(self) -> bytes:
         """What is shown to whoever may see everything; it holds no data itself."""
-        return self._dashboard.encode()
+        return self._dashboard
 
-    def sign_in(self, sentence: str = "") -> bytes:
-        """The form; `sentence` says why the last try was in vain."""
-        return self._sign_in.replace("{sentence}", escape(sentence)).encode()
+    @property
+    def sign_in(self) -> bytes:
+        """The form, for everybody else."""
+        return self._sign_in
 
     def file(self, version: str, name: str) -> File | None:
         """A static file of this version of the pages; None when there is none."""

@@ -100,7 +100,7 @@ def admin_routes(site: Site) -> Blueprint:
         try:
             gate.admit(visit)
         except HttpError:
-            return _page(pages.sign_in())
+            return _page(pages.sign_in)
         return _page(pages.dashboard)
 
     @routes.get(f"{STATIC}<version>/<name>")
@@ -121,15 +121,13 @@ def admin_routes(site: Site) -> Blueprint:
             form = parse_qs((await read_bytes(request, FORM_BYTES)).decode("utf-8", "replace"))
             session = gate.sign_in(visit, form.get("token", [""])[0])
         except HttpError as error:
-            if not gate.takes_sign_ins:
-                return _response(refusal(site, error, dict(HEADERS)))
-            return _page(pages.sign_in(error.error), error.status, error.headers)
-        return _response(_home(session, visit))
+            return _response(refusal(site, error, dict(HEADERS)))
+        return _response(_with_session(session, visit))
 
     @routes.post("/admin/sign-out")
     @guarded
     async def sign_out() -> Answer:
-        return _home("", _visit())
+        return _with_session("", _visit())
 
     return routes
 
@@ -144,14 +142,15 @@ def _visit() -> Visit:
     )
 
 
-def _page(html: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(html, status, PAGE_HEADERS | (headers or {}), content_type="text/html; charset=utf-8")
+def _page(html: bytes) -> Response:
+    return Response(html, 200, PAGE_HEADERS, content_type="text/html; charset=utf-8")
 
 
-def _home(session: str, visit: Visit) -> Answer:
-    """To the page, with another session or none: a reload of it sends no form again."""
+def _with_session(session: str, visit: Visit) -> Answer:
+    """The answer that gives the browser a session, or takes the one that it has."""
+    answered = answer({"status": "signed in" if session else "signed out"})
     cookie = cookie_header(session, secure=not visit.is_for_loopback)
-    return Answer(303, b"", {**HEADERS, "Location": "/admin", "Set-Cookie": cookie})
+    return answered._replace(headers={**HEADERS, "Set-Cookie": cookie})
 
 
 def _response(answered: Answer) -> Response:

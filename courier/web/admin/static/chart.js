@@ -131,7 +131,7 @@ export class Chart {
     return this.series.map(({ key, ink }) => {
       const found = runs(this.samples, key, (at) => Math.max(LEFT, this.x(at)), (value) => this.y(value));
       return svg("g", { class: `ink-${ink}` },
-        svg("path", { class: "area", d: areaPath(found, this.base) }),
+        this.bottom ? null : svg("path", { class: "area", d: areaPath(found, this.base) }),
         svg("path", { class: "line", d: linePath(found) }));
     });
   }

@@ -6,6 +6,7 @@ import * as connections from "./connections.js";
 import { el, mark, say } from "./dom.js";
 import { count, duration } from "./format.js";
 import { Away, Refused, ask, every, query } from "./node.js";
+import { toast } from "./notices.js";
 import * as overview from "./overview.js";
 import * as publish from "./publish.js";
 
@@ -98,6 +99,15 @@ function take({ node: info, samples: { columns, rows } }) {
   node.onsample?.();
 }
 
+async function signOut() {
+  try {
+    await ask("sign-out", { method: "POST" });
+    location.reload();
+  } catch (error) {
+    toast(error.message, "wrong");
+  }
+}
+
 function showFacts(info) {
   const facts = [["Version", info.version], ["Environment", info.environment], ["Backplane", info.backplane], ["Host", location.host]];
   const text = facts.flat().join(" ");
@@ -107,5 +117,6 @@ function showFacts(info) {
   list.replaceChildren(...facts.flatMap(([word, fact]) => [el("dt", {}, word), el("dd", { title: fact }, fact)]));
 }
 
+find("sign-out").addEventListener("click", signOut);
 route();
 every(REFRESH_MS, look);
