@@ -90,7 +90,7 @@ async def find(rows: Iterable[Row], table: Table[Row], query: Query) -> Found[Ro
     search, descending = query.search, query.descending
     runs: list[list[tuple[Any, str, Row]]] = []
     total = 0
-    remaining = iter(rows)
+    remaining = iter(tuple(rows))  # others may change what they come from while we give way
     while batch := list(islice(remaining, ROWS_A_TURN)):
         if search:
             batch = [row for row in batch if any(search in text.lower() for text in texts(row))]

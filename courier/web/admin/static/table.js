@@ -26,7 +26,8 @@ export class Table {
     this.span = el("span", { class: "number" });
     this.back = el("button", { type: "button", class: "button small", onclick: () => this.turn(-ROWS) }, "Previous");
     this.on = el("button", { type: "button", class: "button small", onclick: () => this.turn(ROWS) }, "Next");
-    this.foot = el("div", { class: "table-foot" }, this.span, el("nav", { "aria-label": `Pages of ${caption}` }, this.back, this.on));
+    this.pages = el("nav", { "aria-label": `Pages of ${caption}` }, this.back, this.on);
+    this.foot = el("div", { class: "table-foot" }, this.span, this.pages);
     this.element = el("div", {}, this.table, this.blank, this.foot);
     this.search = searchable ? this.searchBox(searchable) : null;
   }
@@ -60,6 +61,7 @@ export class Table {
     this.table.hidden = !found.length;
     this.blank.hidden = found.length > 0;
     this.foot.hidden = !found.length;
+    this.pages.hidden = this.total <= ROWS;
     if (!found.length) this.blank.replaceChildren(this.searched ? nothingFound(this.searched) : this.empty());
     say(this.span, found.length ? `${count(this.offset + 1)}–${count(this.offset + found.length)} of ${count(this.total)}` : "");
     this.back.disabled = this.offset === 0;
