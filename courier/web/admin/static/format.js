@@ -14,7 +14,10 @@ export function count(value) {
 }
 
 /** As `count`, on an axis: short. */
-export const tick = (value) => (value < 10_000 ? whole.format(value) : compact.format(value));
+export function tick(value) {
+  if (value < 10) return String(Math.round(value * 10) / 10);
+  return value < 10_000 ? whole.format(value) : compact.format(value);
+}
 
 /** So many a second: with a decimal while it is small. */
 export function rate(value) {
