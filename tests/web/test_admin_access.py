@@ -5,6 +5,7 @@ from pydantic import SecretStr
 
 from courier.web.admin.cookie import SESSION_SECONDS, Cookies, cookie_header
 from courier.web.admin.gate import Visit
+from courier.web.admin.pages import Pages
 from tests.web.admins import BEARER, FORM, TOKEN, cookie_of, get, in_production, post, sign_in
 from tests.web.servers import TestServer, a_server
 
@@ -15,7 +16,8 @@ NOTHING = b'{"detail": {"error": "There is nothing at this path"}}'
 
 async def test_in_production_without_an_admin_token_nothing_is_there() -> None:
     async with in_production(admin_token=None) as server:
-        for path in (*ANSWERS, "/admin", "/admin/static/x/main.js", "/admin/nonsense"):
+        file = f"/admin/static/{Pages().version}/main.js"
+        for path in (*ANSWERS, "/admin", file, "/admin/nonsense"):
             for headers in ({}, BEARER):
                 response = await get(server, path, headers)
                 assert (response.status, response.body) == (404, NOTHING), path

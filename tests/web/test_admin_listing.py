@@ -32,9 +32,9 @@ def found(rows: list[tuple[str, int]], query: Query) -> Found[tuple[str, int]]:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 2 * ROWS_A_TURN + 3),
+    st.sampled_from([0, 7, ROWS_A_TURN, ROWS_A_TURN + 1, 2 * ROWS_A_TURN + 3]),
     st.integers(1, 5),
-    st.integers(0, 1100),
+    st.sampled_from([0, 1, ROWS_A_TURN - 1, ROWS_A_TURN, 2 * ROWS_A_TURN + 10]),
     st.integers(1, 60),
     st.booleans(),
     st.sampled_from(["", "1", "row9", "nothing"]),
