@@ -326,24 +326,24 @@ class Channel:
 
     def _offer(self, subscribers: Sequence[Subscriber], head: int, pages: dict[int, Page]) -> None:
         """What is counted is counted once for all who took the same page: nearly all of them."""
-        taken: dict[int, int] = {}
-        at = -1
+        at, takers = head, 0
         try:
             for subscriber in subscribers:
                 cursor = subscriber.cursor
                 if cursor == head or not subscriber.ready:
                     continue
                 if cursor != at:
-                    at = cursor
-                    if at not in pages:
-                        pages[at] = self.log.page(at)
-                    page = pages[at]
-                    taken.setdefault(at, 0)
-                taken[at] += subscriber.offer(page)
+                    self._delivered(at, head, takers)
+                    at, takers = cursor, 0
+                    page = pages.get(at) or pages.setdefault(at, self.log.page(at))
+                if subscriber.offer(page):
+                    takers += 1
         finally:
-            now_ms = self._clock()
-            for cursor, count in taken.items():
-                self._traffic.deliver(self.log.entries(cursor, head - cursor), count, now_ms)
+            self._delivered(at, head, takers)
+
+    def _delivered(self, cursor: int, head: int, subscribers: int) -> None:
+        if subscribers:
+            self._traffic.deliver(self.log.entries(cursor, head - cursor), subscribers, self._clock())
 
     def look(self) -> None:
         """Note how far behind the subscribers are."""

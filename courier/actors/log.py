@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from courier.actors.frames import Page
 from courier.backplane import Origin
+from courier.metrics.traffic import GAP
 from courier.schemas.control import GapReason
 from courier.schemas.position import Moment, Position, Since
 
@@ -28,8 +29,8 @@ class Entry(NamedTuple):
     arrived_ms: int
     """Unix milliseconds; never smaller than the entry's before it."""
     frame: bytes
-    event_type: str | GapReason
-    """The event's type; of an entry that is no event, the reason of the gap that its frame tells of."""
+    event_type: str
+    """`GAP` and the reason, of an entry that is no event."""
 
     @property
     def cost(self) -> int:
@@ -128,7 +129,7 @@ class Log:
         """What to keep when the entries are given up: nothing of them can be replayed from it."""
         return Origin(self.position, self.last_ms)
 
-    def append(self, frame: bytes, arrived_ms: int, event_type: str | GapReason = "") -> Entry:
+    def append(self, frame: bytes, arrived_ms: int, event_type: str = "") -> Entry:
         """Append one event's frame as the next position; a clock that went back counts as standing still."""
         self.offset += 1
         self.last_ms = max(arrived_ms, self.last_ms)
@@ -144,7 +145,7 @@ class Log:
     ) -> None:
         """Go on after `to`, whatever that is; `frame` tells of it, in the place of what is missing."""
         self.offset -= 1  # the entry is no event
-        self.append(frame, arrived_ms, reason)
+        self.append(frame, arrived_ms, GAP + reason)
         self.forked = self.forked and to.epoch == self.epoch
         self.epoch, self.offset = to
         self.segments.append(Segment(self.head, to))

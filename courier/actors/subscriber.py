@@ -174,21 +174,23 @@ class Subscriber:
         Returns whether all of it is the wire's; if so the caller counts it, with all others' who took the
         same page. Call it only when `ready`. Never waits, and never raises for what the wire does.
         """
-        wire, log = self._wire, self._log
+        wire = self._wire
         assert wire is not None
-        assert log is not None
         try:
             moved = wire.write_nowait(page)
         except Exception as error:  # noqa: BLE001 - whatever a wire raises ends only its own subscriber
             self.fail(error)
             return False
-        whole = moved == len(page.frames)
-        if not whole:
-            self._count(log.entries(self.cursor, moved))
+        if moved == len(page.frames):
+            self.cursor += moved
+            if wire.holding:
+                self._wake()
+            return True
+        if self._log is not None:
+            self._count(self._log.entries(self.cursor, moved))
         self.cursor += moved
-        if not whole or wire.holding:
-            self._wake()
-        return whole
+        self._wake()
+        return False
 
     # What the WebSocket does with it
 

@@ -31,6 +31,10 @@ SWEEP_SECONDS = 1.0
 SWEEP_PAUSE = 500
 """How often all channels are looked at for what is too old, and how many before other tasks get a turn."""
 
+LOOK_SECONDS = 5.0
+"""How often it is noted how far behind each subscriber is: more often than anybody scrapes, and not whenever
+somebody does, so that the figures are the same however many ask."""
+
 SHOWN_PAUSE = 32
 """How many small channels are shown before other tasks get a turn."""
 
@@ -229,11 +233,19 @@ class Supervisor:
             for count, channel in enumerate(self, start=1):
                 if self._channels.get(channel.name.name) is not channel:
                     continue  # crashed, or given up, since the walk began
-                channel.look()
                 if channel.idle:
                     self.retire(channel)
                 elif (oldest := channel.log.oldest_ms) is not None and oldest < before_ms:
                     channel.inbox.put(Trim(before_ms=before_ms))
+                if count % SWEEP_PAUSE == 0:
+                    await trio.lowlevel.checkpoint()
+
+    async def look(self) -> None:
+        """Note how far behind all subscribers are, again and again, for ever."""
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            for count, channel in enumerate(self, start=1):
+                channel.look()
                 if count % SWEEP_PAUSE == 0:
                     await trio.lowlevel.checkpoint()
 
@@ -312,6 +324,7 @@ async def open_supervisor(
         supervisor = Supervisor(nursery, backplane, limits=limits, clock=clock, metrics=metrics)
         backplane.feed = supervisor
         nursery.start_soon(supervisor.sweep)
+        nursery.start_soon(supervisor.look)
         nursery.start_soon(supervisor.relieve)
         nursery.start_soon(supervisor.show)
         try:

@@ -73,7 +73,7 @@ class Metrics:
         """Set by the hub that is counted."""
         self._event_types = frozenset(event_types)
         self.traffic = {kind: Traffic(self._event_types) for kind in KINDS}
-        self.events = Counter[tuple[Kind, str, str]]()
+        self.events: dict[tuple[Kind, str, str], int] = {}
         """Published, by kind, type and source."""
         self.invalid = Counter[tuple[str, str]]()
         """By type and source."""
@@ -91,12 +91,13 @@ class Metrics:
     def published(self, kind: Kind, service: str, event_types: Sequence[str], seconds: float) -> None:
         """Events of these types are in a channel's log, so long after their request began to be judged."""
         self.traffic[kind].publish_latency.observe(seconds, len(event_types))
-        source = self.sources.published(service)
+        events = self.events
         for event_type in event_types:
-            key = kind, event_type, source
-            if key not in self.events and len(self.events) >= MOST_SERIES:
-                key = kind, event_type, OTHER
-            self.events[key] += 1
+            try:
+                events[kind, event_type, service] += 1
+            except KeyError:  # the first of this service, or of one that is not known
+                source = self.sources.published(service)
+                _count(events, (kind, event_type, source), (kind, event_type, OTHER), MOST_SERIES)
 
     def verified(self, service: str) -> None:
         """A service's token was good."""
@@ -109,7 +110,7 @@ class Metrics:
     def invalid_event(self, event_type: str, service: str | None) -> None:
         """What a service sent was no event; `event_type` is what it said to be, if anything."""
         known = event_type if event_type in self._event_types else OTHER
-        _count(self.invalid, (known, self.sources.label(service)), (known, OTHER))
+        _count(self.invalid, (known, self.sources.label(service)), (known, OTHER), MOST_SERIES)
 
     def rate_exceeded(self, service: str | None) -> None:
         """A publish, or one event of several, was refused because of its service's rate."""
@@ -148,13 +149,13 @@ class Metrics:
 
     def error(self, component: str, error: BaseException) -> None:
         """Something of ours went wrong: a channel crashed, a wire raised what it should not."""
-        _count(self.errors, (type(error).__name__, component), (OTHER, component), most=MOST_ERRORS)
+        _count(self.errors, (type(error).__name__, component), (OTHER, component), MOST_ERRORS)
 
     def totals(self) -> Totals:
         """Everything, as plain numbers."""
         kinds = self.traffic.values()
         return Totals(
-            published=self.events.total(),
+            published=sum(self.events.values()),
             delivered=sum(sum(kind.delivered.values()) for kind in kinds),
             replayed=sum(kind.replayed for kind in kinds),
             gaps=sum(sum(kind.gaps.values()) for kind in kinds),
@@ -173,9 +174,10 @@ def word(reason: CloseReason) -> str:
     return reason.name.lower()
 
 
-def _count(table: Counter[K], key: K, common: K, *, most: int = MOST_SERIES) -> None:
+def _count(table: dict[K, int], key: K, common: K, most: int) -> None:
     """Count for the key, or together with others when the table is full."""
-    table[key if key in table or len(table) < most else common] += 1
+    counted = key if key in table or len(table) < most else common
+    table[counted] = table.get(counted, 0) + 1
 
 
 __all__ = ["OTHER", "Buckets", "Metrics", "NodeState", "Sources", "Totals"]

@@ -2,25 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from typing import Protocol
 
 from courier.metrics.histogram import Histogram
 from courier.metrics.sources import OTHER
 from courier.schemas.control import GapReason
 
-LATENCY_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+GAP = "courier.gap "
+"""How the event type of an entry begins that is none; no event's may. The gap's reason follows."""
 
-_event_type = attrgetter("event_type")
-_arrived_ms = attrgetter("arrived_ms")
+LATENCY_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 class Entry(Protocol):
     """What a log keeps, as far as it is counted."""
 
     @property
-    def event_type(self) -> str | GapReason:
-        """The event's type; of an entry that is no event the reason of the gap that it tells of."""
+    def event_type(self) -> str:
+        """`GAP` and the reason, of an entry that is no event."""
 
     @property
     def arrived_ms(self) -> int: ...
@@ -43,7 +42,7 @@ class Traffic:
         self.delivered = dict.fromkeys([*event_types, OTHER], 0)
         """By type; no other types are ever added."""
         self.replayed = 0
-        self.gaps = dict.fromkeys(GapReason, 0)
+        self.gaps = {str(reason): 0 for reason in GapReason}
         self.connected = 0
         self.disconnected = Counter[str]()
         self.publish_latency = Histogram(LATENCY_SECONDS)
@@ -54,35 +53,35 @@ class Traffic:
 
         Both times are by the log's clock, in whole milliseconds, rounded the same way: the mean is exact.
         """
-        if len(entries) == 1:  # as most pages are
-            [entry] = entries
-            if self._add(entry.event_type, subscribers):
-                self.message_latency.observe(max(0, now_ms - entry.arrived_ms) / 1000, subscribers)
-            return
-        events = self._add_all(entries, subscribers)
-        for arrived_ms, count in Counter(map(_arrived_ms, events)).items():
-            self.message_latency.observe(max(0, now_ms - arrived_ms) / 1000, count * subscribers)
+        delivered, since_ms, events = self.delivered, now_ms, 0
+        for entry in entries:
+            try:
+                delivered[entry.event_type] += subscribers
+            except KeyError:
+                if not self._add(entry.event_type, subscribers):
+                    continue
+            if entry.arrived_ms != since_ms:  # most of a page arrived together
+                self._late(now_ms - since_ms, events)
+                since_ms, events = entry.arrived_ms, 0
+            events += subscribers
+        self._late(now_ms - since_ms, events)
 
     def replay(self, entries: Sequence[Entry]) -> None:
         """A subscriber got each of the entries, which had arrived before it joined."""
-        self.replayed += len(self._add_all(entries, 1))
+        self.replayed += sum(self._add(entry.event_type, 1) for entry in entries)
 
-    def gap(self, reason: GapReason, subscribers: int = 1) -> None:
+    def gap(self, reason: str, subscribers: int = 1) -> None:
         """So many subscribers were told that they have missed something."""
         self.gaps[reason] += subscribers
 
-    def _add_all(self, entries: Sequence[Entry], subscribers: int) -> Sequence[Entry]:
-        """Count the entries; returns those that are events."""
-        types = Counter(map(_event_type, entries))
-        all_events = True
-        for event_type, count in types.items():
-            all_events &= self._add(event_type, count * subscribers)
-        return entries if all_events else [one for one in entries if type(one.event_type) is not GapReason]
+    def _late(self, milliseconds: int, events: int) -> None:
+        if events:
+            self.message_latency.observe(max(milliseconds, 0) / 1000, events)
 
-    def _add(self, event_type: str | GapReason, times: int) -> bool:
+    def _add(self, event_type: str, times: int) -> bool:
         """Whether it was an event's."""
-        if type(event_type) is GapReason:
-            self.gap(event_type, times)
+        if event_type.startswith(GAP):
+            self.gap(event_type.removeprefix(GAP), times)
             return False
         self.delivered[event_type if event_type in self.delivered else OTHER] += times
         return True

@@ -2,8 +2,9 @@
 
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
+from courier.metrics.exposition import registry_of
 from courier.web import health
 from courier.web.admin.routes import admin_routes
 from courier.web.batch import BATCH_BYTES, publish_batch
@@ -12,6 +13,7 @@ from courier.web.cors import cors_headers, preflight_headers
 from courier.web.errors import HttpError
 from courier.web.history import history
 from courier.web.publish import Answer, Caller, error_answer, publish, refusal
+from courier.web.scrape import may_scrape, scrape
 from courier.web.site import Site
 
 
@@ -66,6 +68,15 @@ def create_app(site: Site) -> QuartTrio:
     @app.get("/health/ready")
     async def show_ready() -> Response:
         return _response(health.ready(site))
+
+    registry = registry_of(site.node.metrics)
+
+    @app.get("/metrics")
+    async def show_metrics() -> Response:
+        if not may_scrape(site.settings, request.headers.get("Authorization")):
+            raise NotFound
+        text, media_type = await scrape(registry, request.headers.get("Accept"))
+        return Response(text, 200, {"Cache-Control": "no-store"}, content_type=media_type)
 
     @app.errorhandler(HTTPException)
     async def explain(error: HTTPException) -> Response:

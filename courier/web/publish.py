@@ -245,24 +245,22 @@ async def deliver(
         [_publication(site, event, service, key) for event, key in zip(events, keys, strict=True)],
         by,
     )
-    answers: list[Receipt | KeyConflict] = []
-    published: list[str] = []
-    for event, outcome in zip(events, outcomes, strict=True):
-        if isinstance(outcome, KeyConflict):
-            answers.append(outcome)
-            continue
-        if not outcome.deduplicated:
-            published.append(event.type)
-        answers.append(
-            Receipt(
-                channel.name,
-                event.type,
-                outcome.clients_reached,
-                _iso(outcome.arrived_ms),
-                str(outcome.position),
-                outcome.deduplicated,
-            )
+    answers = [
+        outcome
+        if isinstance(outcome, KeyConflict)
+        else Receipt(
+            channel.name,
+            event.type,
+            outcome.clients_reached,
+            _iso(outcome.arrived_ms),
+            str(outcome.position),
+            outcome.deduplicated,
         )
+        for event, outcome in zip(events, outcomes, strict=True)
+    ]
+    published = [
+        answer.event_type for answer in answers if isinstance(answer, Receipt) and not answer.deduplicated
+    ]
     if published:
         site.node.metrics.published(channel.kind, service, published, time.perf_counter() - began)
     return answers
