@@ -16,6 +16,7 @@ from courier.metrics import Metrics, Sources
 from courier.metrics.sources import NEWCOMERS
 from courier.pulse import Pulse
 from courier.settings import Settings
+from courier.timeline import Timeline
 
 logger = get_logger(__name__)
 
@@ -39,6 +40,7 @@ class Node:
         self.settings = settings
         self.hub = hub
         self.metrics = metrics
+        self.timeline = Timeline(hub, metrics)
         self.phase = Phase.READY
         self.pulse = Pulse()
         hub.supervisor.spawn(self.pulse.beat)
@@ -85,7 +87,7 @@ async def open_node(settings: Settings, event_types: Iterable[str] = ()) -> Asyn
     if settings.redis_url is None:
         backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
         async with open_hub(backplane, limits, metrics=metrics) as hub:
-            yield Node(settings, hub, metrics, windows=None)
+            yield _started(Node(settings, hub, metrics, windows=None))
         return
     from courier.backplane.redis import RedisOptions, open_redis  # its client takes a while to import
 
@@ -98,4 +100,10 @@ async def open_node(settings: Settings, event_types: Iterable[str] = ()) -> Asyn
         open_redis(settings.redis_url, options, fault=partial(metrics.error, "redis")) as redis,
         open_hub(redis, limits, metrics=metrics) as hub,
     ):
-        yield Node(settings, hub, metrics, windows=redis)
+        yield _started(Node(settings, hub, metrics, windows=redis))
+
+
+def _started(node: Node) -> Node:
+    """The node, with its own task, which ends with its hub's."""
+    node.hub.supervisor.spawn(node.timeline.run)
+    return node

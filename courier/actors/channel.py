@@ -11,6 +11,7 @@ from courier.actors.keys import Keys
 from courier.actors.limits import Limits
 from courier.actors.log import Log
 from courier.actors.messages import Arrive, Deliver, Join, Leave, Message, Read, Refill, Trim
+from courier.actors.statistics import ChannelStatistics
 from courier.actors.subscriber import Clock, Subscriber
 from courier.backplane import Appended, Outcome, Publication, Record, Stretch
 from courier.logs import get_logger
@@ -121,6 +122,26 @@ class Channel:
         """There is nothing here that would be missed."""
         return not self.subscribers and not len(self.log) and self.inbox.idle
 
+    def lags(self) -> list[int]:
+        """How many events each subscriber is behind."""
+        head = self.log.head
+        return [head - subscriber.cursor for subscriber in self.subscribers]
+
+    def statistics(self) -> ChannelStatistics:
+        """What it is like at this moment; takes as long as it has subscribers."""
+        log = self.log
+        return ChannelStatistics(
+            self.name,
+            len(self.subscribers),
+            log.position,
+            len(log),
+            log.bytes,
+            log.oldest_ms,
+            log.last_ms if len(log) else None,
+            max(self.lags(), default=0),
+            len(self.inbox),
+        )
+
     async def run(self) -> None:
         """Take turns until the inbox is closed and empty."""
         while True:
@@ -187,7 +208,7 @@ class Channel:
                     self._refill(stretch, floor_ms)
                 reply.give(None)
             case Read(since, limit, reply):
-                reply.give(self._read(since, limit))
+                reply.give(self.read(since, limit))
             case Join(subscriber, since, reply):
                 replay = self.log.since(since)
                 if not subscriber.left:
@@ -280,7 +301,8 @@ class Channel:
             else:
                 self._forked(position, arrived_ms, frame)
 
-    def _read(self, since: Since | None, limit: int) -> Stretch:
+    def read(self, since: Since | None, limit: int) -> Stretch:
+        """At most `limit` events that this log holds: those after `since`; None: the newest."""
         log = self.log
         if since is None:
             cursor, gap = max(log.first, log.head - limit), None

@@ -9,6 +9,7 @@ import trio
 from courier.actors.errors import WireClosed, WireError, WireStalled
 from courier.actors.frames import Page, event_frame, gap_frame
 from courier.actors.log import Entry, Log, Replay
+from courier.actors.statistics import State, SubscriberStatistics
 from courier.backplane import BackplaneAway, Record, Stretch
 from courier.logs import get_logger
 from courier.metrics import Metrics
@@ -44,6 +45,10 @@ class Wire(Protocol):
 
     holding: bool
     """Whether the rest of a frame waits in it to be written."""
+
+    @property
+    def held_bytes(self) -> int:
+        """How long that rest is."""
 
     def write_nowait(self, page: Page) -> int:
         """Write what the socket takes at once; returns how many frames are now the wire's: written, or,
@@ -221,6 +226,27 @@ class Subscriber:
     def current(self) -> bool:
         """It has everything: the cursor is at the head and nothing is held back."""
         return self.lag == 0 and self._gap is None and self._wire is not None and not self._wire.holding
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        if self._ended:
+            return State.CLOSING
+        if self._wire is None:
+            return State.JOINING
+        return State.CURRENT if self.ready else State.BEHIND
+
+    def statistics(self) -> SubscriberStatistics:
+        """What it is like at this moment."""
+        return SubscriberStatistics(
+            self.id,
+            self.owner,
+            self.channel,
+            self.state,
+            None if self._log is None else self._log.position_before(self.cursor),
+            self.lag,
+            0 if self._wire is None else self._wire.held_bytes,
+        )
 
     def finish(self, reason: CloseReason, by: float) -> None:
         """End it as soon as it has everything; the last word is to be said by the time `by`."""

@@ -12,13 +12,18 @@ BODY_SECONDS = 30.0
 
 
 async def read_body(site: Site, request: Request, limit: int) -> bytes:
-    """The request's body, of at most `limit` bytes.
-
-    Raises `Draining`, or an `HttpError` 413 as soon as Content-Length says so or that much has come, or
-    408 when it takes too long. The rest is then for the server to drop.
-    """
+    """The body of a request to publish; raises `Draining`, or what `read_bytes` does."""
     if site.node.hub.draining:
         raise Draining
+    return await read_bytes(request, limit)
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """The request's body, of at most `limit` bytes.
+
+    Raises an `HttpError` 413 as soon as Content-Length says so or that much has come, or 408 when it takes
+    too long. The rest is then for the server to drop.
+    """
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     body = bytearray()

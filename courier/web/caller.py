@@ -29,11 +29,13 @@ class Caller(NamedTuple):
     idempotency_key: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
+    trusted: bool = False
+    """No header: it has been judged already, and needs no token, as the admin."""
 
     @classmethod
     def of(cls, header: Callable[[str], str | None]) -> "Caller":
         """`header` gives a header by its name."""
-        return cls(*map(header, HEADERS))
+        return cls._make([*map(header, HEADERS), False])
 
     @property
     def is_named(self) -> bool:

@@ -6,6 +6,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from courier.metrics.exposition import registry_of
 from courier.web import health
+from courier.web.admin.routes import admin_routes
 from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.body import read_body
 from courier.web.caller import Caller
@@ -23,6 +24,7 @@ def create_app(site: Site) -> QuartTrio:
     app = QuartTrio("courier", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # `read_body` judges it
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.register_blueprint(admin_routes(site))
 
     @app.post("/publish", defaults={"channel": None})
     @app.post("/publish/", defaults={"channel": ""})

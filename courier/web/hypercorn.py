@@ -5,6 +5,7 @@ modules: so every command that runs the app, `courier serve` or `hypercorn` itse
 Each change has a test in `tests/web/test_hypercorn.py` that fails when a release makes it wrong or needless.
 """
 
+import fcntl
 import gc
 import logging
 import math
@@ -12,6 +13,7 @@ import resource
 import socket
 import struct
 import sys
+import termios
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -210,6 +212,13 @@ class WebSocketTransport:
         if self._stream.socket.fileno() == -1:  # which epoll does not know as a closed socket
             raise trio.ClosedResourceError
         await trio.lowlevel.wait_writable(self._stream.socket)
+
+    def unsent_bytes(self) -> int | None:
+        try:  # Linux: SIOCOUTQ, which has the number of TIOCOUTQ (tcp(7))
+            unsent: int = struct.unpack("i", fcntl.ioctl(self._stream.socket, termios.TIOCOUTQ, bytes(4)))[0]
+        except (OSError, ValueError):  # closed
+            return None
+        return unsent
 
     def close_frame(self, code: int, reason: str) -> bytes:
         self.open = False

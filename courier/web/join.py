@@ -14,11 +14,10 @@ from courier.web.access import Access, may_join
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
 from courier.web.request_ids import facts
-from courier.web.session import Session
+from courier.web.session import V1, Session
 from courier.web.site import Site
 from courier.web.websocket import WebSocket
 
-V1 = "courier.v1"
 PLAIN = "courier.plain"
 BEARER = "courier.bearer."
 
@@ -52,7 +51,7 @@ async def join(site: Site, websocket: WebSocket, channel: str) -> None:
     try:
         await websocket.accept(subprotocol)
         _note_joined(subscriber, told, subprotocol)
-        await Session(site, websocket, subscriber, access, v1=subprotocol == V1).serve()
+        await Session(site, websocket, subscriber, access, subprotocol).serve()
     finally:
         subscriber.close()
         site.node.metrics.left(access.channel.kind, subscriber.reason)

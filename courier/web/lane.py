@@ -117,7 +117,7 @@ def parse_head(raw: bytes) -> Head | None:
         or headers.get(b"connection", _KEEP_ALIVE).lower() != _KEEP_ALIVE
     ):
         return None
-    caller = Caller(*[_text(headers.get(name)) for name in _CALLER_HEADERS])
+    caller = Caller._make([*[_text(headers.get(name)) for name in _CALLER_HEADERS], False])
     if media_type(caller) == NDJSON:
         return None  # read as it comes, and so not whole
     return Head(caller, _text(line[1]), int(length))

@@ -4,10 +4,12 @@ import math
 import random
 import time
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import trio
 
 from courier.actors.errors import Draining, WireError
+from courier.actors.statistics import SubscriberStatistics
 from courier.actors.subscriber import Subscriber
 from courier.backplane.reply import Reply
 from courier.logs import get_logger
@@ -23,6 +25,8 @@ from courier.web.token_life import TokenLife
 from courier.web.websocket import Disconnected, WebSocket
 from courier.web.wire import AsgiWire, SocketWire
 
+V1 = "courier.v1"
+
 PING = b"ping"
 PONG = b"pong"
 
@@ -30,6 +34,22 @@ REFRESH_SECONDS = 1.0
 """How long after a refresh the next one of the same subscriber waits to be judged."""
 
 logger = get_logger(__name__)
+
+
+class SessionStatistics(NamedTuple):
+    """One connection at one moment."""
+
+    subscriber: SubscriberStatistics
+    subprotocol: str | None
+    address: str | None
+    connected_at: float
+    """Unix seconds, as all times here."""
+    heard_at: float
+    """When the peer last said anything, the join included."""
+    pinged_at: float | None
+    """When Courier last sent `ping`; None when it never had to."""
+    unsent_bytes: int | None
+    """What the kernel holds and the peer has not acknowledged; None when that is not known."""
 
 
 class Session:
@@ -41,36 +61,50 @@ class Session:
 
     __slots__ = (
         "_access",
+        "_heard_at",
         "_life",
         "_pinged",
+        "_pinged_at",
         "_quiet_until",
         "_refresh_at",
         "_site",
-        "_subscriber",
+        "_subprotocol",
         "_v1",
         "_warn_at",
         "_websocket",
         "_wire",
+        "connected_at",
+        "subscriber",
     )
 
     def __init__(
-        self, site: Site, websocket: WebSocket, subscriber: Subscriber, access: Access, *, v1: bool
+        self,
+        site: Site,
+        websocket: WebSocket,
+        subscriber: Subscriber,
+        access: Access,
+        subprotocol: str | None,
     ) -> None:
+        self.subscriber = subscriber
+        self.connected_at = time.time()
         self._site = site
         self._websocket = websocket
-        self._subscriber = subscriber
         self._access = access
-        self._v1 = v1
+        self._subprotocol = subprotocol
+        self._v1 = subprotocol == V1
         self._wire = _wire_of(websocket, site.settings.stall_seconds)
         self._refresh_at = -math.inf
         self._warn_at = math.inf
         self._live_by(access.claims)
         self._pinged = False
+        self._pinged_at: float | None = None
+        self._heard_at = self._quiet_until = 0.0
         self._heard()
 
     async def serve(self) -> None:
         """Keep the subscription until it ends or the peer goes, and say the last word."""
-        subscriber, wire = self._subscriber, self._wire
+        subscriber, wire = self.subscriber, self._wire
+        self._site.sessions[subscriber.id] = self
         try:
             with subscriber.alive:
                 if self._v1:
@@ -88,8 +122,32 @@ class Session:
             subscriber.fail(error)
             subscriber.close(aborted=True)
         finally:
+            del self._site.sessions[subscriber.id]
             if subscriber.aborted or wire.holding:
                 wire.abort()
+
+    def statistics(self) -> SessionStatistics:
+        """What the connection is like at this moment."""
+        ago = time.time() - trio.current_time()
+        return SessionStatistics(
+            self.subscriber.statistics(),
+            self._subprotocol,
+            self.address,
+            self.connected_at,
+            self._heard_at + ago,
+            None if self._pinged_at is None else self._pinged_at + ago,
+            self._wire.unsent_bytes,
+        )
+
+    @property
+    def address(self) -> str | None:
+        """Where the peer's packets come from, which may be a proxy."""
+        return self._websocket.address
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long the peer has said nothing."""
+        return trio.current_time() - self._heard_at
 
     async def _listen(self) -> None:
         """Take what the peer says, so that it is never kept waiting; do what is due when it says nothing."""
@@ -104,16 +162,18 @@ class Session:
                     self._heard()
                     await self._hear(message)
             elif self._v1 and self._pinged:
-                self._subscriber.end(CloseReason.NO_HEARTBEAT)
+                self.subscriber.end(CloseReason.NO_HEARTBEAT)
                 return
             else:
                 await self._say(PING)
-                self._heard()  # its time to answer begins when the ping has been written
+                self._pinged_at = trio.current_time()  # its time to answer begins when it has been written
+                self._quiet_until = self._pinged_at + self._site.settings.heartbeat_seconds
                 self._pinged = True
-        self._subscriber.end(CloseReason.TOKEN_EXPIRED)
+        self.subscriber.end(CloseReason.TOKEN_EXPIRED)
 
     def _heard(self) -> None:
-        self._quiet_until = trio.current_time() + self._site.settings.heartbeat_seconds
+        self._heard_at = trio.current_time()
+        self._quiet_until = self._heard_at + self._site.settings.heartbeat_seconds
         self._pinged = False
 
     async def _hear(self, message: str | bytes) -> None:
@@ -139,7 +199,7 @@ class Session:
             await self._wire.say(text)
 
     def _joined(self) -> Joined:
-        subscriber = self._subscriber
+        subscriber = self.subscriber
         beginning = subscriber.beginning
         assert beginning is not None
         return Joined(
@@ -154,7 +214,7 @@ class Session:
     def _last_word(self, reason: CloseReason) -> bytes | None:
         if not self._v1 or reason is not CloseReason.SHUTTING_DOWN:
             return None
-        return Drain(reconnect_in_ms=round(self._subscriber.slot_seconds * 1000)).to_json()
+        return Drain(reconnect_in_ms=round(self.subscriber.slot_seconds * 1000)).to_json()
 
     # The token
 
@@ -186,7 +246,7 @@ class Session:
     def _refuse(self, error: Exception) -> None:
         """End as a join with such a token would; but stay when the same token may be good later."""
         reason = close_reason(error)
-        subscriber = self._subscriber
+        subscriber = self.subscriber
         facts = {"channel": subscriber.channel, "user_id": subscriber.owner, "connection_id": subscriber.id}
         if reason is CloseReason.CHANNEL_FAILED:
             self._site.node.metrics.error("refresh", error)
@@ -194,7 +254,7 @@ class Session:
         else:
             logger.info("Refresh refused", **facts, code=reason.code, reason=reason.reason)
         if reason is not CloseReason.TRY_AGAIN_LATER:
-            self._subscriber.end(reason)
+            self.subscriber.end(reason)
 
     async def _asked(self, token: str) -> SubscriberClaims:
         """What `_judge` says. Neither the token's end nor a drain waits for it: some of its questions are

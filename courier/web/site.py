@@ -1,6 +1,7 @@
 """Site: everything that a request handler needs, in one value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from courier.node import Node
 from courier.schemas.registry import Registry
@@ -8,6 +9,9 @@ from courier.settings import Settings
 from courier.web.auth import Verifier
 from courier.web.ownership import Ownership
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
+
+if TYPE_CHECKING:
+    from courier.web.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Site:
     """None when nobody knows whose a strategy is."""
     verbose: bool = False
     """Whether each event is a line in the log: at debug only."""
+    sessions: dict[str, "Session"] = field(default_factory=dict)
+    """Subscriptions that are being served, by the subscriber's id."""
 
     @property
     def settings(self) -> Settings:

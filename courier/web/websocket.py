@@ -15,13 +15,16 @@ class Disconnected(Exception):
 class WebSocket:
     """A WebSocket that has asked to be accepted (ASGI 3, `websocket` scope)."""
 
-    __slots__ = ("_receive", "_send", "extensions", "headers", "path", "query", "subprotocols")
+    __slots__ = ("_receive", "_send", "address", "extensions", "headers", "path", "query", "subprotocols")
 
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         self._receive = receive
         self._send = send
         self.path: str = scope["path"]
         """Decoded, without the query."""
+        client = scope.get("client")
+        self.address: str | None = client[0] if client else None
+        """Where the peer's packets come from, which may be a proxy; None where there are no addresses."""
         self.extensions: dict[str, Any] = scope.get("extensions") or {}
         self.subprotocols: list[str] = list(scope.get("subprotocols", ()))
         self.headers = {

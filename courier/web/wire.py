@@ -29,6 +29,9 @@ class Transport(Protocol):
     async def writable(self) -> None:
         """Wait until the socket takes more. Raises OSError or `trio.ClosedResourceError`."""
 
+    def unsent_bytes(self) -> int | None:
+        """What the kernel holds and the peer has not acknowledged; None when that is not known."""
+
     def close_frame(self, code: int, reason: str) -> bytes:
         """The close frame; from now on no other frame may follow, and `open` is false."""
 
@@ -65,6 +68,15 @@ class SocketWire:
         self._rest = b""
         self._flushing = trio.Lock()
         self.holding = False
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._rest)
+
+    @property
+    def unsent_bytes(self) -> int | None:
+        """What the kernel holds and the peer has not acknowledged; None when that is not known."""
+        return self._transport.unsent_bytes()
 
     def write_nowait(self, page: Page) -> int:
         transport = self._transport
@@ -188,6 +200,15 @@ class AsgiWire:
         self._frame = b""
         self._closed = False
         self._sending = trio.Lock()
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._frame) if self.holding else 0
+
+    @property
+    def unsent_bytes(self) -> int | None:
+        """None: the server owns the socket."""
+        return None
 
     def write_nowait(self, page: Page) -> int:
         if self._closed:

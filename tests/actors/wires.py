@@ -26,6 +26,10 @@ class FakeWire:
 
     # What a subscriber calls
 
+    @property
+    def held_bytes(self) -> int:
+        return len(self._rest)
+
     def write_nowait(self, page: Page) -> int:
         if self.error is not None:
             raise self.error

@@ -49,7 +49,9 @@ class Stage:
         websocket = WebSocket(scope, self._receive.receive, None)
         claims = SubscriberClaims(user_id="u1", wallet_address="w", iat=0, exp=int(time.time()) + ends_in)
         self.subscriber = await self.site.node.hub.join(CHANNEL, "u1", since)
-        session = Session(self.site, websocket, self.subscriber, Access(claims, CHANNEL), v1=v1)
+        session = Session(
+            self.site, websocket, self.subscriber, Access(claims, CHANNEL), "courier.v1" if v1 else None
+        )
         self._nursery.start_soon(self._serve, session, self.subscriber)
         await wait_all_tasks_blocked()
 

@@ -46,6 +46,9 @@ class FakeTransport:
 
     # What a wire calls
 
+    def unsent_bytes(self) -> int | None:
+        return None
+
     def send(self, data: bytes) -> int:
         if self.aborted:
             raise OSError(errno.EBADF, "Bad file descriptor")

@@ -1,0 +1,90 @@
+"""Connections: who is subscribed, how far behind each is, and the closing of one."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from courier.actors.channel import Channel
+from courier.schemas.channels import ChannelName
+from courier.schemas.closing import CloseReason
+from courier.web.admin.answers import at
+from courier.web.admin.listing import Found, Query, Table, find, parse_query
+from courier.web.errors import HttpError
+from courier.web.session import Session
+from courier.web.site import Site
+
+CLOSED_BY_ADMIN = CloseReason.TRY_AGAIN_LATER
+"""What a well-behaved subscriber answers by backing off and coming back with `since`: closing is no ban."""
+
+TABLE = Table[Session](
+    name=lambda session: session.subscriber.id,
+    texts=lambda session: (
+        session.subscriber.owner,
+        session.subscriber.channel,
+        session.subscriber.id,
+        session.address or "",
+    ),
+    columns={
+        "connected_at": lambda session: session.connected_at,
+        "user_id": lambda session: session.subscriber.owner,
+        "channel": lambda session: session.subscriber.channel,
+        "kind": lambda session: ChannelName.parse(session.subscriber.channel).kind,
+        "id": lambda session: session.subscriber.id,
+        "lag": lambda session: session.subscriber.lag,
+        "state": lambda session: session.subscriber.state.value,
+        "heard_at": lambda session: -session.quiet_seconds,
+        "address": lambda session: session.address or "",
+    },
+)
+
+
+async def list_connections(site: Site, given: Mapping[str, str]) -> dict[str, Any]:
+    """One page of the node's subscribers. HttpError 400 when the query cannot be read."""
+    query = parse_query(given, TABLE.columns)
+    return shown(await find(site.sessions.values(), TABLE, query), query)
+
+
+async def connections_of(site: Site, channel: Channel, query: Query) -> dict[str, Any]:
+    """One page of a channel's subscribers."""
+    found = (site.sessions.get(subscriber.id) for subscriber in tuple(channel.subscribers))
+    return shown(await find(filter(None, found), TABLE, query), query)
+
+
+def close_connection(site: Site, id: str) -> dict[str, Any]:
+    """End one subscription; what was begun is written first, for a few seconds. HttpError 404 when there is
+    none of that id."""
+    session = site.sessions.get(id)
+    if session is None:
+        raise HttpError(404, "Connection is not there, or not any more")
+    session.subscriber.end(CLOSED_BY_ADMIN)
+    return {"status": "closing", "id": id, "code": CLOSED_BY_ADMIN.code, "reason": CLOSED_BY_ADMIN.reason}
+
+
+def shown(found: Found[Session], query: Query) -> dict[str, Any]:
+    rows: Iterable[Session] = found.rows
+    return {
+        "connections": [_row(session) for session in rows],
+        "total": found.total,
+        "limit": query.limit,
+        "offset": query.offset,
+    }
+
+
+def _row(session: Session) -> dict[str, Any]:
+    connection = session.statistics()
+    subscriber = connection.subscriber
+    return {
+        "id": subscriber.id,
+        "user_id": subscriber.owner,
+        "channel": subscriber.channel,
+        "kind": ChannelName.parse(subscriber.channel).kind,
+        "state": subscriber.state,
+        "position": None if subscriber.position is None else str(subscriber.position),
+        "lag": subscriber.lag,
+        "held_bytes": subscriber.held_bytes,
+        "unsent_bytes": connection.unsent_bytes,
+        "connected_at": at(connection.connected_at),
+        "heard_at": at(connection.heard_at),
+        "pinged_at": None if connection.pinged_at is None else at(connection.pinged_at),
+        "subprotocol": connection.subprotocol,
+        "address": connection.address,
+    }

@@ -1,0 +1,68 @@
+"""Overview: the node as a whole, now and in its last fifteen minutes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import trio
+
+from courier.timeline import Sample
+from courier.web.admin.answers import HEADERS
+from courier.web.admin.listing import number
+from courier.web.health import VERSION
+from courier.web.publish import Answer
+from courier.web.site import Site
+
+CHANNELS_A_TURN = 500
+
+_LATEST = 2**53
+
+
+def overview(site: Site, given: Mapping[str, str]) -> dict[str, Any]:
+    """What the node is like, and its samples, those after the sample of `since` (its `at`) when that is
+    given. HttpError 400 when it cannot be read."""
+    since = number(given, "since", 0, least=0, most=_LATEST)
+    node, settings = site.node, site.settings
+    hub = node.hub
+    return {
+        "node": {
+            "version": VERSION,
+            "environment": settings.env,
+            "phase": node.phase,
+            "uptime_seconds": round(node.uptime_seconds, 3),
+            "backplane": "memory" if settings.redis_url is None else "redis",
+            "backplane_up": hub.backplane.up,
+            "connections": hub.connections,
+            "max_connections": settings.max_connections,
+            "channels": len(hub.supervisor),
+            "log_bytes": hub.supervisor.budget.used_bytes,
+            "history_bytes": settings.history_bytes,
+            "signs_in": settings.admin_token is not None,
+        },
+        "totals": {
+            name: value for name, value in asdict(node.metrics.totals()).items() if isinstance(value, int)
+        },
+        "samples": {
+            "columns": Sample._fields,
+            "rows": [sample for sample in tuple(node.timeline.samples) if sample.at > since],
+        },
+    }
+
+
+async def stats(site: Site) -> Answer:
+    """The totals, and how many subscribers each channel has."""
+    hub, totals = site.node.hub, site.node.metrics.totals()
+    facts = {
+        "total_connections": hub.connections,
+        "active_channels": len(hub.supervisor),
+        "total_messages_sent": totals.delivered,
+        "total_messages_received": totals.published,
+        "uptime_seconds": round(site.node.uptime_seconds, 3),
+    }
+    channels: list[str] = []
+    for count, channel in enumerate(hub.supervisor, start=1):
+        channels.append(f'"{channel.name.name}":{len(channel.subscribers)}')
+        if count % CHANNELS_A_TURN == 0:
+            await trio.lowlevel.checkpoint()
+    return Answer(200, f'{json.dumps(facts)[:-1]},"channels":{{{",".join(channels)}}}}}'.encode(), HEADERS)

@@ -1,0 +1,82 @@
+// Connections: who is subscribed, how far behind each is, and closing one.
+
+import { el, icon } from "./dom.js";
+import { NONE, age, ago, bytes, count, moment } from "./format.js";
+import { Refused, ask } from "./node.js";
+import { dialog, factList, toast } from "./notices.js";
+import { Table, lag } from "./table.js";
+
+export const title = () => "Connections";
+
+export function open(root) {
+  const table = connectionTable({ path: "connections", searchable: "Search users, channels, addresses", withChannel: true });
+  root.append(el("div", { class: "view" },
+    el("div", { class: "tools" }, table.search),
+    el("section", { class: "card" }, table.element)));
+  return table.start();
+}
+
+export function connectionTable({ path, searchable = "", withChannel }) {
+  let table = null;
+  const close = (row) => askToClose(row, () => table.loop?.now());
+  const columns = [
+    { key: "user_id", name: "User", wide: withChannel ? "17%" : "32%", side: "left", cell: (row) =>
+      el("button", { type: "button", class: "link", title: row.user_id, "data-name": `${row.id} facts`, onclick: () => facts(row, close) }, row.user_id) },
+    { key: "state", name: "State", wide: "112px", side: "right", cell: ({ state }) =>
+      el("span", { class: "state", "data-state": state }, el("i", { class: "dot" }), word(state)) },
+    withChannel && { key: "channel", name: "Channel", wide: "20%", side: "left", cell: ({ channel }) =>
+      el("a", { class: "link", href: `#/channels/${encodeURIComponent(channel)}`, title: channel, "data-name": null }, channel) },
+    { key: "lag", name: "Lag", end: true, label: "lag", side: withChannel ? "right" : "left", cell: (row) => lag(row.lag) },
+    withChannel && { key: "unsent_bytes", name: "Waiting", sort: false, end: true, cell: (row) => bytes(waiting(row)) },
+    withChannel && { key: "heard_at", name: "Heard from", end: true, cell: (row) => ago(row.heard_at) },
+    { key: "connected_at", name: "Connected", end: true, label: "connected", side: withChannel ? "left" : "none", cell: (row) => age(row.connected_at) },
+    withChannel && { key: "address", name: "Address", end: true, cell: (row) => row.address ?? NONE },
+    { key: "close", name: el("span", { class: "visually-hidden" }, "Close"), sort: false, end: true, wide: "104px", side: "right", cell: (row) =>
+      el("button", { type: "button", class: "button small bare", "data-name": `${row.id} close`, "aria-label": `Close the connection of ${row.user_id}`,
+        disabled: row.state === "closing", onclick: () => close(row) }, icon("close"), "Close") },
+  ].filter(Boolean);
+  table = new Table({ path, rows: "connections", caption: "connections", searchable, sort: "lag", order: "desc", columns, empty });
+  return table;
+}
+
+const WORDS = { current: "Current", behind: "Behind", closing: "Closing", joining: "Joining" };
+const word = (state) => WORDS[state] ?? state;
+const waiting = ({ held_bytes, unsent_bytes }) => held_bytes + (unsent_bytes ?? 0);
+
+function facts(row, close) {
+  dialog(row.user_id, factList([
+    ["Channel", row.channel],
+    ["State", word(row.state)],
+    ["Lag", `${count(row.lag)} events`],
+    ["Position", row.position ?? NONE, "mono"],
+    ["Frame held", bytes(row.held_bytes)],
+    ["In the socket", row.unsent_bytes === null ? "not known" : bytes(row.unsent_bytes)],
+    ["Connected", `${moment(row.connected_at)}, ${ago(row.connected_at)}`],
+    ["Heard from", ago(row.heard_at)],
+    ["Last ping", ago(row.pinged_at)],
+    ["Subprotocol", row.subprotocol ?? "none"],
+    ["Address", row.address ?? NONE],
+    ["Connection", row.id, "mono"],
+  ]), [{ word: "Close connection", kind: "bare", act: () => close(row) }, { word: "Done", kind: "primary" }]);
+}
+
+function askToClose(row, then) {
+  dialog(`Close the connection of ${row.user_id}?`,
+    el("p", { class: "quiet" }, `It is told 1013 “Try again later”. A well-behaved client backs off, comes back to ${row.channel} by itself, and misses nothing.`),
+    [{ word: "Keep it" }, { word: "Close connection", kind: "danger", act: () => closeIt(row, then) }]);
+}
+
+async function closeIt(row, then) {
+  try {
+    await ask(`connections/${row.id}/close`, { method: "POST" });
+    toast(`The connection of ${row.user_id} is being closed.`);
+  } catch (error) {
+    toast(error instanceof Refused && error.status === 404 ? "That connection has gone already." : error.message, "wrong");
+  }
+  then();
+}
+
+function empty() {
+  return el("div", { class: "empty" }, icon("connections"), el("h3", {}, "Nobody is subscribed"),
+    el("p", {}, "A subscriber joins with ", el("code", {}, "courier subscribe CHANNEL"), " or a WebSocket at ", el("code", {}, "/ws/CHANNEL"), "."));
+}
