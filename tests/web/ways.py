@@ -231,7 +231,11 @@ async def both_ways(
 
     monkeypatch.setattr(Application, "prepare", prepare_one_without)
     monkeypatch.setattr(adapted, "response", counted)
-    given: dict[str, Any] = {"max_event_bytes": EVENT_BYTES, "log_format": "json"} | settings
+    given: dict[str, Any] = {
+        "max_event_bytes": EVENT_BYTES,
+        "log_format": "json",
+        "heartbeat_seconds": 3600,  # a heartbeat comes when it comes, and would be a difference
+    } | settings
     async with a_server(**given) as first, a_server(**given) as second:
         ways = [
             Way(server, application)
