@@ -114,12 +114,12 @@ GIVEN_UP_BEFORE_WHO_WAITS_FOR_ROOM = Plan(
 )
 
 
+@pytest.mark.uncovered
 @pytest.mark.timeout(600)  # to have time to shrink what fails
 @settings(
     max_examples=200,
     derandomize=True,
     database=None,
-    deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
