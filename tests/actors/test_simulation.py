@@ -114,7 +114,6 @@ GIVEN_UP_BEFORE_WHO_WAITS_FOR_ROOM = Plan(
 )
 
 
-@pytest.mark.uncovered
 @pytest.mark.timeout(600)  # to have time to shrink what fails
 @settings(
     max_examples=200,

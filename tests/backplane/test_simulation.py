@@ -9,7 +9,6 @@ from tests.backplane.simulation import replay
 first, _, end = os.environ.get("COURIER_SEEDS", "0:150").partition(":")
 
 
-@pytest.mark.uncovered
 @pytest.mark.parametrize("seed", range(int(first), int(end)))
 def test_whatever_happens_to_nodes_nothing_is_lost_silently(seed: int) -> None:
     replay(seed)

@@ -89,7 +89,6 @@ async def open_stuck(node: NodeProcess) -> trio.SocketStream:
     return stream
 
 
-@pytest.mark.uncovered
 @pytest.mark.parametrize("name", COMMANDS)
 async def test_a_signal_gives_every_live_subscriber_everything_and_a_reason(
     tmp_path: Path, name: str

@@ -9,8 +9,6 @@ from courier.web import hypercorn as adapted
 from tests.web.requests import LAST, Case, a_case, odd_requests, small_requests
 from tests.web.ways import SLOTS, both_ways, who
 
-pytestmark = pytest.mark.uncovered
-
 SEED = os.environ.get("COURIER_TEST_SEED", "1")
 CASES = 120
 

@@ -2,7 +2,6 @@
 
 import tracemalloc
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -182,7 +181,6 @@ def test_a_refused_request_is_admitted_at_the_time_it_was_told_and_not_before(
         assert limiter.admit("a", events, now + told.reset_seconds).admitted
 
 
-@pytest.mark.uncovered
 def test_a_million_made_up_names_take_no_more_room_than_the_windows() -> None:
     limiter = RateLimiter(100, 1, {"forge": 100}, max_services=1000)
     limiter.admit("forge", 40, 0.0)
