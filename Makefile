@@ -4,29 +4,51 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := $(VENV)/bench
 NODE_HUB := benchmarks/peers/node_hub
-# Compares thousands of requests on two ways; coverage would double its time and see nothing new.
-BY_BYTES := tests/web/test_lane_differential.py
+# What the tests start or ask, each by a Debian package of its name if no other is said.
+PROGRAMS := redis-server chromium promtool nginx node npm systemd-analyze
+PACKAGE_promtool := prometheus
+PACKAGE_node := nodejs
+PACKAGE_systemd-analyze := systemd
+# More at once than cores, since most tests wait. A file's tests stay together, and the first files are those that wait longest.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+# Do what other tests do, many times over: coverage would double their time and see nothing new.
+MANY_TIMES := tests/actors/test_simulation.py tests/backplane/test_simulation.py tests/system/test_drain.py \
+	tests/web/test_lane_differential.py
+T ?=
 FOR ?= 0
 QUICK ?=
 
-.PHONY: demo test lint redis-server format bench curves lock clean
+.PHONY: demo test lint programs format bench curves lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
 
-test: lint redis-server
+# Dozens of Python processes read what the first has compiled, though the machine be told to keep nothing.
+test: export PYTHONDONTWRITEBYTECODE =
+# T=tests/actors runs some of the tests, and nothing else.
+ifneq ($(T),)
+test: $(VENV)/ready programs
+	$(BIN)/pytest $(T)
+else
+test: lint programs
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --ignore=$(BY_BYTES)
+	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(MANY_TIMES:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='courier/actors/*,courier/schemas/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=90
-	$(BIN)/pytest $(BY_BYTES)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(MANY_TIMES)
+endif
 
 # The tests start servers of their own; no service is set up, since runlevel 1 is one for maintenance.
-redis-server:
-	@command -v redis-server >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-		apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq redis-server; } || \
-		{ echo "Install Redis 7.0 or newer first (Debian: redis-server)"; exit 1; }
+MISSING = $(strip $(foreach program,$(PROGRAMS),$(if $(shell command -v $(program) 2>/dev/null),,\
+	$(or $(PACKAGE_$(program)),$(program)))))
+programs:
+	@missing='$(MISSING)'; [ -z "$$missing" ] || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing what the tests need, which takes a minute: $$missing"; apt-get update -qq && \
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+		else echo "Install what the tests need first (Debian's names): $$missing"; exit 1; fi
+	@redis-server --version | grep -Eq 'v=([7-9]|[1-9][0-9])\.' || { echo "The tests need Redis 7.0 or newer"; exit 1; }
+	@node --version | grep -Eq '^v([2-9][0-9]|[1-9][0-9]{2})\.' || { echo "The tests need Node 20 or newer"; exit 1; }
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -172,7 +172,7 @@ async def test_everyone_who_waits_for_room_is_told_of_the_close(autojump_clock: 
     assert sorted(told) == [0, 1, 2]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(size=st.integers(1, 6), batches=st.lists(st.integers(1, 8), max_size=20))
 def test_the_inbox_never_holds_more_events_than_its_size_or_one_batch(size: int, batches: list[int]) -> None:
     async def main() -> None:

@@ -80,4 +80,4 @@ class KeysAgainstAList(RuleBasedStateMachine):
 
 
 TestKeysAgainstAList: Any = KeysAgainstAList.TestCase
-TestKeysAgainstAList.settings = settings(max_examples=50, deadline=None, derandomize=True)
+TestKeysAgainstAList.settings = settings(max_examples=50, derandomize=True)

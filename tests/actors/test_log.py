@@ -199,7 +199,7 @@ class LogAgainstAList(RuleBasedStateMachine):
 
 
 TestLogAgainstAList: Any = LogAgainstAList.TestCase
-TestLogAgainstAList.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+TestLogAgainstAList.settings = settings(max_examples=100, stateful_step_count=60)
 
 
 def test_a_long_log_gives_its_dropped_entries_back_to_the_system() -> None:

@@ -125,9 +125,7 @@ class GapsAgainstAList(RuleBasedStateMachine):
 
 
 TestGapsAgainstAList: Any = GapsAgainstAList.TestCase
-TestGapsAgainstAList.settings = settings(
-    max_examples=100, stateful_step_count=30, deadline=None, derandomize=True
-)
+TestGapsAgainstAList.settings = settings(max_examples=100, stateful_step_count=30, derandomize=True)
 
 
 def test_a_gap_is_an_entry_and_no_event() -> None:

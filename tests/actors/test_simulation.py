@@ -119,7 +119,6 @@ GIVEN_UP_BEFORE_WHO_WAITS_FOR_ROOM = Plan(
     max_examples=200,
     derandomize=True,
     database=None,
-    deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

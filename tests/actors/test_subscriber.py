@@ -328,7 +328,7 @@ async def test_what_a_wire_raises_in_the_pump_ends_it_too(autojump_clock: MockCl
         assert stage.pumps == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.one_of(

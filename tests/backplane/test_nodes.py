@@ -68,11 +68,11 @@ async def test_publishers_at_both_nodes_at_once_make_one_order(hubs: tuple[Hub, 
 async def test_what_was_published_on_one_node_is_replayed_on_the_other(hubs: tuple[Hub, Hub]) -> None:
     receipts = await publish(hubs[0], 1, 2, 3)
     subscriber, ear = await join(hubs[1], receipts[0].position)
-    await publish(hubs[0], 4)
+    [fourth] = await publish(hubs[0], 4)
     assert await heard(ear, 3) == [2, 3, 4]
     assert subscriber.beginning is not None
     assert subscriber.beginning.recovered
-    last = await published_after(receipts[0].arrived_ms, hubs[0], 5)
+    last = await published_after(fourth.arrived_ms, hubs[0], 5)
     subscriber, ear = await join(hubs[1], Moment(last.arrived_ms - 1, "before"))
     assert await heard(ear, 1) == [5]
     assert subscriber.beginning is not None

@@ -179,6 +179,12 @@ async def test_a_slot_that_moves_to_another_server_takes_its_channel_along(clust
         assert target.cli("EXISTS", f"courier:{tag}:log") == "1"
 
 
+async def test_a_node_leaves_in_peace_while_a_server_of_its_cluster_hangs(cluster: RedisCluster) -> None:
+    with cluster.servers[1].stopped():
+        async with redis_node(cluster.url) as (backplane, _):
+            assert not backplane.up
+
+
 async def test_a_cluster_that_lost_a_server_is_away_and_comes_back_with_it(cluster: RedisCluster) -> None:
     owner = cluster.owner_of("{user.lost}")
     channel = ChannelName.parse("user.lost")

@@ -2,11 +2,12 @@
 
 import logging
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, assert_never
 
 import coredis
+import trio
 from coredis.connection import TCPLocation
 from coredis.retry import NoRetryPolicy
 
@@ -40,6 +41,13 @@ async def open_client(url: RedisUrl, options: RedisOptions) -> AsyncIterator[Cli
         "password": url.password,
         "retry_policy": NoRetryPolicy(),
     }
+    with _cancelled_alone():
+        async with _client(url, common, own) as client:
+            yield client
+
+
+@asynccontextmanager
+async def _client(url: RedisUrl, common: dict[str, Any], own: dict[str, Any]) -> AsyncIterator[Client]:
     match url.kind:
         case RedisKind.SINGLE:
             [(host, port)] = url.addresses
@@ -71,6 +79,19 @@ async def open_client(url: RedisUrl, options: RedisOptions) -> AsyncIterator[Cli
                 yield primary
         case _:
             assert_never(url.kind)
+
+
+@contextmanager
+def _cancelled_alone() -> Iterator[None]:
+    """Whoever is cancelled here leaves by that alone: of a connection that is being made just then, coredis
+    says besides that it could not be made."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        cancelled, _ = group.split(trio.Cancelled)
+        if cancelled is None:
+            raise
+        raise cancelled from None
 
 
 def first_error(error: Exception) -> Exception:

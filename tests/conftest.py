@@ -1,0 +1,15 @@
+"""What holds for all tests: their order, and that none hangs on how fast the machine is."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+WAITING = ("system", "deploy", "browser")
+"""The directories whose tests wait for processes and for clocks."""
+
+settings.register_profile("courier", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("courier")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits longest begins first, and all else runs beside it."""
+    items.sort(key=lambda item: item.path.parent.name not in WAITING)
