@@ -80,14 +80,14 @@ class Witness:
 
 
 @contextmanager
-def a_node(log: Path, **variables: str) -> Iterator[Node]:
+def a_node(log: Path) -> Iterator[Node]:
     """A node for the length of a block, drained at its end."""
     bind = f"127.0.0.1:{a_free_port()}"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [str(BIN / "courier"), "serve", "--bind", bind],
             cwd=ROOT,
-            env=environment(ADMIN_TOKEN=TOKEN, **variables),
+            env=environment(ADMIN_TOKEN=TOKEN, DRAIN_SECONDS="1"),
             stderr=stderr,
             stdout=subprocess.DEVNULL,
         )
@@ -117,7 +117,7 @@ def _until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with a_node(tmp_path_factory.mktemp("node") / "log", DRAIN_SECONDS="1") as started:
+    with a_node(tmp_path_factory.mktemp("node") / "log") as started:
         yield started
 
 

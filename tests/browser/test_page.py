@@ -1,16 +1,14 @@
 """The admin's page as a person uses it, in a real browser against a real node."""
 
 import re
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
-from tests.browser.conftest import ARTEFACTS, DESK, PHONE, TOKEN, Node, Witness, a_node, a_visit
+from tests.browser.conftest import ARTEFACTS, DESK, PHONE, TOKEN, Node, Witness, a_visit
 from tests.browser.subscribers import Subscriber
 
 READY = {
@@ -112,9 +110,9 @@ def test_a_slow_subscriber_is_found_by_its_lag_and_closed(page: Page, node: Node
         page.get_by_role("dialog").get_by_role("button", name="Close connection").click()
         expect(page.get_by_text("The connection of slow is being closed.")).to_be_visible()
         assert slow.close_code() == 1013
-        expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
         page.get_by_role("searchbox").fill("")
         expect(row_of(page, "quick")).to_be_visible()
+        expect(row_of(page, "user.slow")).to_have_count(0)
 
 
 def test_what_a_user_calls_itself_is_only_ever_text(page: Page, node: Node) -> None:
@@ -209,27 +207,29 @@ def test_a_test_event_reaches_a_subscriber_and_a_wrong_one_is_told_at_its_field(
         expect(page.locator("#field-channel-wrong")).to_contain_text("Unknown channel")
 
 
-def test_the_page_says_when_the_node_is_away_and_goes_on_by_itself(page: Page, witness: Witness) -> None:
+def test_the_page_says_when_the_node_leaves_or_is_away_and_goes_on_by_itself(
+    page: Page, witness: Witness
+) -> None:
     witness.expect("net::ERR_FAILED")
-    expect(page.locator("#status")).to_have_text("Live")
+    status = page.locator("#status")
+
+    def leave(route: Route) -> None:
+        answer = route.fetch()
+        overview = answer.json()
+        overview["node"]["phase"] = "leaving"
+        route.fulfill(response=answer, json=overview)
+
+    expect(status).to_have_text("Live")
+    page.route("**/admin/overview*", leave)
+    expect(status).to_have_text("Leaving")
+    expect(page.get_by_text("The node is about to drain")).to_be_visible()
+    page.unroute("**/admin/overview*")
     page.route("**/admin/overview*", lambda route: route.abort())
-    expect(page.locator("#status")).to_have_text("Unreachable")
+    expect(status).to_have_text("Unreachable")
     expect(page.get_by_text("This page keeps trying")).to_be_visible()
     page.unroute("**/admin/overview*")
-    expect(page.locator("#status")).to_have_text("Live")
+    expect(status).to_have_text("Live")
     expect(page.locator("#banner")).to_be_hidden()
-
-
-def test_the_page_says_that_the_node_is_leaving(browser: Browser, tmp_path: Path) -> None:
-    with (
-        a_node(tmp_path / "log", DRAIN_DELAY_SECONDS="1.5", DRAIN_SECONDS="1") as leaving,
-        a_visit(browser, leaving) as (page, witness),
-    ):
-        witness.expect("net::ERR")
-        expect(page.locator("#status")).to_have_text("Live")
-        leaving.process.send_signal(signal.SIGTERM)
-        expect(page.locator("#status")).to_have_text("Leaving")
-        expect(page.locator("#status")).to_have_text("Unreachable")
 
 
 def test_every_section_fits_its_screen_by_day_and_by_night(page: Page, node: Node) -> None:

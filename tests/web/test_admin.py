@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 import trio
 
+from courier.node import Phase, open_node
 from courier.schemas.registry import default_registry
-from courier.web.admin.overview import CHANNELS_A_TURN
+from courier.web.admin.overview import CHANNELS_A_TURN, overview
+from courier.web.auth import Verifier
+from courier.web.rate_limit import RateLimiter
+from courier.web.site import Site
 from tests.web.admins import BEARER, TOKEN, get, in_production, listed, post
-from tests.web.servers import TestServer, a_server, announcement, closed, events, token
+from tests.web.servers import TestServer, a_server, announcement, closed, events, settings_for, token
 
 JSON_BEARER = BEARER | {"Content-Type": "application/json"}
 
@@ -283,22 +287,31 @@ async def test_the_overview_shows_the_past_minutes_and_then_only_what_is_new() -
     async with a_server(admin_token=TOKEN) as server, server.subscribe() as subscriber:
         await publish(server, "user.u1", 2)
         await events(subscriber, 2)
-        overview: dict[str, Any] = {}
-        while not overview or not overview["samples"]["rows"]:
+        shown: dict[str, Any] = {}
+        while not shown or not shown["samples"]["rows"]:
             await trio.sleep(0.1)  # the first sample is taken a second after the start
-            overview = (await get(server, "/admin/overview", BEARER)).json
-        samples = overview["samples"]
+            shown = (await get(server, "/admin/overview", BEARER)).json
+        samples = shown["samples"]
         last = dict(zip(samples["columns"], samples["rows"][-1], strict=True))
         assert last["connections"] == 1
         assert last["published"] > 0
         assert last["delivered"] > 0
         assert 0 < last["publish_p50_ms"] <= last["publish_p99_ms"]
-        assert overview["totals"]["published"] == 2
-        assert (overview["node"]["phase"], overview["node"]["connections"]) == ("ready", 1)
-        assert overview["node"]["signs_in"] is True
-        assert TOKEN not in json.dumps(overview)
+        assert shown["totals"]["published"] == 2
+        assert (shown["node"]["phase"], shown["node"]["connections"]) == ("ready", 1)
+        assert shown["node"]["signs_in"] is True
+        assert TOKEN not in json.dumps(shown)
         since = (await get(server, f"/admin/overview?since={last['at']}", BEARER)).json
         assert all(row[0] > last["at"] for row in since["samples"]["rows"])
+
+
+async def test_the_overview_says_that_the_node_leaves() -> None:
+    config = settings_for()
+    async with open_node(config) as node:
+        site = Site(node, default_registry(), Verifier(config), RateLimiter(0, 60), None)
+        for phase in Phase:
+            node.phase = phase
+            assert overview(site, {})["node"]["phase"] == phase.value
 
 
 async def test_a_test_event_is_published_like_any_other_without_a_services_token() -> None:

@@ -225,6 +225,7 @@ async def test_pages_and_answers_bear_the_headers_that_keep_others_out() -> None
 async def test_the_pages_files_are_there_for_good_under_a_name_of_their_own() -> None:
     async with a_server() as server:
         page = (await get(server, "/admin")).body.decode()
+        assert (await get(server, "/admin/")).body.decode() == page
         paths = {part.split('"')[0] for part in page.split('="')[1:] if part.startswith("/admin/static/")}
         assert any(path.endswith("/main.js") for path in paths)
         assert "{" not in page

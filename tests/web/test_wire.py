@@ -136,6 +136,7 @@ async def test_a_page_cut_at_any_byte_is_the_wires_up_to_the_end_of_the_frame_th
     assert count == sum(end - len(frame) < cut for end, frame in zip(ENDS, FRAMES, strict=True))
     in_a_frame = cut not in (0, *ENDS)
     assert wire.holding == in_a_frame
+    assert wire.held_bytes == (ENDS[count - 1] - cut if in_a_frame else 0)
     assert transport.locked() == in_a_frame
     if in_a_frame:
         assert wire.write_nowait(PAGE) == 0, "nothing may land inside the frame that was cut"
@@ -516,9 +517,11 @@ async def test_the_fallback_sends_a_frame_at_a_time_and_never_at_once() -> None:
         assert wire.write_nowait(Page.of(left)) == 1
         assert wire.write_nowait(Page.of(left)) == 0
         assert wire.holding
+        assert (wire.held_bytes, wire.unsent_bytes) == (len(left[0]), None)
         left = left[1:]
         await wire.flush()
         assert not wire.holding
+        assert wire.held_bytes == 0
     assert asgi.sent == [payload_of(frame).decode() for frame in FRAMES]
 
 

@@ -99,6 +99,7 @@ def admin_routes(site: Site) -> Blueprint:
     # The page
 
     @routes.get("/admin")
+    @routes.get("/admin/")
     async def show_page() -> Response:
         visit = _visit()
         try:

@@ -12,7 +12,6 @@ import * as publish from "./publish.js";
 
 const SECTIONS = { "": overview, channels, connections, publish };
 const REFRESH_MS = 1000;
-const AGAIN_MS = 2000;
 const KEPT = 900;
 const GRACE_MS = 5000;
 
@@ -70,15 +69,13 @@ function showState(state) {
 async function look() {
   try {
     take(await ask(`overview?${query({ since: node.samples.at(-1)?.at })}`));
-    return REFRESH_MS;
   } catch (error) {
     if (error instanceof Refused && [401, 403, 404].includes(error.status) && performance.now() > GRACE_MS) {
       location.reload(); // the session has ended: the node now shows the way in
-      return AGAIN_MS;
+      return;
     }
     if (!(error instanceof Away || error instanceof Refused)) throw error;
     showState("away");
-    return AGAIN_MS;
   }
 }
 

@@ -50,9 +50,9 @@ export function every(milliseconds, task) {
       return;
     }
     running = true;
-    const pause = await task().catch((error) => { console.error(error); });
+    await task().catch((error) => { console.error(error); });
     running = false;
-    if (!ended) timer = setTimeout(turn, wanted ? 0 : pause ?? milliseconds);
+    if (!ended) timer = setTimeout(turn, wanted ? 0 : milliseconds);
     wanted = false;
   };
   document.addEventListener("visibilitychange", turn);
