@@ -5,6 +5,7 @@ import math
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from courier.actors.channel import SHOWN_TOGETHER
 from courier.actors.hub import Hub
 from courier.actors.limits import Limits
 from courier.actors.supervisor import LOOK_SECONDS
@@ -97,6 +98,38 @@ async def test_a_page_that_is_cut_counts_as_far_as_it_went(autojump_clock: MockC
         await wait_all_tasks_blocked()
         assert numbers(wire) == [0, 1, 2, 3]
         assert metrics.traffic["user"].delivered == {"a.one": 2, "a.two": 6, "other": 0}
+
+
+async def test_who_stands_elsewhere_in_one_and_the_same_fan_out_counts_what_it_got(
+    autojump_clock: MockClock,
+) -> None:
+    metrics = some_metrics()
+    async with a_hub(metrics=metrics) as hub:
+        for _ in range(SHOWN_TOGETHER + 1):
+            await join(hub)
+        await wait_all_tasks_blocked()
+        for event_type in ("a.one", "a.two"):  # all in one step: the channel sleeps until the end of it
+            await hub.publish(CHANNEL, [Publication(b"{}", "", b"", event_type)], math.inf)
+            _, wire = await join(hub)
+        await wait_all_tasks_blocked()
+        assert len(wire.payloads) == 0
+        assert metrics.traffic["user"].delivered == {
+            "a.one": SHOWN_TOGETHER + 1,
+            "a.two": SHOWN_TOGETHER + 2,
+            "other": 0,
+        }
+
+
+async def test_a_gap_in_the_log_is_counted_for_each_who_was_told(autojump_clock: MockClock) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as one, a_node(shared) as two:
+        for _ in range(3):
+            await join(two.hub)
+        await publish(one.hub, "a.one")
+        shared.empty()
+        await publish(one.hub, "a.one")
+        assert two.metrics.traffic["user"].gaps == {"expired": 0, "unknown_position": 3, "overrun": 0}
+        assert two.metrics.totals().delivered == 6
 
 
 async def test_subscribers_are_looked_at_for_their_lag(autojump_clock: MockClock) -> None:
