@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import trio
 
-from tests.web.servers import TestServer, a_server, announcement, events, token
+from tests.web.servers import PATIENCE_SECONDS, TestServer, a_server, announcement, events, token
 from tests.web.test_hypercorn import alive, masked, open_raw, upgrade
 
 SEED = int(os.environ.get("COURIER_TEST_SEED", "0")) or random.SystemRandom().getrandbits(32)
@@ -27,7 +27,7 @@ def tasks() -> int:
 
 async def until_settled(before: int) -> None:
     """Wait until as many tasks live as before."""
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_SECONDS):
         while tasks() > before:
             await trio.sleep(0.01)
 
@@ -54,7 +54,7 @@ async def an_unharmed_server() -> AsyncIterator[TestServer]:
 async def read_all(stream: trio.SocketStream) -> bytes:
     """All that the server says until it closes; it must close."""
     received = b""
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_SECONDS):
         try:
             while chunk := await stream.receive_some():
                 received += chunk
@@ -97,8 +97,7 @@ async def fuzz(server: TestServer, attack: Attack) -> None:
 
     async def one(number: int) -> None:
         async with limit:
-            with trio.fail_after(20):
-                await attack(server, random.Random(f"{SEED} {number}"))
+            await attack(server, random.Random(f"{SEED} {number}"))
 
     async with trio.open_nursery() as nursery:
         for number in range(ROUNDS):
