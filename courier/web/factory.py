@@ -1,6 +1,6 @@
 """Factory: the routes of HTTP, and nothing else. WebSockets have one, in `application.py`."""
 
-from quart import Response, request
+from quart import Response, has_request_context, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
@@ -82,5 +82,6 @@ def _caller() -> Caller:
 
 
 def _response(answer: Answer) -> Response:
-    answer.headers.update(echo(request.headers.get("X-Request-ID")))
+    if has_request_context():  # not for a WebSocket at a path where there is none
+        answer.headers.update(echo(request.headers.get("X-Request-ID")))
     return Response(answer.body, answer.status, answer.headers, content_type="application/json")
