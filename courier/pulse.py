@@ -24,8 +24,7 @@ class Pulse:
     def note(self, now: float) -> None:
         """It has been woken: next time it should be a beat later."""
         if now >= self._slice_ends:
-            idle = now >= self._slice_ends + REMEMBERED_SECONDS / 2
-            self._slices = [0.0, 0.0 if idle else self._slices[0]]
+            self._slices = [0.0, self._slices[0]]
             self._slice_ends = now + REMEMBERED_SECONDS / 2
         self._slices[0] = max(self._slices[0], now - self._expected)
         self._expected = now + BEAT_SECONDS

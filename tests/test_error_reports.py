@@ -184,6 +184,7 @@ async def test_a_libraries_crash_arrives_without_its_sentence_and_what_is_no_cra
             get_logger("courier").error("No exception")
             get_logger("courier").warning("No error", exc_info=ValueError())
         get_logger("courier").error("Too late", exc_info=ValueError())
+        assert len(logging.getLogger().handlers) == 1
         [report] = sink.reports
     assert report["message"] == "A library has logged an error"
     assert report["exception"]["values"][0]["type"] == "ZeroDivisionError"

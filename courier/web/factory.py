@@ -95,6 +95,6 @@ def _caller() -> Caller:
 
 
 def _response(answer: Answer) -> Response:
-    if has_request_context():  # none for a WebSocket on a path that has none
+    if has_request_context():  # not for a WebSocket at a path where there is none
         answer.headers.update(echo(request.headers.get("X-Request-ID")))
     return Response(answer.body, answer.status, answer.headers, content_type="application/json")

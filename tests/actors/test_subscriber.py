@@ -201,6 +201,7 @@ async def test_a_gap_that_is_still_owed_says_it_all(autojump_clock: MockClock) -
         assert gap["resumed_from"] == f"{EPOCH}-5"
         assert event == {"n": 5}
         assert stage.metrics.traffic["user"].gaps[GapReason.EXPIRED] == stage.metrics.totals().gaps == 1
+        assert stage.subscriber.delivered == 1
 
 
 async def test_a_gap_that_the_wire_does_not_take_is_still_owed(

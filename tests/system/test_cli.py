@@ -60,7 +60,6 @@ REFUSED_IN_PRODUCTION = {
     "COURIER_JWT_SECRET (or JWT_SECRET) must be set in production, because everybody": {
         "JWT_SECRET": DEVELOPMENT_SECRET
     },
-    "COURIER_LOG_LEVEL must be": {"LOG_LEVEL": "loud"},
 }
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from courier.logs import LEFT_OUT
+from courier.web import notes
 from courier.web.request_ids import echo, facts
 from tests.web.servers import TestServer, a_server, announcement, closed, token
 
@@ -100,10 +102,13 @@ async def test_a_publish_is_told_and_answered_with_its_ids_whichever_way_it_came
     assert "two words" not in output
 
 
-async def test_at_info_no_event_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    async with a_server(log_level="info", log_format="json") as server:
-        assert (await publish(server, announcement(), IDS)).status == 200
-    assert lines(capsys, "Event published") == []
+async def test_at_info_an_event_does_not_even_cost_the_call_that_would_write_no_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(notes, "published")
+    async with a_server(log_level="info") as server:
+        for way in ({}, LONG_WAY):
+            assert (await publish(server, announcement(), IDS | way)).status == 200
 
 
 async def test_batches_and_streams_say_how_many_were_refused_and_why_the_first(
@@ -190,3 +195,22 @@ async def test_a_refused_history_is_told_with_its_ids(capsys: pytest.CaptureFixt
     assert (first["user_id"], first["channel"], first["status"]) == ("u1", "user.u2", 403)
     assert (first["request_id"], first["trace_id"]) == ("req-1", TRACE_ID)
     assert (second["status"], second["reason"]) == (400, "Unreadable since")
+
+
+async def test_a_flood_of_refused_publishes_is_some_lines_and_at_the_nodes_end_a_sum(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = 2_000
+    junk = b"POST /publish/user.u1 HTTP/1.1\r\nHost: t\r\nX-Service-Name: tests\r\n"
+    junk += b"Content-Type: application/json\r\nContent-Length: 4\r\n\r\njunk"
+    async with a_server(log_format="json") as server, await server.connect() as stream:
+        await stream.send_all(junk * asked)
+        answered = b""
+        while answered.count(b"HTTP/1.1 400") < asked:
+            answered += await stream.receive_some()
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    written = [line for line in told if line["message"] == "Publish refused"]
+    sums = [line for line in told if line["message"] == LEFT_OUT]
+    assert len(written) + sum(line["lines"] for line in sums) == asked
+    assert len(written) + len(sums) < asked / 10
+    assert {(line["of"], line["reason"]) for line in sums} == {("Publish refused", "Expected JSON")}
