@@ -38,7 +38,7 @@ def refusal(result: Result) -> str:
 def test_help_names_every_command() -> None:
     result = courier("--help")
     assert result.exit_code == 0
-    for command in ("serve", "token", "check", "subscribe", "demo"):
+    for command in ("serve", "token", "check", "subscribe", "contract", "demo"):
         assert f"\n  {command} " in result.output
     assert courier("-h").output == result.output
     assert courier("--version").output.startswith("courier, version ")
