@@ -15,6 +15,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 
 from courier.settings import Settings, load_settings
 from courier.web.server import open_server
+from tests.web.messages import checked
 
 SECRET = "a secret of thirty-two bytes or so, for tests"
 PATIENCE_SECONDS = 20.0
@@ -103,13 +104,16 @@ class TestServer:
 
     @asynccontextmanager
     async def websocket(self, path: str, **kwargs: Any) -> AsyncIterator[WebSocketConnection]:
-        """A WebSocket on a socket of ours: trio-websocket leaves its own open when it is closed."""
+        """A WebSocket on a socket of ours: trio-websocket leaves its own open when it is closed.
+
+        Whatever it gets must be a message of the AsyncAPI document.
+        """
         async with await self.connect() as stream, trio.open_nursery() as nursery:
             websocket = await wrap_client_stream(
                 nursery, stream, f"{self.host}:{self.port}", path, message_queue_size=10_000, **kwargs
             )
             try:
-                yield websocket
+                yield checked(websocket)
             finally:
                 with trio.move_on_after(1, shield=True):
                     await websocket.aclose()
