@@ -13,7 +13,7 @@ from itertools import zip_longest
 from typing import Any, Literal, NamedTuple
 
 from courier.schemas.contract.bundle import CLOSE_REASON, CONTROL, DELIVERED, HISTORY, PUBLISHED, REFRESH
-from courier.schemas.contract.shapes import HERE, Schema
+from courier.schemas.contract.shapes import HERE, Schema, references
 
 Audience = Literal["publishers", "subscribers"]
 
@@ -129,7 +129,8 @@ class _Judge:
         for name in after.keys() - before.keys():
             yield _Found(name, "the type is new", _Effect.NONE)
         for name in before.keys() & after.keys():
-            yield from self._compare(name, before[name], after[name])
+            if before[name] != after[name] or next(references(before[name]), None):
+                yield from self._compare(name, before[name], after[name])
 
     def breaks(self, found: _Found) -> bool:
         if found.effect is _Effect.CHANGED:

@@ -58,6 +58,11 @@ class _Generator(GenerateJsonSchema):
             del found["additionalProperties"]
         return found
 
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> Schema:
+        found = super().tagged_union_schema(schema)
+        found.pop("discriminator", None)  # a word of OpenAPI's; the constants tell as much
+        return found
+
     def enum_schema(self, schema: core_schema.EnumSchema) -> Schema:
         found = super().enum_schema(schema)
         found.pop("title", None)
