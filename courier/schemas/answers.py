@@ -79,6 +79,20 @@ class StreamReceipt(_Answer):
     """The first 1,000; all are counted."""
 
 
+class History(_Answer):
+    """A stretch of a channel's log."""
+
+    channel: ChannelText
+    position: PositionText
+    """The place just after the last of `events`: go on from there."""
+    events: list[dict[str, Any]]
+    """Oldest first, as subscribers get them."""
+    complete: bool
+    """`false` when events between `since` and the first one given are gone."""
+    more: bool
+    """Whether some follow."""
+
+
 class Live(_Answer):
     """The process answers."""
 
@@ -163,31 +177,3 @@ class Refusal(_Answer):
     """The body of every answer that is no success."""
 
     detail: Detail
-
-
-def history_schema(event: dict[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of a stretch of history; `event` is that of a delivered event."""
-    text = {"type": "string"}
-    return {
-        "type": "object",
-        "description": "A stretch of a channel's log.",
-        "properties": {
-            "channel": text | {"pattern": CHANNEL_PATTERN},
-            "position": text
-            | {
-                "pattern": POSITION_PATTERN,
-                "description": "The place just after the last of `events`: go on from there.",
-            },
-            "events": {
-                "type": "array",
-                "items": event,
-                "description": "Oldest first, as subscribers get them.",
-            },
-            "complete": {
-                "type": "boolean",
-                "description": "`false` when events between `since` and the first one given are gone.",
-            },
-            "more": {"type": "boolean", "description": "Whether some follow."},
-        },
-        "required": ["channel", "position", "events", "complete", "more"],
-    }

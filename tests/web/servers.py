@@ -140,8 +140,10 @@ async def exchange(
     path: str,
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
+    *,
+    whole: bool = True,
 ) -> Response:
-    """One request and its answer on an open connection."""
+    """One request and its answer on an open connection; not `whole`, the end of the body never comes."""
     connection = h11.Connection(h11.CLIENT)
     given = {"Host": "test"} | (headers or {})
     if body is not None:
@@ -149,7 +151,8 @@ async def exchange(
     out = connection.send(h11.Request(method=method, target=path, headers=list(given.items())))
     if body is not None:
         out += connection.send(h11.Data(data=body)) or b""
-    out += connection.send(h11.EndOfMessage()) or b""
+    if whole:
+        out += connection.send(h11.EndOfMessage()) or b""
     await stream.send_all(out)
     return await read_response(stream, connection)
 

@@ -37,6 +37,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     answers.Receipt,
     answers.BatchReceipt,
     answers.StreamReceipt,
+    answers.History,
     answers.Live,
     answers.Ready,
     answers.Health,
@@ -79,7 +80,7 @@ def json_schema(registry: Registry) -> Schema:
     `DeliveredBacktestProgress`.
     """
     definitions = Definitions(TAKEN)
-    for name in (PUBLISHED, DELIVERED, CONTROL, CLOSE_REASON, HISTORY, *(each.__name__ for each in ANSWERS)):
+    for name in (PUBLISHED, DELIVERED, CONTROL, CLOSE_REASON, *(each.__name__ for each in ANSWERS)):
         definitions.reserve(name)
     controls = [(_type_of(model), model) for model in (*get_args(ControlMessage), Refresh)]
     for event_type, _ in controls:
@@ -114,7 +115,7 @@ def json_schema(registry: Registry) -> Schema:
         "type": "string",
         "enum": [each.reason for each in CloseReason],
     }
-    definitions.schemas[HISTORY] = answers.history_schema(_ref(DELIVERED))
+    definitions.schemas[HISTORY]["properties"]["events"]["items"] = _ref(DELIVERED)  # not any object
     return {
         "$schema": DIALECT,
         "$id": f"urn:courier:contract:{VERSION}",
