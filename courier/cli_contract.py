@@ -2,12 +2,14 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from courier.schemas.registry import Registry
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 # As in `cli`, what a command needs is imported in it.
 
@@ -52,23 +54,24 @@ def contract_typescript() -> None:
 
 
 @contract.command("diff")
-@click.argument("old", type=click.File(encoding="utf-8"))
-@click.argument("new", type=click.File(encoding="utf-8"))
-def contract_diff(old: TextIO, new: TextIO) -> None:
+@click.argument("old", type=_FILE)
+@click.argument("new", type=_FILE)
+def contract_diff(old: str, new: str) -> None:
     """Say what changes from OLD to NEW, and whom it breaks; exit with 1 when it breaks somebody.
 
     Both are files of `courier contract json-schema`, or `-` for standard input.
     """
     from courier.schemas.contract import compare, report
 
-    if old is new:
+    if old == new == "-":
         raise click.UsageError("only one of the two can come from standard input")
     bundles = []
-    for file in (old, new):
-        try:
-            bundles.append(json.load(file))
-        except ValueError:
-            raise click.UsageError(f"{file.name} is no JSON") from None
+    for path in (old, new):
+        with click.open_file(path, encoding="utf-8") as file:
+            try:
+                bundles.append(json.load(file))
+            except ValueError:
+                raise click.UsageError(f"{path} is no JSON") from None
     try:
         changes = compare(*bundles)
     except ValueError as error:

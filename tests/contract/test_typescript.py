@@ -12,11 +12,12 @@ from courier.schemas.contract.shapes import Schema
 from courier.schemas.contract.typescript import type_of
 from courier.schemas.registry import registry_for
 from tests.contract.conftest import NODE
+from tests.contract.test_documents import blocks
 
 
 def compiler(node_modules: Path, directory: Path, *names: str) -> str:
     """What `tsc --strict` says of the modules; nothing when they are good."""
-    options = ["--strict", "--noEmit", "--target", "es2022", "--module", "esnext"]
+    options = ["--strict", "--noEmit", "--target", "es2022", "--lib", "es2022", "--module", "esnext"]
     told = subprocess.run(
         ["node", node_modules / "typescript" / "bin" / "tsc", *options, *names],
         cwd=directory,
@@ -32,16 +33,25 @@ def compiler(node_modules: Path, directory: Path, *names: str) -> str:
 def test_it_compiles_and_finds_what_is_wrong(
     bundle: Schema, acme_bundle: Schema, node_modules: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "courier.ts").write_text(typescript(bundle), encoding="utf-8")
-    (tmp_path / "acme.ts").write_text(typescript(acme_bundle), encoding="utf-8")
-    (tmp_path / "types.ts").write_text((NODE / "types.ts").read_text(encoding="utf-8"), encoding="utf-8")
-    assert compiler(node_modules, tmp_path, "types.ts", "acme.ts") == ""
-    # An expected error is one only while the types are right.
+    # An error that is expected is one only while the types are right: with one field more, it is missed.
     wider = typescript(bundle).replace("  progress: number;", "  progress: number;\n  percentage: number;", 1)
-    (tmp_path / "courier.ts").write_text(wider, encoding="utf-8")
-    assert "types.ts(22,7): error TS2578: Unused '@ts-expect-error'" in compiler(
-        node_modules, tmp_path, "types.ts"
+    modules = {
+        "courier.ts": typescript(bundle),
+        "acme.ts": typescript(acme_bundle),
+        "types.ts": (NODE / "types.ts").read_text(encoding="utf-8"),
+        "wider/courier.ts": wider,
+        "wider/types.ts": (NODE / "types.ts").read_text(encoding="utf-8"),
+        **{f"written{number}.ts": text for number, (_, text) in enumerate(blocks("ts"))},
+    }
+    assert "written0.ts" in modules
+    for name, text in modules.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    told = compiler(node_modules, tmp_path, *modules)
+    assert re.search(
+        r"^wider/types\.ts\(\d+,7\): error TS2578: Unused '@ts-expect-error'", told, re.MULTILINE
     )
+    assert [line for line in told.splitlines() if not line.startswith("wider/")] == []
 
 
 def test_it_is_the_same_text_each_time(bundle: Schema) -> None:
