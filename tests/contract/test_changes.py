@@ -212,7 +212,11 @@ def test_what_is_not_an_event_is_compared_too() -> None:
     }
 
 
-@pytest.mark.parametrize("wrong", [{}, [], None, {"$defs": {}}, {"$defs": []}])
+WRONG: list[Any] = [{}, [], None, {"$defs": {}}, {"$defs": []}, {"$defs": {**BUNDLE["$defs"], "CourierEvent": {}}}]
+WRONG += [{"$defs": {**BUNDLE["$defs"], "Receipt": {"$ref": "#/$defs/Nothing"}}}]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_what_is_no_contract_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match="json-schema"):
         compare(BUNDLE, wrong)

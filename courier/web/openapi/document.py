@@ -5,23 +5,34 @@ from typing import Any
 
 from courier.schemas.channels import CHANNEL_PATTERN
 from courier.schemas.contract.bundle import PUBLISHED, VERSION, members
-from courier.schemas.contract.examples import example_of
 from courier.schemas.contract.shapes import Schema, renamed
 from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.registry import BATCH_EVENTS, Registry
 from courier.web.batch import NDJSON
 from courier.web.history import LARGEST_LIMIT, LIMIT
+from courier.web.openapi.answers import (
+    COMPONENTS,
+    HEADERS,
+    RATE,
+    STATUS,
+    TEXT,
+    answer,
+    body_of,
+    content_of,
+    example_named,
+    headers_of,
+    question,
+    ref,
+    refusals_of,
+    refused,
+)
 from courier.web.openapi.refusals import (
-    Refusals,
     anywhere,
     batch_refusals,
-    examples,
     history_refusals,
     publish_refusals,
 )
 from courier.web.publish import JSON
-
-COMPONENTS = "#/components/schemas/"
 
 _DESCRIPTION = """\
 Services publish typed events over HTTP; subscribers get them over WebSocket, as `/asyncapi.json` describes. A
@@ -29,52 +40,6 @@ Services publish typed events over HTTP; subscribers get them over WebSocket, as
 
 Every answer that is no success has the body `{"detail": {"error": "<a sentence>", …}}`. A request is judged
 in a fixed order, and the first fault is the answer. Any other path is 404, another method 405."""
-
-_STATUS = {
-    400: "The request is wrong, as the sentence says.",
-    401: "The token is missing, invalid or expired.",
-    403: "The token is good, but not for this.",
-    404: "There is nothing of this name.",
-    405: "The path takes another method.",
-    408: "The body took too long to come.",
-    409: "The idempotency key was used for another event.",
-    413: "The body is too large, or holds too many events.",
-    415: "The body is of another media type.",
-    429: "The service has published as much as it may for now.",
-    500: "The channel crashed; the event is not in the log.",
-    503: "Not now: try again after `Retry-After`, best at another node.",
-}
-
-_TEXT: Schema = {"type": "string"}
-_HEADERS: Schema = {
-    "Retry-After": {
-        "description": "Seconds to wait.",
-        "required": True,
-        "schema": {"type": "string", "pattern": r"^\d+$"},
-    },
-    "WWW-Authenticate": {"description": "RFC 6750.", "required": True, "schema": _TEXT},
-    "Allow": {"description": "The methods that the path takes.", "required": True, "schema": _TEXT},
-    "ETag": {"description": "Changes with the document.", "required": True, "schema": _TEXT},
-    "X-RateLimit-Limit": {
-        "description": "Events in a window. Left out where there is no limit.",
-        "schema": {"type": "string", "pattern": r"^\d+$"},
-    },
-    "X-RateLimit-Remaining": {
-        "description": "Events that are left.",
-        "schema": {"type": "string", "pattern": r"^\d+$"},
-    },
-    "X-RateLimit-Reset": {
-        "description": "When there will be more: Unix seconds.",
-        "schema": {"type": "string", "pattern": r"^\d+$"},
-    },
-}
-_RATE = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-_STATUS_HEADERS = {
-    401: ("WWW-Authenticate",),
-    405: ("Allow",),
-    429: ("Retry-After", *_RATE),
-    503: ("Retry-After",),
-}
 
 _SERVICE: Schema = {
     "name": "X-Service-Name",
@@ -95,7 +60,7 @@ _SINCE: Schema = {
     "name": "since",
     "in": "query",
     "description": "A position or an ISO 8601 time with a `T` and a zone; left out: the newest events.",
-    "schema": _TEXT,
+    "schema": TEXT,
     "example": "2026-01-31T12:00:00Z",
 }
 _LIMIT: Schema = {
@@ -132,10 +97,10 @@ def openapi(registry: Registry, bundle: Schema) -> Schema:
         "components": {
             "schemas": _schemas(bundle),
             "responses": {
-                "NotFound": _refused(anywhere(), 404),
-                "MethodNotAllowed": _refused(anywhere(), 405),
+                "NotFound": refused(anywhere(), 404),
+                "MethodNotAllowed": refused(anywhere(), 405),
             },
-            "headers": _HEADERS,
+            "headers": HEADERS,
             "securitySchemes": _SECURITY,
         },
     }
@@ -171,9 +136,9 @@ def _publish(registry: Registry, bundle: Schema) -> Schema:
     first = next(iter(events.values()), {"type": next(iter(registry.models)), "source": "shop"})
     envelope = {"channel": "user.alice", "data": first}
     refusals = publish_refusals(registry, first)
-    receipt = _example("Receipt", bundle)
+    receipt = example_named("Receipt", bundle)
     again = {"first": {k: v for k, v in receipt.items() if k != "deduplicated"}, "repeated": receipt}
-    single = {**_answer("Receipt", again, "The event is in its channel's log."), **_refusals(refusals)}
+    single = {**answer("Receipt", again, "The event is in its channel's log."), **refusals_of(refusals)}
     one = {name: {"summary": name, "value": event} for name, event in events.items()}
     return {
         "/publish/{channel}": {
@@ -183,7 +148,7 @@ def _publish(registry: Registry, bundle: Schema) -> Schema:
                 "summary": "Publish one event.",
                 "security": _BY_SERVICE,
                 "parameters": [_channel(), _SERVICE, _KEY],
-                "requestBody": _body({JSON: _content(PUBLISHED, one)}),
+                "requestBody": body_of({JSON: content_of(PUBLISHED, one)}),
                 "responses": single,
             }
         },
@@ -194,7 +159,7 @@ def _publish(registry: Registry, bundle: Schema) -> Schema:
                 "summary": "Publish one event, with the channel in the body.",
                 "security": _BY_SERVICE,
                 "parameters": [_SERVICE, _KEY],
-                "requestBody": _body({JSON: _content("Envelope", {"envelope": {"value": envelope}})}),
+                "requestBody": body_of({JSON: content_of("Envelope", {"envelope": {"value": envelope}})}),
                 "responses": single,
             }
         },
@@ -208,9 +173,9 @@ def _publish(registry: Registry, bundle: Schema) -> Schema:
                 " number, read as they come. Event i has the idempotency key `<key>/<i>`.",
                 "security": _BY_SERVICE,
                 "parameters": [_SERVICE, _KEY],
-                "requestBody": _body(
+                "requestBody": body_of(
                     {
-                        JSON: _content("Batch", {"batch": {"value": {"events": [envelope]}}}),
+                        JSON: content_of("Batch", {"batch": {"value": {"events": [envelope]}}}),
                         NDJSON: {
                             "schema": {"type": "string", "description": "One envelope a line."},
                             "examples": {"lines": {"value": _line(envelope) + _line(envelope)}},
@@ -220,18 +185,18 @@ def _publish(registry: Registry, bundle: Schema) -> Schema:
                 "responses": {
                     "200": {
                         "description": "What became of each.",
-                        "headers": _headers(_RATE),
+                        "headers": headers_of(RATE),
                         "content": {
                             JSON: {
-                                "schema": {"anyOf": [_ref("BatchReceipt"), _ref("StreamReceipt")]},
+                                "schema": {"anyOf": [ref("BatchReceipt"), ref("StreamReceipt")]},
                                 "examples": {
-                                    "batch": {"value": _example("BatchReceipt", bundle)},
-                                    "lines": {"value": _example("StreamReceipt", bundle)},
+                                    "batch": {"value": example_named("BatchReceipt", bundle)},
+                                    "lines": {"value": example_named("StreamReceipt", bundle)},
                                 },
                             }
                         },
                     },
-                    **_refusals(batch_refusals(registry)),
+                    **refusals_of(batch_refusals(registry)),
                 },
             }
         },
@@ -239,7 +204,7 @@ def _publish(registry: Registry, bundle: Schema) -> Schema:
 
 
 def _history(bundle: Schema) -> Schema:
-    stretch = {"stretch": _example("History", bundle)}
+    stretch = {"stretch": example_named("History", bundle)}
     return {
         "/history/{channel}": {
             "get": {
@@ -250,8 +215,8 @@ def _history(bundle: Schema) -> Schema:
                 "security": _BY_SUBSCRIBER,
                 "parameters": [_channel(), _SINCE, _LIMIT],
                 "responses": {
-                    **_answer("History", stretch, "A stretch of the log, oldest first.", ()),
-                    **_refusals(history_refusals()),
+                    **answer("History", stretch, "A stretch of the log, oldest first.", ()),
+                    **refusals_of(history_refusals()),
                 },
             }
         }
@@ -274,7 +239,7 @@ def _health() -> Schema:
         "timestamp": "2026-01-31T12:00:00Z",
     }
     return {
-        "/health": _question(
+        "/health": question(
             "health",
             "How the node is.",
             "Health",
@@ -282,10 +247,10 @@ def _health() -> Schema:
             {"draining": {"status": "draining"}, "degraded": {"status": "degraded"}},
             [{}, {"serviceToken": []}],
         ),
-        "/health/live": _question(
+        "/health/live": question(
             "live", "Whether the process answers.", "Live", {"alive": {"status": "alive"}}
         ),
-        "/health/ready": _question(
+        "/health/ready": question(
             "ready",
             "Whether the node may be sent traffic.",
             "Ready",
@@ -313,16 +278,16 @@ def _documents() -> Schema:
             "in": "path",
             "required": True,
             "description": "An event's type, or that of one of Courier's own messages.",
-            "schema": _TEXT,
+            "schema": TEXT,
             "example": "courier.gap",
         }
     ]
     one["responses"] |= {
         "404": {
-            "description": _STATUS[404],
+            "description": STATUS[404],
             "content": {
                 JSON: {
-                    "schema": _ref("Refusal"),
+                    "schema": ref("Refusal"),
                     "examples": {
                         "type": {
                             "value": {"detail": {"error": "There is no such type", "near": ["courier.gap"]}}
@@ -337,7 +302,7 @@ def _documents() -> Schema:
 
 
 def _document(name: str, about: str) -> Schema:
-    headers = _headers(("ETag",))
+    headers = headers_of(("ETag",))
     return {
         "operationId": name,
         "tags": ["Contract"],
@@ -352,55 +317,6 @@ def _document(name: str, about: str) -> Schema:
             "304": {"description": "The one that `If-None-Match` names is still good.", "headers": headers},
         },
     }
-
-
-def _question(
-    name: str,
-    about: str,
-    schema: str,
-    yes: dict[str, Any],
-    no: dict[str, Any] | None = None,
-    security: list[Schema] | None = None,
-) -> Schema:
-    responses = {"200": {"description": "Yes.", "content": {JSON: _content(schema, _values(yes))}}}
-    if no is not None:
-        responses["503"] = {"description": "No.", "content": {JSON: _content(schema, _values(no))}}
-    return {
-        "get": {
-            "operationId": name,
-            "tags": ["Health"],
-            "summary": about,
-            "security": security or [],
-            "responses": responses,
-        }
-    }
-
-
-def _answer(name: str, told: dict[str, Any], about: str, headers: tuple[str, ...] = _RATE) -> Schema:
-    return {
-        "200": {
-            "description": about,
-            "headers": _headers(headers),
-            "content": {JSON: _content(name, _values(told))},
-        }
-    }
-
-
-def _refusals(refusals: Refusals) -> Schema:
-    statuses = sorted({example.status for example in examples(refusals)})
-    return {str(status): _refused(refusals, status) for status in statuses}
-
-
-def _refused(refusals: Refusals, status: int) -> Schema:
-    told = {
-        example.name: {"summary": example.body["detail"]["error"], "value": example.body}
-        for example in examples(refusals)
-        if example.status == status
-    }
-    response: Schema = {"description": _STATUS[status], "content": {JSON: _content("Refusal", told)}}
-    if status in _STATUS_HEADERS:
-        response["headers"] = _headers(_STATUS_HEADERS[status])
-    return response
 
 
 def _channel() -> Schema:
@@ -428,7 +344,7 @@ def _schemas(bundle: Schema) -> Schema:
         "description": "An event, and the channel that it goes to.",
         "type": "object",
         "additionalProperties": False,
-        "properties": {"channel": {"type": "string", "pattern": CHANNEL_PATTERN}, "data": _ref(PUBLISHED)},
+        "properties": {"channel": {"type": "string", "pattern": CHANNEL_PATTERN}, "data": ref(PUBLISHED)},
         "required": ["channel", "data"],
     }
     schemas["Batch"] = {
@@ -436,35 +352,11 @@ def _schemas(bundle: Schema) -> Schema:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "events": {"type": "array", "items": _ref("Envelope"), "maxItems": BATCH_EVENTS},
+            "events": {"type": "array", "items": ref("Envelope"), "maxItems": BATCH_EVENTS},
         },
         "required": ["events"],
     }
     return schemas  # type: ignore[no-any-return]
-
-
-def _body(content: Schema) -> Schema:
-    return {"required": True, "content": content}
-
-
-def _content(schema: str, told: dict[str, Any]) -> Schema:
-    return {"schema": _ref(schema), "examples": told}
-
-
-def _values(told: dict[str, Any]) -> dict[str, Any]:
-    return {name: {"value": value} for name, value in told.items()}
-
-
-def _example(name: str, bundle: Schema) -> Any:
-    return example_of(bundle["$defs"][name], bundle["$defs"])
-
-
-def _headers(names: tuple[str, ...]) -> Schema:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": COMPONENTS + name}
 
 
 def _line(envelope: Any) -> str:
