@@ -202,7 +202,7 @@ function message(name) {
 
 main.replaceChildren();
 document.getElementById("version").textContent = openapi.info.version;
-section("about", "Courier", openapi.info.description);
+main.append(el("h2", { id: "about" }, "Courier"), ...paragraphs(openapi.info.description));
 main.append(el("p", {}, "Documents: ", ...["/openapi.json", "/asyncapi.json", "/schemas"].flatMap((path) =>
   [el("a", { href: path }, path), " "])));
 for (const tag of openapi.tags) {
