@@ -1,8 +1,10 @@
 """OpenAPI 3.1 of the HTTP side: every example of it is sent to, or got from, a running server."""
 
+import ast
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -11,6 +13,7 @@ import pytest
 import trio
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from courier import web
 from courier.actors.errors import ChannelFailed, TooManyChannels
 from courier.actors.hub import Hub
 from courier.backplane import BackplaneAway, InboxFull
@@ -44,6 +47,11 @@ def told(document: Schema, path: str, status: int) -> dict[str, Any]:
     [operation] = document["paths"][path].values()
     answer = operation["responses"][str(status)]
     return {name: each["value"] for name, each in answer["content"]["application/json"]["examples"].items()}
+
+
+def told_of(document: Schema, path: str, *statuses: int) -> list[Any]:
+    """All examples of several answers."""
+    return [example for status in statuses for example in told(document, path, status).values()]
 
 
 def sent(document: Schema, path: str, media_type: str = "application/json") -> dict[str, Any]:
@@ -110,6 +118,58 @@ def test_all_statuses_of_the_contract_are_there(document: Schema) -> None:
     every = {200, 400, 401, 403, 408, 409, 413, 415, 429, 500, 503}
     assert {int(status) for status in operation["responses"]} == every
     assert document["components"]["responses"].keys() == {"NotFound", "MethodNotAllowed"}
+
+
+REFUSING = ("body", "batch", "documents", "errors", "history", "publish")
+"""Where the sentences are that HTTP callers are told."""
+ELSEWHERE = {
+    "Internal error",  # a fault of ours, of which nothing can be promised
+    "Line is too long",  # of one line, in a stream's 200
+}
+
+
+def sentences(*modules: str) -> Iterator[tuple[int, str]]:
+    """The status and the sentence of every refusal in the code; the beginning of one that is put together."""
+    for name in modules:
+        tree = ast.parse(Path(web.__path__[0], f"{name}.py").read_text(encoding="utf-8"))
+        for call in ast.walk(tree):
+            match call:
+                case ast.Call(
+                    func=ast.Name(id="HttpError" | "ErrorAnswer"),
+                    args=[ast.Constant(value=int(status)), sentence, *_],
+                ):
+                    for part in ast.walk(sentence):
+                        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                            yield status, part.value
+                            break
+
+
+def test_every_refusal_in_the_code_is_in_the_document(document: Schema) -> None:
+    answers = [
+        (int(status), answer)
+        for path in document["paths"].values()
+        for operation in path.values()
+        for status, answer in operation["responses"].items()
+    ]
+    answers += zip((404, 405), document["components"]["responses"].values(), strict=True)
+    shown = {
+        (status, example["value"]["detail"]["error"])
+        for status, answer in answers
+        for content in answer.get("content", {}).values()
+        for example in content.get("examples", {}).values()
+        if "detail" in example["value"]
+    }
+    told = [found for found in sentences(*REFUSING) if found[1] not in ELSEWHERE]
+    assert len(told) > 20
+    for status, sentence in told:
+        assert any(status == one and text.startswith(sentence) for one, text in shown), sentence
+    # What the hub and the tokens refuse, a publish may meet in any case.
+    of_a_publish = {
+        example["detail"]["error"] for example in told_of(document, PUBLISH, 400, 401, 409, 500, 503)
+    }
+    assert {
+        text for status, text in sentences("errors") if status not in (404, 405)
+    } - ELSEWHERE <= of_a_publish
 
 
 # What is taken
