@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := $(VENV)/bench
+TYPESCRIPT := tests/contract/node/node_modules
 NODE_HUB := benchmarks/peers/node_hub
 # What the tests start or ask, each by a Debian package of its name if no other is said.
 PROGRAMS := redis-server chromium promtool nginx node npm systemd-analyze
@@ -27,10 +28,10 @@ demo: $(VENV)/ready
 test: export PYTHONDONTWRITEBYTECODE =
 # T=tests/actors runs some of the tests, and nothing else.
 ifneq ($(T),)
-test: $(VENV)/ready programs
+test: $(VENV)/ready programs $(TYPESCRIPT)/ready
 	$(BIN)/pytest $(T)
 else
-test: lint programs
+test: lint programs $(TYPESCRIPT)/ready
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(MANY_TIMES:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
@@ -49,6 +50,11 @@ programs:
 		else echo "Install what the tests need first (Debian's names): $$missing"; exit 1; fi
 	@redis-server --version | grep -Eq 'v=([7-9]|[1-9][0-9])\.' || { echo "The tests need Redis 7.0 or newer"; exit 1; }
 	@node --version | grep -Eq '^v([2-9][0-9]|[1-9][0-9]{2})\.' || { echo "The tests need Node 20 or newer"; exit 1; }
+
+# The compiler and the schemas that generated documents are held against.
+$(TYPESCRIPT)/ready: tests/contract/node/package-lock.json | programs
+	npm ci --prefix tests/contract/node --silent --no-audit --no-fund
+	@touch $@
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -106,4 +112,4 @@ $(VENV)/ready: requirements-dev.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(NODE_HUB)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(TYPESCRIPT) $(NODE_HUB)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -16,6 +16,7 @@ from courier.actors.errors import ChannelFailed, Draining
 from courier.backplane import BackplaneAway, KeyConflict, Publication
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
+from courier.schemas.claims import ServiceClaims
 from courier.schemas.errors import JsonError, SchemaError
 from courier.schemas.events.base import Event
 from courier.schemas.publish import Receipt
@@ -132,14 +133,7 @@ async def authenticate(site: Site, caller: Caller) -> str:
     """The service that publishes. With `publish_auth=report` what is wrong is counted, not refused."""
     if site.node.hub.draining:
         raise Draining
-    service = caller.service
-    if service is None:
-        raise HttpError(400, "Header X-Service-Name is required")
-    if not caller.is_named:
-        raise HttpError(
-            400,
-            "Header X-Service-Name must be 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit",
-        )
+    service = check_service(caller)
     if site.settings.publish_auth == "off" or caller.trusted:
         return service
     try:
@@ -152,11 +146,28 @@ async def authenticate(site: Site, caller: Caller) -> str:
     return service
 
 
+def check_service(caller: Caller) -> str:
+    """The service that the caller says it is; raises 400 when it is no service's name."""
+    service = caller.service
+    if service is None:
+        raise HttpError(400, "Header X-Service-Name is required")
+    if not caller.is_named:
+        raise HttpError(
+            400,
+            "Header X-Service-Name must be 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit",
+        )
+    return service
+
+
 async def _verify(site: Site, caller: Caller, service: str) -> None:
-    claims = await site.verifier.service(bearer(caller.authorization))
+    check_claims(await site.verifier.service(bearer(caller.authorization)), service)
+    site.node.metrics.verified(service)
+
+
+def check_claims(claims: ServiceClaims, service: str) -> None:
+    """Raise 403 for another service's token."""
     if claims.service != service:
         raise HttpError(403, "Service token is another service's than X-Service-Name")
-    site.node.metrics.verified(service)
 
 
 async def admit(site: Site, service: str, events: int, now: float) -> Verdict:
