@@ -520,8 +520,8 @@ async def test_the_fallback_sends_a_frame_at_a_time_and_never_at_once() -> None:
         assert (wire.held_bytes, wire.unsent_bytes) == (len(left[0]), None)
         left = left[1:]
         await wire.flush()
-        assert not wire.holding
         assert wire.held_bytes == 0
+        assert not wire.holding
     assert asgi.sent == [payload_of(frame).decode() for frame in FRAMES]
 
 
