@@ -2,13 +2,14 @@
 
 import json
 import random
+import ssl
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, open_websocket_url
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 
 from courier.schemas.closing import CloseReason, ComeBack
 from courier.terminal.errors import Closed, Unreachable
@@ -33,19 +34,10 @@ async def subscribe(
     `url` is the node's, `http://…` or `https://…`. Raises Closed when the node ends the subscription, and
     Unreachable when there is no node or it has fallen silent.
     """
-    address = f"{url.replace('http', 'ws', 1).rstrip('/')}/ws/{quote(channel, safe='')}"
-    if since is not None:
-        address += "?" + urlencode({"since": since})
-    opening = open_websocket_url(
-        address,
-        subprotocols=["courier.v1"],
-        extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
-        message_queue_size=256,
-    )
     heartbeat_seconds = 30.0
     slot_seconds = None
     try:
-        async with opening as websocket:
+        async with _open(url, channel, token, since) as websocket:
             while True:
                 try:
                     with trio.fail_after(heartbeat_seconds * SILENT_HEARTBEATS):
@@ -71,6 +63,42 @@ async def subscribe(
         raise Unreachable(f"The node at {url} has fallen silent") from None
     except (OSError, HandshakeError) as error:
         raise Unreachable(f"No node at {url}: {error.__cause__ or type(error).__name__}") from None
+
+
+@asynccontextmanager
+async def _open(
+    url: str, channel: str, token: str, since: str | None
+) -> AsyncGenerator[WebSocketConnection, None]:
+    """A WebSocket on a stream of ours: trio-websocket leaves its own open when the node closes."""
+    parts = urlsplit(url)
+    path = f"{parts.path.rstrip('/')}/ws/{quote(channel, safe='')}"
+    if since is not None:
+        path += "?" + urlencode({"since": since})
+    stream = await _connect(parts)
+    try:
+        async with stream, trio.open_nursery() as nursery:
+            yield await wrap_client_stream(
+                nursery,
+                stream,
+                parts.netloc.rpartition("@")[2],
+                path,
+                subprotocols=["courier.v1"],
+                extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
+                message_queue_size=256,
+            )
+    except BaseExceptionGroup as group:
+        # A nursery wraps even one; the connection's own tasks raise nothing beside it.
+        [only] = group.exceptions
+        raise only from None
+
+
+async def _connect(parts: SplitResult) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    secure = parts.scheme == "https"
+    host = parts.hostname or ""
+    stream = await trio.open_tcp_stream(host, parts.port or (443 if secure else 80))
+    if not secure:
+        return stream
+    return trio.SSLStream(stream, ssl.create_default_context(), server_hostname=host, https_compatible=True)
 
 
 async def follow(
