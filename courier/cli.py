@@ -1,12 +1,19 @@
-"""The command line: `courier serve`, `token`, `check`, `subscribe`, `contract`, `demo`."""
+"""The command line: what `courier` can do; `courier contract …` is in `cli_contract.py`."""
 
-import json
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
+from io import BufferedReader
+from typing import NoReturn, TypeVar
 
 import click
 
 from courier.cli_contract import contract
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as a shell has it: 128 and the signal's number."""
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 # What a command needs is imported in it: `courier --help` should not wait for a web server's imports.
 
@@ -128,29 +135,100 @@ def demo(seconds: int) -> None:
     sys.exit(trio.run(run, seconds))
 
 
+def _url(command: Command) -> Command:
+    return click.option(
+        "--url", envvar="COURIER_URL", show_envvar=True, default="http://127.0.0.1:8766", show_default=True
+    )(command)
+
+
+def _user_token(command: Command) -> Command:
+    return click.option(
+        "--token", envvar="COURIER_TOKEN", show_envvar=True, required=True, help="The user's token."
+    )(command)
+
+
+def _json(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")(command)
+
+
 @main.command()
 @click.argument("channel")
+@click.argument("file", type=click.File("rb"), default="-")
+@_url
+@click.option("--token", envvar="COURIER_TOKEN", show_envvar=True, help="The service's token.")
+@_json
+@click.option(
+    "--patience",
+    default=90.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds to try for while the node is away or full, or the service's rate is used up.",
+)
+def publish(
+    channel: str, file: BufferedReader, url: str, token: str | None, as_json: bool, patience: float
+) -> None:
+    """Publish events to a channel, from FILE or standard input.
+
+    Either one JSON object, or one a line (NDJSON), which are published as they come. Each event names its
+    service as "source". Nothing is published twice, whatever is tried again.
+
+    Ends with 0 when all are published, 1 when some were refused, 3 when there was no node.
+    """
+    from courier.terminal.commands import publish_file
+
+    _run(partial(publish_file, url, channel, token, file, patience, as_json))
+
+
+@main.command()
+@click.argument("channel")
+@_url
+@_user_token
 @click.option("--since", metavar="POSITION|TIME", help="Begin with what came after it.")
-@click.option("--url", envvar="COURIER_URL", default="http://127.0.0.1:8766", show_default=True)
-@click.option("--token", envvar="COURIER_TOKEN", required=True, help="COURIER_TOKEN otherwise.")
-def subscribe(channel: str, since: str | None, url: str, token: str) -> None:
-    """Print a channel's events, one JSON object a line, until the node ends the subscription."""
+@click.option("--follow", is_flag=True, help="Come back when the node leaves or the connection breaks.")
+@_json
+def subscribe(channel: str, url: str, token: str, since: str | None, follow: bool, as_json: bool) -> None:
+    """Print a channel's events as they come, until the node ends the subscription.
+
+    Standard output bears events only; gaps and all else go to standard error. Ends with 1 and the close
+    code when the node ends it, 3 when there is no node.
+    """
+    from courier.terminal.commands import print_subscription
+
+    _run(partial(print_subscription, url, channel, token, since, follow, as_json))
+
+
+@main.command()
+@click.argument("channel")
+@_url
+@_user_token
+@click.option("--since", metavar="POSITION|TIME", help="Begin with what came after it; else the newest.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="How many at most.")
+@_json
+def history(channel: str, url: str, token: str, since: str | None, limit: int, as_json: bool) -> None:
+    """Print what a channel's log holds, oldest first, and end."""
+    from courier.terminal.commands import print_history
+
+    if since is None and limit > 1000:
+        raise click.UsageError("More than 1,000 events can be had with --since only")
+    _run(partial(print_history, url, channel, token, since, limit, as_json))
+
+
+def _run(command: "Callable[[], Awaitable[int]]") -> NoReturn:
+    """Run it, and exit with what it returns; with its sentence when it fails, and quietly after Ctrl-C."""
     import trio
-    from trio_websocket import HandshakeError
 
-    from courier.subscribe import Closed
-    from courier.subscribe import subscribe as events_of
+    from courier.terminal.errors import Failed
 
-    async def print_events() -> None:
-        async for event in events_of(url, channel, token, since):
-            click.echo(json.dumps(event))
-            sys.stdout.flush()
+    async def run() -> int:
+        try:
+            return await command()
+        except Failed as failed:
+            click.echo(str(failed), err=True)
+            return failed.exit_code
 
+    code = INTERRUPTED
     try:
-        trio.run(print_events)
-    except Closed as closed:
-        raise SystemExit(f"Closed: {closed}") from None
-    except (OSError, HandshakeError) as error:
-        raise SystemExit(f"No node at {url}: {error.__cause__ or type(error).__name__}") from None
-    except KeyboardInterrupt:
+        code = trio.run(run)
+    except* KeyboardInterrupt:
         pass
+    sys.exit(code)

@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.text import Text
 
 from courier.settings import load_settings
-from courier.subscribe import Closed, subscribe
+from courier.terminal.errors import Closed
+from courier.terminal.show import event_line
+from courier.terminal.subscribe import subscribe
 from courier.web.auth import mint_user_token
 from courier.web.server import serve
 
 USER = "demo"
 CHANNEL = f"user.{USER}"
-COLOURS = {"prophet": "magenta", "cartographe": "cyan", "chevalier": "green"}
 
 STRATEGY = [
     "Buy",
@@ -71,7 +72,7 @@ async def run(seconds: int) -> int:
             token = mint_user_token(settings, USER, "demo-wallet", 86_400)
             async for event in subscribe(url, CHANNEL, token):
                 offsets.append(int(event["id"].partition("-")[2]))
-                console.print(_line(event), no_wrap=True, overflow="ellipsis")
+                console.print(event_line(event), no_wrap=True, overflow="ellipsis")
         except Closed as closed:
             console.print(f"\n[bold]The node closed the subscription:[/] {closed.code} {closed.reason}")
         finally:
@@ -113,35 +114,6 @@ def _introduce(url: str) -> None:
     ):
         console.print(Text(f"  {line}", style="dim"), soft_wrap=True)
     console.print("\nCtrl-C drains the node and ends it.\n")
-
-
-def _line(event: dict[str, Any]) -> Text:
-    """One event as one line: when, its offset, who, what, and the fact that a person looks for."""
-    colour = COLOURS.get(str(event.get("source")), "yellow")
-    line = Text()
-    line.append(str(event.get("timestamp", ""))[11:23].ljust(13), "dim")
-    line.append(f"#{str(event.get('id', '-')).partition('-')[2]:<5}", "dim")
-    line.append(f"{event.get('source', 'courier'):<13}", colour)
-    line.append(f"{event['type']:<25}", f"bold {colour}")
-    line.append(_fact(event))
-    return line
-
-
-def _fact(event: dict[str, Any]) -> str:
-    match event["type"]:
-        case "prophet.message_chunk":
-            return str(event["chunk"])
-        case "backtest.progress":
-            done = round(event["progress"] * 20)
-            return f"{'█' * done}{'░' * (20 - done)} {event['progress']:4.0%}  {event['stage']}"
-        case "backtest.completed":
-            return f"Sharpe {event['summary']['sharpe']}, return {event['summary']['return_pct']} %"
-        case "trade.order_filled":
-            return f"{event['direction']} {event['fill_amount']} {event['token']} at {event['fill_price']}"
-        case "position.updated":
-            return f"{event['token']} {event['unrealized_pnl_percentage']:+.2f} %"
-        case _:
-            return str(event.get("message") or event.get("name") or event.get("token") or "")
 
 
 async def _run_services(url: str, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:

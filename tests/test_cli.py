@@ -28,9 +28,9 @@ def courier(*arguments: str, **variables: str) -> Result:
     return CliRunner().invoke(main, list(arguments), prog_name="courier", env=env)
 
 
-def refusal(result: Result) -> str:
+def refusal(result: Result, exit_code: int = 1) -> str:
     """The one sentence, without a traceback, that a command which failed has said."""
-    assert result.exit_code == 1
+    assert result.exit_code == exit_code
     assert isinstance(result.exception, SystemExit)
     [sentence] = result.output.splitlines()
     return sentence
@@ -39,7 +39,7 @@ def refusal(result: Result) -> str:
 def test_help_names_every_command() -> None:
     result = courier("--help")
     assert result.exit_code == 0
-    for command in ("serve", "token", "check", "subscribe", "contract", "demo"):
+    for command in ("serve", "token", "check", "publish", "subscribe", "history", "contract", "demo"):
         assert f"\n  {command} " in result.output
     assert courier("-h").output == result.output
     assert courier("--version").output.startswith("courier, version ")
@@ -189,7 +189,7 @@ def test_to_subscribe_takes_a_token() -> None:
 
 
 def test_where_there_is_no_node_subscribe_says_so() -> None:
-    sentence = refusal(courier("subscribe", "global", URL="http://127.0.0.1:1", TOKEN="t"))
+    sentence = refusal(courier("subscribe", "global", URL="http://127.0.0.1:1", TOKEN="t"), exit_code=3)
     assert sentence.startswith("No node at http://127.0.0.1:1: ")
 
 

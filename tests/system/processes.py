@@ -71,10 +71,13 @@ def environment(**variables: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def a_node(
-    log: Path, command: Sequence[str] = COMMANDS["courier serve"], **variables: str
+    log: Path,
+    command: Sequence[str] = COMMANDS["courier serve"],
+    bind: str | None = None,
+    **variables: str,
 ) -> AsyncIterator[NodeProcess]:
     """A node, started by `command` and ready; killed at the end of the block if it still runs."""
-    bind = f"127.0.0.1:{a_free_port()}"
+    bind = bind or f"127.0.0.1:{a_free_port()}"
     program, *arguments = (part.format(bind=bind) for part in command)
     with log.open("wb") as stderr:
         process = await trio.lowlevel.open_process(

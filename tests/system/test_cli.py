@@ -1,16 +1,19 @@
 """The command line as processes: what refuses to start, and a subscriber at a terminal."""
 
 import json
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
 
 from courier.settings import DEVELOPMENT_SECRET
+from courier.web.server import open_server
 from tests.system.processes import BIN, COMMANDS, ROOT, a_free_port, a_node, environment
-from tests.web.servers import announcement, token
+from tests.web.servers import announcement, settings_for, token
 
 pytestmark = pytest.mark.system
 
@@ -22,7 +25,8 @@ async def run(
     command: Sequence[str], bind: str | None = None, **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end."""
-    program, *arguments = (part.format(bind=bind or f"127.0.0.1:{a_free_port()}") for part in command)
+    bind = bind or f"127.0.0.1:{a_free_port()}"
+    program, *arguments = (part.replace("{bind}", bind) for part in command)
     with trio.fail_after(20):
         return await trio.run_process(
             [str(BIN / program), *arguments],
@@ -102,49 +106,178 @@ async def test_an_address_that_is_taken_is_told_in_one_sentence(name: str, tmp_p
         assert (await node.request("GET", "/health/live")).status == 200
 
 
+class Terminal:
+    """A command that runs: what it has said so far, and its end."""
+
+    def __init__(self, process: trio.Process) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.process = process
+        self._streams = {"out": process.stdout, "err": process.stderr}
+        self._said = {"out": b"", "err": b""}
+
+    async def write(self, text: str) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.send_all(text.encode())
+
+    async def said(self, lines: int, where: str = "out") -> list[str]:
+        """So many lines, once they have come."""
+        with trio.fail_after(15):
+            while self._said[where].count(b"\n") < lines:
+                chunk = await self._streams[where].receive_some()
+                assert chunk, self._said
+                self._said[where] += chunk
+        return self._said[where].decode().splitlines()[:lines]
+
+    async def end(self) -> tuple[int, list[str]]:
+        """The exit code, and all lines of standard error."""
+        with trio.fail_after(15):
+            while chunk := await self._streams["err"].receive_some():
+                self._said["err"] += chunk
+            return await self.process.wait(), self._said["err"].decode().splitlines()
+
+
+@asynccontextmanager
+async def running(*command: str, **variables: str) -> AsyncIterator[Terminal]:
+    process = await trio.lowlevel.open_process(
+        [str(BIN / "courier"), *command],
+        env=environment(**variables),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield Terminal(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            assert stream is not None
+            await stream.aclose()
+        await process.wait()
+
+
 async def test_a_subscriber_at_a_terminal_gets_events_only_and_then_the_reason(tmp_path: Path) -> None:
     async with a_node(tmp_path / "log") as node:
         first = (await node.publish("user.u1", announcement("missed"))).json
         since = f"{first['id'].partition('-')[0]}-0"
-        process = await trio.lowlevel.open_process(
-            [str(BIN / "courier"), "subscribe", "user.u1", "--since", since],
-            env=environment(URL=node.url, TOKEN=token()),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        try:
-            received = b""
-            with trio.fail_after(15):
-                while b"missed" not in received:
-                    received += await process.stdout.receive_some()
-                for number in range(10):
-                    assert (await node.publish("user.u1", announcement(str(number)))).status == 200
-                while received.count(b"\n") < 11:
-                    received += await process.stdout.receive_some()
-                node.signal_master()
-                said = b""
-                while chunk := await process.stderr.receive_some():
-                    said += chunk
-                assert await process.wait() == 1
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.stdout.aclose()
-            await process.stderr.aclose()
-        titles = [json.loads(line)["title"] for line in received.splitlines()]
-        assert titles == ["missed", *map(str, range(10))]
-        assert said.decode().strip() == "Closed: 1001 Server shutting down for maintenance"
+        command = ("subscribe", "user.u1", "--since", since, "--json")
+        async with running(*command, URL=node.url, TOKEN=token()) as terminal:
+            await terminal.said(1)
+            for number in range(10):
+                assert (await node.publish("user.u1", announcement(str(number)))).status == 200
+            titles = [json.loads(line)["title"] for line in await terminal.said(11)]
+            assert titles == ["missed", *map(str, range(10))]
+            node.signal_master()
+            assert await terminal.end() == (1, ["Closed: 1001 Server shutting down for maintenance"])
+
+
+async def test_a_subscriber_that_follows_comes_back_at_its_slot_and_is_told_what_it_missed(
+    tmp_path: Path,
+) -> None:
+    bind = f"127.0.0.1:{a_free_port()}"
+    async with a_node(tmp_path / "first", bind=bind) as node:
+        first = (await node.publish("user.u1", announcement("before"))).json
+        since = f"{first['id'].partition('-')[0]}-0"
+        arguments = ("subscribe", "user.u1", "--since", since, "--follow")
+        async with running(*arguments, URL=node.url, TOKEN=token()) as terminal:
+            assert "title=before" in (await terminal.said(1))[0]
+            node.signal_master()
+            await node.exit_code()
+            async with a_node(tmp_path / "second", bind=bind) as successor:
+                told = await terminal.said(2, "err")
+                while "Gap in user.u1" not in told[-1]:
+                    told = await terminal.said(len(told) + 1, "err")
+                assert "1001 Server shutting down for maintenance; coming back in 0.0 s" in told[0]
+                assert f"some events after {first['id']} are missing (unknown_position)" in told[-1]
+                await successor.publish("user.u1", announcement("after"))
+                assert "title=after" in (await terminal.said(2))[1]
+                terminal.process.send_signal(signal.SIGINT)
+                code, said = await terminal.end()
+                assert (code, said) == (130, told)
+
+
+async def test_a_subscriber_that_follows_does_not_come_back_in_vain(tmp_path: Path) -> None:
+    async with a_node(tmp_path / "log") as node:
+        result = await run(["courier", "subscribe", "user.u2", "--follow"], URL=node.url, TOKEN=token())
+        assert (result.returncode, result.stdout) == (1, b"")
+        assert result.stderr.decode().strip() == "Closed: 1008 Unauthorized access to channel"
+
+
+async def test_what_is_piped_in_is_published_line_by_line_as_it_comes(tmp_path: Path) -> None:
+    async with a_node(tmp_path / "log") as node, running("publish", "global", "--json", URL=node.url) as shop:
+        for number in (1, 2):
+            await shop.write(json.dumps(announcement(str(number))) + "\n")
+            receipt = json.loads((await shop.said(number))[-1])
+            assert (receipt["line"], receipt["status"]) == (number, "published")
+            assert receipt["id"].endswith(f"-{number}")
+        await shop.write('{"type":"acme.unknown","source":"tests"}\n')
+        assert json.loads((await shop.said(3))[-1])["code"] == 400
+        assert shop.process.stdin is not None
+        await shop.process.stdin.aclose()
+        assert await shop.end() == (1, ["2 published, 1 refused"])
+
+
+async def test_a_file_is_published_and_its_history_read_back(tmp_path: Path) -> None:
+    events = tmp_path / "events.ndjson"
+    events.write_text("".join(json.dumps(announcement(str(number))) + "\n" for number in range(2500)))
+    async with a_node(tmp_path / "log") as node:
+        result = await run(["courier", "publish", "user.u1", str(events)], URL=node.url)
+        assert (result.returncode, result.stdout) == (0, b"")
+        assert result.stderr.decode().strip() == "2,500 published, 0 refused"
+
+        history = ["courier", "history", "user.u1", "--json"]
+        newest = await run([*history, "--limit", "2"], URL=node.url, TOKEN=token())
+        assert [json.loads(line)["title"] for line in newest.stdout.splitlines()] == ["2498", "2499"]
+        epoch = json.loads(newest.stdout.splitlines()[0])["id"].partition("-")[0]
+        asked = [*history, "--limit", "1700", "--since", f"{epoch}-500"]
+        result = await run(asked, URL=node.url, TOKEN=token())
+        titles = [json.loads(line)["title"] for line in result.stdout.splitlines()]
+        assert titles == [str(number) for number in range(500, 2200)]
+        assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "sentence"),
+    [
+        (["history", "user.u2"], 1, "403 Unauthorized access to channel"),
+        (["history", "user.u1", "--since", "x"], 1, "400 Unreadable since: expected a position"),
+        (["publish", "nowhere"], 2, "Unknown channel: expected global, user.<id>"),
+        (["publish", "global", "{tmp}/none"], 2, "No such file or directory"),
+        (["publish", "global", "{tmp}/empty"], 2, "There was no event to publish"),
+        (["publish", "global", "{tmp}/two"], 1, 'line 1: 400 Event has no "source"'),
+        (["subscribe", "global", "--url", "http://127.0.0.1:1"], 3, "No node at http://127.0.0.1:1: "),
+        (["history", "global", "--url", "http://127.0.0.1:1"], 3, "No node at http://127.0.0.1:1: "),
+        (
+            ["publish", "global", "{tmp}/one", "--url", "http://127.0.0.1:1", "--patience", "0"],
+            3,
+            "No node at http://127.0.0.1:1: ",
+        ),
+    ],
+)
+async def test_a_command_that_fails_says_why_by_a_sentence_and_an_exit_code(
+    tmp_path: Path, command: list[str], code: int, sentence: str
+) -> None:
+    (tmp_path / "empty").write_text("\n\n")
+    (tmp_path / "one").write_text(json.dumps(announcement()))
+    (tmp_path / "two").write_text("{}\n" + json.dumps(announcement()))
+    async with open_server(settings_for()) as url:
+        arguments = [part.replace("{tmp}", str(tmp_path)) for part in command]
+        result = await run(["courier", *arguments], URL=url, TOKEN=token())
+    assert result.returncode == code
+    said = result.stderr.decode()
+    assert sentence in said
+    assert "Traceback" not in said
+    assert result.stdout == b""
 
 
 async def test_a_subscriber_at_a_terminal_that_is_refused_is_told_why(tmp_path: Path) -> None:
-    async with a_node(tmp_path / "log") as node:
+    async with open_server(settings_for()) as url:
         for channel, bearer, reason in (
             ("user.u2", token(), "Closed: 1008 Unauthorized access to channel"),
             ("user.", token(), "Closed: 1008 Unknown channel"),
             ("user.u1", "junk", "Closed: 1008 Invalid token"),
         ):
-            result = await run(["courier", "subscribe", channel], URL=node.url, TOKEN=bearer)
+            result = await run(["courier", "subscribe", channel], URL=url, TOKEN=bearer)
             assert (result.returncode, result.stdout) == (1, b"")
             assert result.stderr.decode().strip() == reason

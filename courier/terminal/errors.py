@@ -1,0 +1,66 @@
+"""What can go wrong at a terminal, and the exit code that a script sees.
+
+| exit code | |
+|---|---|
+| 0 | all that was asked for was done |
+| 1 | the node refused it, or ended the subscription |
+| 2 | the command, a file or an event could not be read |
+| 3 | there was no node, or it could not take the events in time |
+| 130 | Ctrl-C |
+"""
+
+from typing import Any, ClassVar
+
+import httpx
+
+
+class Failed(Exception):
+    """The command ends with `exit_code`; the text is one sentence for standard error."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class Refused(Failed):
+    """The node said no."""
+
+
+class Unreadable(Failed):
+    """What came in is not what was expected."""
+
+    exit_code = 2
+
+
+class Unreachable(Failed):
+    """There is no node, or none that could do it now."""
+
+    exit_code = 3
+
+
+class Closed(Failed):
+    """The node ended the subscription: `code` and `reason` as in the table of close codes."""
+
+    def __init__(self, code: int, reason: str, slot_seconds: float | None = None) -> None:
+        super().__init__(f"Closed: {code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+        self.slot_seconds = slot_seconds
+        """After a drain: how long to wait before coming back."""
+
+
+def refused(answer: httpx.Response) -> Refused | Unreachable:
+    """The error for an answer that is none of the good ones: what the node said, in one line."""
+    try:
+        sentence = describe(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        sentence = "the answer is not one of Courier's"
+    kind = Unreachable if answer.status_code in (429, 502, 503, 504) else Refused
+    return kind(f"{answer.status_code} {sentence}")
+
+
+def describe(detail: dict[str, Any]) -> str:
+    """An error's sentence, and each fault of a schema as `field: what is wrong`."""
+    faults = "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'event'}: {fault['msg']}"
+        for fault in detail.get("validation_errors", ())
+    )
+    return f"{detail['error']}: {faults}" if faults else str(detail["error"])

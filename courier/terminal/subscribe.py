@@ -1,0 +1,128 @@
+"""Subscribe: a channel's events, as a program or a person at a terminal reads them."""
+
+import json
+import random
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+import trio
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
+
+from courier.schemas.closing import CloseReason, ComeBack
+from courier.terminal.errors import Closed, Unreachable
+
+SILENT_HEARTBEATS = 2.5
+"""A node says something every heartbeat; after so many without a word it has gone."""
+
+MAX_BACKOFF_SECONDS = 15.0
+
+_STAY_AWAY = frozenset(
+    (each.code, each.reason)
+    for each in CloseReason
+    if each.come_back in (ComeBack.NO, ComeBack.WITH_NEW_TOKEN)
+)
+
+
+async def subscribe(
+    url: str, channel: str, token: str, since: str | None = None
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Yield the channel's events, and `courier.gap` where some are missing, as they come.
+
+    `url` is the node's, `http://…` or `https://…`. Raises Closed when the node ends the subscription, and
+    Unreachable when there is no node or it has fallen silent.
+    """
+    heartbeat_seconds = 30.0
+    slot_seconds = None
+    try:
+        async with _open(url, channel, token, since) as websocket:
+            while True:
+                try:
+                    with trio.fail_after(heartbeat_seconds * SILENT_HEARTBEATS):
+                        message = await websocket.get_message()
+                except ConnectionClosed as error:
+                    reason = error.reason
+                    code = reason.code if reason else 1006
+                    raise Closed(code, (reason and reason.reason) or "", slot_seconds) from None
+                if message == "ping":
+                    await websocket.send_message("pong")
+                    continue
+                event = json.loads(message)
+                match event["type"]:
+                    case "courier.joined":
+                        heartbeat_seconds = event["heartbeat_seconds"]
+                    case "courier.drain":
+                        slot_seconds = event["reconnect_in_ms"] / 1000
+                    case "courier.gap":
+                        yield event
+                    case other if not other.startswith("courier."):
+                        yield event
+    except trio.TooSlowError:
+        raise Unreachable(f"The node at {url} has fallen silent") from None
+    except (OSError, HandshakeError) as error:
+        raise Unreachable(f"No node at {url}: {error.__cause__ or type(error).__name__}") from None
+
+
+@asynccontextmanager
+async def _open(
+    url: str, channel: str, token: str, since: str | None
+) -> AsyncGenerator[WebSocketConnection, None]:
+    """A WebSocket on a stream of ours: trio-websocket leaves its own open when the node closes."""
+    parts = urlsplit(url)
+    path = f"{parts.path.rstrip('/')}/ws/{quote(channel, safe='')}"
+    if since is not None:
+        path += "?" + urlencode({"since": since})
+    stream = await _connect(parts)
+    try:
+        async with stream, trio.open_nursery() as nursery:
+            yield await wrap_client_stream(
+                nursery,
+                stream,
+                parts.netloc.rpartition("@")[2],
+                path,
+                subprotocols=["courier.v1"],
+                extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
+                message_queue_size=256,
+            )
+    except BaseExceptionGroup as group:
+        # A nursery wraps even one; the connection's own tasks raise nothing beside it.
+        [only] = group.exceptions
+        raise only from None
+
+
+async def _connect(parts: SplitResult) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    secure = parts.scheme == "https"
+    host = parts.hostname or ""
+    stream = await trio.open_tcp_stream(host, parts.port or (443 if secure else 80))
+    if not secure:
+        return stream
+    return trio.SSLStream(stream, ssl.create_default_context(), server_hostname=host, https_compatible=True)
+
+
+async def follow(
+    url: str, channel: str, token: str, since: str | None, tell: Callable[[str], None]
+) -> AsyncGenerator[dict[str, Any], None]:
+    """As `subscribe`, and come back where it stopped for as long as the close code says that one may.
+
+    A node that drains is come back to at the slot that it gave, any other end after a random while that
+    grows (full jitter). `tell` gets a sentence for each. Raises Closed when coming back would be in vain.
+    """
+    failures = 0
+    while True:
+        try:
+            async with aclosing(subscribe(url, channel, token, since)) as events:
+                async for event in events:
+                    failures = 0
+                    since = event["resumed_from" if event["type"] == "courier.gap" else "id"]
+                    yield event
+        except (Closed, Unreachable) as end:
+            if isinstance(end, Closed) and (end.code, end.reason) in _STAY_AWAY:
+                raise
+            seconds = getattr(end, "slot_seconds", None)
+            if seconds is None:
+                seconds = random.uniform(0, min(MAX_BACKOFF_SECONDS, 0.5 * 2**failures))  # noqa: S311
+                failures += 1
+            tell(f"{end}; coming back in {seconds:.1f} s")
+            await trio.sleep(seconds)
