@@ -59,12 +59,20 @@ class Outgoing:
         self.outcome = PublishTimeout(
             f"{self.event_type} to {self.channel} has no receipt in time; "
             + ("it may be published all the same" if self.unknown else "it is not published")
-            + ("" if fault is None else f"; its last try: {str(fault) or type(fault).__name__}"),
+            + ("" if fault is None else f"; its last try: {_told(fault)}"),
             channel=self.channel,
             event_type=self.event_type,
             unknown=self.unknown,
         )
         self.outcome.__cause__ = fault
+
+
+def _told(error: BaseException) -> str:
+    """The sentence of an error; of its cause, where it has none of its own, as httpx's on Trio."""
+    told: BaseException | None = error
+    while told is not None and not str(told):
+        told = told.__cause__ or told.__context__
+    return str(told) if told is not None else type(error).__name__
 
 
 class Request:

@@ -9,7 +9,7 @@ import anyio
 import h11
 from anyio.abc import SocketAttribute, SocketStream
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
+from wsproto.events import AcceptConnection, CloseConnection, Pong, Request, TextMessage
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -135,6 +135,8 @@ class Peer:
         self.path = ""
         self.headers: dict[str, str] = {}
         self.offered: list[str] = []
+        self.pongs: list[bytes] = []
+        """The protocol's own."""
         self.close_code: int | None = None
         """What the subscriber closed with."""
         self._stream = stream
@@ -188,6 +190,8 @@ class Peer:
                     self.headers = {name.decode(): value.decode() for name, value in event.extra_headers}
                 case TextMessage():
                     self._heard.append(event.data)
+                case Pong():
+                    self.pongs.append(bytes(event.payload))
                 case CloseConnection():
                     self.close_code = event.code
 

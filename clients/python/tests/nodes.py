@@ -2,6 +2,7 @@
 again."""
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -61,8 +62,6 @@ class Node:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        import os
-
         os.kill(self._process.pid, number)
 
 
@@ -76,7 +75,8 @@ def _run(settings: dict[str, Any], parent: Connection) -> None:
 
 
 async def _serve(settings: dict[str, Any], task_status: trio.TaskStatus[list[str]]) -> None:
-    await serve(settings_for(**settings), task_status=task_status)
+    tls = {name: settings.pop(name, None) for name in ("certfile", "keyfile")}
+    await serve(settings_for(**settings), task_status=task_status, **tls)
 
 
 @contextmanager

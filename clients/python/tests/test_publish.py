@@ -40,6 +40,19 @@ async def test_what_many_tasks_publish_at_once_travels_in_few_requests(shared: N
     assert 1 <= proxy.requests - began <= 5
 
 
+async def test_those_who_got_their_receipts_together_publish_together_again(shared: Node) -> None:
+    async with proxy_before(shared.port) as proxy, client(proxy.url) as courier:
+
+        async def write() -> None:
+            for number in range(10):
+                await courier.publish(*told(str(number)))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(write)
+    assert 10 <= proxy.requests <= 14
+
+
 async def test_a_publish_alone_is_sent_at_once_as_a_single_event(shared: Node) -> None:
     async with proxy_before(shared.port) as proxy, client(proxy.url) as courier:
         for number in range(3):

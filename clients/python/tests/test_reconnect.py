@@ -185,7 +185,10 @@ async def test_pings_of_the_protocol_and_fragments_are_understood() -> None:
     async with fake_websockets(script) as fake, client(fake.url) as courier:
         async with courier.subscribe("global") as events:
             assert await titles(events, 1) == ["1"]
-    assert len(fake.peers) == 1
+            with anyio.move_on_after(0.1):
+                await anext(events)
+    [peer] = fake.peers
+    assert peer.pongs == [b"hi"]
 
 
 async def test_pings_are_answered_and_sent() -> None:
