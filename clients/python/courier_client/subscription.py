@@ -48,7 +48,6 @@ class Subscription:
         self.channel = channel
         self._address = address
         self._token = token
-        self._since = since
         self._websocket: WebSocket | None = None
         self._session = Session(since, 0.0)
         self._ready: deque[Event | Gap] = deque()

@@ -204,6 +204,28 @@ async def test_a_client_that_is_closed_says_so(shared: Node) -> None:
         courier.subscribe("global")
 
 
+async def test_who_still_waits_when_the_client_is_closed_is_told(shared: Node) -> None:
+    async with client(shared.url) as courier, anyio.create_task_group() as tasks:
+        told_so = 0
+
+        async def wait() -> None:
+            nonlocal told_so
+            with pytest.raises(ClientClosed):
+                await courier.publish(*told("t"))
+            told_so += 1
+
+        shared.pause()
+        try:
+            for _ in range(3):
+                tasks.start_soon(wait)
+            await anyio.sleep(0.05)
+            await courier.aclose()
+            while told_so < 3:
+                await anyio.sleep(0.01)
+        finally:
+            shared.go_on()
+
+
 async def test_who_publishes_needs_a_service_name(shared: Node) -> None:
     async with client(shared.url, service_name=None) as courier:
         with pytest.raises(ValueError, match="service_name"):
