@@ -90,7 +90,7 @@ class Publisher:
             "Content-Type": "application/json",
             "X-Service-Name": service_name,
         }
-        # httpx's client above it would log a line a request, follow cookies, and take a quarter more time.
+        # httpx's client above it would log a line a request, and keep cookies.
         self._http = httpx.AsyncHTTPTransport(
             verify=address.ssl_context or False,  # where there is no TLS, there is nothing to verify
             trust_env=False,

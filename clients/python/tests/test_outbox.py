@@ -174,10 +174,11 @@ WHOLE = ["ok", "part", "cut before", "cut after", "refused connection", 429, 413
 def test_whatever_fails_each_event_is_published_once_and_in_order_or_its_error_is_true(
     data: st.DataObject,
 ) -> None:
-    outbox, log, now = Outbox(AT_ONCE), Log(), 0.0
+    drawn = Backoff(1, 1, random=lambda: data.draw(st.sampled_from([0.0, 0.5, 1.0])))
+    outbox, log, now = Outbox(drawn), Log(), 0.0
     events: list[Outgoing] = []
     for _ in range(data.draw(st.integers(1, 30))):
-        for channel in data.draw(st.lists(st.sampled_from("abc"), max_size=5)):
+        for channel in data.draw(st.lists(st.sampled_from("aabc"), max_size=8)):
             deadline = now + data.draw(st.sampled_from([1.0, 5.0, math.inf]))
             events.append(Outgoing(channel, "t", f"{channel}{len(events):04}".encode(), deadline))
             outbox.put(events[-1])
