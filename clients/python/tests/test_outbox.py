@@ -100,6 +100,19 @@ def test_what_waits_for_another_request_of_its_channel_says_when_it_may_go() -> 
     assert taken(outbox, 2).content == b"1"
 
 
+def test_events_of_a_channel_that_go_on_alone_wait_for_each_other() -> None:
+    events = [outgoing(str(number), "backtest.a" if number < 2 else "global") for number in range(6)]
+    outbox = outbox_of(*events, backoff=Backoff(1, 1, random=lambda: 1.0))
+    outbox.answered(taken(outbox), [AWAY, AWAY, RECEIPT, RECEIPT, RECEIPT, RECEIPT], 0)
+    first = taken(outbox, 1)
+    assert first.events == events[:1]
+    outbox.answered(first, AWAY, 1)
+    assert outbox.take(1) is None
+    assert outbox.due_at() == 2
+    outbox.answered(taken(outbox, 2), [RECEIPT], 2)
+    assert taken(outbox, 2).events == events[1:2]
+
+
 def test_an_event_that_may_be_published_is_not_repeated_once_its_key_may_be_forgotten() -> None:
     event = outgoing()
     outbox = outbox_of(event)
