@@ -352,3 +352,24 @@ async def test_the_waits_grow_while_nothing_comes_and_start_anew_once_something_
         async with courier.subscribe("global") as events:
             assert await titles(events, 2) == ["1", "2"]
     assert attempts == [0, 1, 0, 1]
+
+
+async def test_a_subscription_that_waits_to_come_back_ends_at_once_when_it_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscription, "BACKOFF", Backoff(60, 60, random=lambda: 1.0))
+    async with client("http://127.0.0.1:1") as courier, anyio.create_task_group() as tasks:
+        events = courier.subscribe("global")
+        got: list[Any] = []
+
+        async def listen() -> None:
+            got.extend([event async for event in events])
+            got.append("the end")
+
+        tasks.start_soon(listen)
+        await anyio.sleep(0.1)
+        events.close()
+        with anyio.fail_after(5):
+            while not got:
+                await anyio.sleep(0.01)
+    assert got == ["the end"]
