@@ -38,6 +38,7 @@ test: lint programs $(TYPESCRIPT)/ready
 	$(BIN)/coverage report --include='courier/actors/*,courier/schemas/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(MANY_TIMES)
+	$(BIN)/pytest $(SIDE_BY_SIDE) -c clients/python/pyproject.toml clients/python/tests
 endif
 
 # The tests start servers of their own; no service is set up, since runlevel 1 is one for maintenance.
@@ -100,7 +101,7 @@ lock: $(VENV)/ready
 		--custom-compile-command 'make lock' --constraint requirements-dev.lock --group bench pyproject.toml \
 		--output-file requirements-bench.lock
 
-$(VENV)/ready: requirements-dev.lock pyproject.toml
+$(VENV)/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Courier needs Python 3.11 or newer; say which one with: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
@@ -108,7 +109,7 @@ $(VENV)/ready: requirements-dev.lock pyproject.toml
 		{ echo "Install your system's venv package for Python first (Debian: python3-venv)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable . --editable clients/python
 	@touch $@
 
 clean:

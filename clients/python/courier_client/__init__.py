@@ -1,0 +1,47 @@
+"""Courier's client: publish and subscribe, typed, on asyncio and on Trio."""
+
+from courier_client.client import CourierClient
+from courier_client.errors import (
+    ClientClosed,
+    Conflict,
+    CourierError,
+    InvalidEvent,
+    NotAllPublished,
+    PublishError,
+    PublishTimeout,
+    RateLimited,
+    Refused,
+    SubscriptionRefused,
+    TokenFailed,
+    Unauthorized,
+    Unavailable,
+)
+from courier_client.event import Event, Gap
+from courier_client.receipt import Receipt
+from courier_client.subscription import Subscription
+from courier_client.sync import CourierSyncClient, SyncSubscription
+from courier_client.tokens import Token
+
+__all__ = [
+    "ClientClosed",
+    "Conflict",
+    "CourierClient",
+    "CourierError",
+    "CourierSyncClient",
+    "Event",
+    "Gap",
+    "InvalidEvent",
+    "NotAllPublished",
+    "PublishError",
+    "PublishTimeout",
+    "RateLimited",
+    "Receipt",
+    "Refused",
+    "Subscription",
+    "SubscriptionRefused",
+    "SyncSubscription",
+    "Token",
+    "TokenFailed",
+    "Unauthorized",
+    "Unavailable",
+]

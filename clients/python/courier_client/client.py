@@ -1,0 +1,176 @@
+"""CourierClient: publish and subscribe, on asyncio and on Trio."""
+
+import math
+import ssl
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakSet
+
+import anyio
+
+from courier_client.address import Address
+from courier_client.encoding import encode
+from courier_client.errors import ClientClosed, CourierError, NotAllPublished, PublishTimeout
+from courier_client.publisher import Publisher, Waiter
+from courier_client.receipt import Receipt
+from courier_client.subscription import Subscription
+from courier_client.tokens import Token, TokenSource
+
+TIMEOUT_SECONDS = 30.0
+QUEUE_SIZE = 2000
+"""Two full batches: one under way, and one that waits."""
+
+
+class CourierClient:
+    """A service's way to Courier, open for the length of its block. It starts no task.
+
+    `url` is the node's or the balancer's, `http://…` or `https://…`. `service_name` is the `source` of all
+    that is published; who only subscribes needs none. `token` is a token, or a callable, async or not, that
+    gives one: it is asked at the first need and when a token has expired. `timeout` is for how long, in
+    seconds, a publish is tried; None: for ever. `queue_size` events may wait for their receipts at a time;
+    who publishes another waits for room, within its time. `ssl_context` replaces the system's authorities.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        service_name: str | None = None,
+        token: Token | None = None,
+        timeout: float | None = TIMEOUT_SECONDS,
+        queue_size: int = QUEUE_SIZE,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._address = Address.parse(url, ssl_context)
+        self._service_name = service_name
+        self._token = TokenSource(token)
+        self._timeout = timeout
+        self._queue_size = queue_size
+        self._publisher: Publisher | None = None
+        self._closed = False
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(url={self._address.url!r}, service_name={self._service_name!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close what is open: subscriptions end, and publishes of other tasks raise ClientClosed."""
+        self._closed = True
+        for subscription in list(self._subscriptions):
+            subscription.close()
+        if self._publisher is not None:
+            await self._publisher.aclose()
+
+    async def publish(
+        self,
+        channel: str,
+        event_type: str,
+        data: Mapping[str, Any],
+        trace_id: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Publish one event: its receipt says that it is in the channel's log, once.
+
+        `data` are the event's own fields; a `timestamp` among them replaces the time of this call. Publishes
+        that are issued at once travel in one request; those of one task to one channel keep their order.
+
+        Raises a PublishError: what was refused, or a PublishTimeout after `timeout` seconds (left out: the
+        client's). ValueError or TypeError when `data` cannot be JSON, or when it has a field that is given
+        otherwise.
+        """
+        event = self._event(channel, event_type, data, trace_id, timeout)
+        publisher = self._open()
+        await publisher.admit(event)
+        return await publisher.outcome(event)
+
+    async def publish_many(
+        self, events: Iterable[tuple[str, str, Mapping[str, Any]]], *, timeout: float | None = None
+    ) -> list[Receipt]:
+        """Publish each `(channel, event_type, data)`, in order; the receipts, in order.
+
+        `events` may be of any length: it is read as there is room in the queue. `timeout` is each event's,
+        from when it was read. Raises NotAllPublished when some have no receipt: its `results` have them all,
+        receipts and errors, in order.
+        """
+        publisher = self._open()
+        results: list[Receipt | CourierError] = []
+        under_way: deque[Waiter] = deque()
+
+        async def finish() -> None:
+            try:
+                results.append(await publisher.outcome(under_way.popleft()))
+            except CourierError as error:
+                results.append(error)
+
+        try:
+            for channel, event_type, data in events:
+                event = self._event(channel, event_type, data, None, timeout)
+                while publisher.full and under_way:
+                    await finish()
+                try:
+                    await publisher.admit(event)
+                except PublishTimeout as error:
+                    results.append(
+                        error
+                    )  # nothing is under way: who has events in the queue does not wait there
+                else:
+                    under_way.append(event)
+            while under_way:
+                await finish()
+        finally:
+            for event in under_way:
+                publisher.leave(event)
+        receipts = [one for one in results if isinstance(one, Receipt)]
+        if len(receipts) < len(results):
+            raise NotAllPublished(results)
+        return receipts
+
+    def subscribe(
+        self, channel: str, *, since: str | datetime | None = None, token: Token | None = None
+    ) -> Subscription:
+        """The channel's events, for `async with` or `async for`; after `since`, a position or a time, if
+        given.
+
+        `token` is a subscriber's, or a callable as for the client; left out, it is the client's own.
+        """
+        if self._closed:
+            raise ClientClosed("The client is closed")
+        source = self._token if token is None else TokenSource(token)
+        start = since.isoformat() if isinstance(since, datetime) else since
+        subscription = Subscription(self._address, channel, source, start)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def _open(self) -> Publisher:
+        if self._closed:
+            raise ClientClosed("The client is closed")
+        if self._publisher is None:
+            if self._service_name is None:
+                raise ValueError("to publish, a client needs a service_name")
+            self._publisher = Publisher(self._address, self._service_name, self._token, self._queue_size)
+        return self._publisher
+
+    def _event(
+        self,
+        channel: str,
+        event_type: str,
+        data: Mapping[str, Any],
+        trace_id: str | None,
+        timeout: float | None,
+    ) -> Waiter:
+        body = encode(event_type, self._service_name or "", data, trace_id)
+        seconds = self._timeout if timeout is None else timeout
+        deadline = math.inf if seconds is None else anyio.current_time() + seconds
+        return Waiter(channel, event_type, body, deadline)
