@@ -1,10 +1,12 @@
-"""The command line: `courier serve`, `token`, `check`, `subscribe`, `demo`."""
+"""The command line: `courier serve`, `token`, `check`, `subscribe`, `contract`, `demo`."""
 
 import json
 import sys
 from functools import partial
 
 import click
+
+from courier.cli_contract import contract
 
 # What a command needs is imported in it: `courier --help` should not wait for a web server's imports.
 
@@ -13,6 +15,9 @@ import click
 @click.version_option(package_name="courier")
 def main() -> None:
     """Courier: a real-time event bus. Events in over HTTP, out over WebSocket, never lost silently."""
+
+
+main.add_command(contract)
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """The command line, as far as it starts no process: tokens, settings, refusals."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -38,7 +39,7 @@ def refusal(result: Result) -> str:
 def test_help_names_every_command() -> None:
     result = courier("--help")
     assert result.exit_code == 0
-    for command in ("serve", "token", "check", "subscribe", "demo"):
+    for command in ("serve", "token", "check", "subscribe", "contract", "demo"):
         assert f"\n  {command} " in result.output
     assert courier("-h").output == result.output
     assert courier("--version").output.startswith("courier, version ")
@@ -183,3 +184,61 @@ def test_to_subscribe_takes_a_token() -> None:
 def test_where_there_is_no_node_subscribe_says_so() -> None:
     sentence = refusal(courier("subscribe", "global", URL="http://127.0.0.1:1", TOKEN="t"))
     assert sentence.startswith("No node at http://127.0.0.1:1: ")
+
+
+# The contract
+
+
+@pytest.mark.parametrize("kind", ["json-schema", "openapi", "asyncapi"])
+def test_each_document_is_printed_as_json_and_the_users_own_events_are_in_it(kind: str) -> None:
+    result = courier("contract", kind, EVENT_MODULES="tests.contract.acme")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)
+    assert "acme.order_shipped" in result.stdout
+    assert "acme.order_shipped" not in courier("contract", kind).stdout
+
+
+def test_the_types_are_printed_as_typescript() -> None:
+    text = courier("contract", "typescript", EVENT_MODULES="tests.contract.acme").stdout
+    assert "export interface AcmeOrderShipped extends EventBase {" in text
+    assert text.endswith(";\n")
+
+
+def test_a_contract_that_cannot_be_made_is_refused_with_one_sentence() -> None:
+    for kind in ("json-schema", "openapi", "asyncapi", "typescript"):
+        told = refusal(courier("contract", kind, EVENT_MODULES="acme.nothing"))
+        assert told.startswith("No contract: 'acme.nothing' cannot be imported")
+
+
+def test_two_contracts_are_compared_and_the_exit_code_says_whether_something_breaks(tmp_path: Path) -> None:
+    old, new, none = (tmp_path / name for name in ("old.json", "new.json", "none.json"))
+    old.write_text(courier("contract", "json-schema").stdout)
+    new.write_text(courier("contract", "json-schema", EVENT_MODULES="tests.contract.acme").stdout)
+    none.write_text("{}")
+    assert courier("contract", "diff", str(old), str(old)).stdout == "No difference.\n"
+
+    more = courier("contract", "diff", str(old), str(new))
+    assert more.exit_code == 0
+    assert "Safe:\n  3 → ünïcode!: the type is new\n" in more.stdout
+
+    fewer = courier("contract", "diff", str(new), str(old))
+    assert fewer.exit_code == 1
+    gone = "  acme.order_shipped: the type is gone\n"
+    [publishers, subscribers] = fewer.stdout.split("\n\n")
+    assert publishers.startswith("Breaks publishers:\n")
+    assert gone in publishers + "\n"
+    assert subscribers.startswith("Breaks subscribers:\n")
+    assert gone in subscribers
+
+    for wrong in (str(none), str(tmp_path / "nowhere.json"), __file__):
+        result = courier("contract", "diff", str(old), wrong)
+        assert result.exit_code == 2
+        assert result.stdout == ""
+
+
+def test_a_contract_may_come_from_standard_input(tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    old.write_text(courier("contract", "json-schema").stdout)
+    given = CliRunner().invoke(main, ["contract", "diff", str(old), "-"], input=old.read_text())
+    assert (given.exit_code, given.stdout) == (0, "No difference.\n")
+    assert CliRunner().invoke(main, ["contract", "diff", "-", "-"], input="{}").exit_code == 2

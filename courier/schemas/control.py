@@ -8,12 +8,12 @@ from pydantic_core import from_json
 
 from courier.schemas.position import POSITION_PATTERN
 
-PositionText = Annotated[str, Field(pattern=POSITION_PATTERN)]
-WholeSeconds = Annotated[int, Field(ge=0)]
+ChannelText = Annotated[str, Field(description="The channel's name.", examples=["user.alice"])]
+PositionText = Annotated[str, Field(pattern=POSITION_PATTERN, examples=["k3v9x0qa-42"])]
 
 
 class _Control(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
     def to_json(self) -> bytes:
         """The message as it goes into a text frame: compact JSON in UTF-8."""
@@ -35,27 +35,29 @@ class Gap(_Control):
     """Tells a subscriber that events are missing between what it asked for and what comes next."""
 
     type: Literal["courier.gap"] = "courier.gap"
-    channel: str
-    requested: str
+    channel: ChannelText
+    requested: Annotated[str, Field(examples=["k3v9x0qa-7"])]
     """The position or the time that the subscriber came from, as it gave it."""
     resumed_from: PositionText
     """The position just before the next event delivered: safe to keep as the next `since`."""
     reason: GapReason
+    """Why they are missing."""
 
 
 class Joined(_Control):
     """The first message of a subscription by `courier.v1`: where it begins."""
 
     type: Literal["courier.joined"] = "courier.joined"
-    channel: str
+    channel: ChannelText
     position: PositionText
     """The position just before the next event delivered: safe to keep as the next `since`."""
     recovered: bool
     """A `since` was given, and nothing is missing after it."""
-    replayed: Annotated[int, Field(ge=0)]
+    replayed: Annotated[int, Field(ge=0, examples=[7])]
     """How many events the log held for it when it joined: they come first."""
-    connection_id: str
-    heartbeat_seconds: float
+    connection_id: Annotated[str, Field(examples=["9f2c4e0d1b7a6358"])]
+    """Names this connection in Courier's log."""
+    heartbeat_seconds: Annotated[float, Field(examples=[30.0])]
     """After how much silence Courier sends `ping`, and how long it then waits for an answer."""
 
 
@@ -63,7 +65,7 @@ class Drain(_Control):
     """The last message of a subscription by `courier.v1` whose node leaves."""
 
     type: Literal["courier.drain"] = "courier.drain"
-    reconnect_in_ms: Annotated[int, Field(ge=0)]
+    reconnect_in_ms: Annotated[int, Field(ge=0, examples=[8400])]
     """This subscriber's own slot: how long to wait before it joins again."""
 
 
@@ -71,14 +73,15 @@ class TokenExpiring(_Control):
     """Asks a subscriber by `courier.v1` for a new token."""
 
     type: Literal["courier.token_expiring"] = "courier.token_expiring"
-    seconds_left: WholeSeconds
+    seconds_left: Annotated[int, Field(ge=0, examples=[60])]
+    """How long the old one is still good, rounded."""
 
 
 class Refreshed(_Control):
     """Tells a subscriber by `courier.v1` that its new token is good."""
 
     type: Literal["courier.refreshed"] = "courier.refreshed"
-    expires_at: str
+    expires_at: Annotated[str, Field(examples=["2026-01-31T13:00:00Z"])]
     """When the new token ends: ISO 8601, in UTC, with `Z`."""
 
 
@@ -92,7 +95,8 @@ class Refresh(_Control):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     type: Literal["courier.refresh"] = "courier.refresh"
-    token: str = Field(min_length=1, repr=False)
+    token: Annotated[str, Field(min_length=1, repr=False, examples=["<a token of the same user_id>"])]
+    """Judged as at the join, for the same `user_id`."""
 
     @classmethod
     def parse(cls, message: str | bytes) -> "Refresh | None":

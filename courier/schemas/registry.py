@@ -65,6 +65,13 @@ class Registry:
             events=Annotated[list[item], Field(max_length=BATCH_EVENTS)],
         )
 
+    def __eq__(self, other: object) -> bool:
+        """Registries of the same models read the same, so that what is made of one is good for the other."""
+        return isinstance(other, Registry) and self.models == other.models
+
+    def __hash__(self) -> int:
+        return hash(self.types)
+
     def parse(self, body: bytes) -> Event:
         """The event that `body` is; JsonError when it is no JSON object, SchemaError when it is no event."""
         try:

@@ -52,7 +52,7 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
         items = site.registry.parse_batch(body)
         verdict = await admit(site, service, len(items), trio.current_time())
         headers |= rate_headers(verdict)
-        _check_rate(verdict, len(items))
+        check_rate(verdict, len(items))
         check_key(caller)
         results = await _publish_all(site, service, items, caller.idempotency_key)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
@@ -232,7 +232,8 @@ async def _publish_all(
     return results
 
 
-def _check_rate(verdict: Verdict, events: int) -> None:
+def check_rate(verdict: Verdict, events: int) -> None:
+    """Raise 429 for a batch of more events than are left, 413 for one of more than there ever are."""
     if not verdict.admitted:
         if events > verdict.limit:
             raise HttpError(413, "Batch has more events than the rate limit ever admits", limit=verdict.limit)

@@ -20,17 +20,23 @@ async def read_body(site: Site, request: Request, limit: int) -> bytes:
     if site.node.hub.draining:
         raise Draining
     if (request.content_length or 0) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     body = bytearray()
     with trio.move_on_after(BODY_SECONDS) as patience:
         async for chunk in request.body:
             body += chunk
             if len(body) > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
     if patience.cancelled_caught:
-        raise HttpError(408, "Request body did not come in time", seconds=BODY_SECONDS)
+        raise too_slow()
     return bytes(body)
 
 
-def _too_large(limit: int) -> HttpError:
+def too_slow() -> HttpError:
+    """The 408 of a body that takes too long."""
+    return HttpError(408, "Request body did not come in time", seconds=BODY_SECONDS)
+
+
+def too_large(limit: int) -> HttpError:
+    """The 413 of a body over `limit` bytes."""
     return HttpError(413, "Request body is too large", limit_bytes=limit)

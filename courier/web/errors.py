@@ -44,6 +44,16 @@ class ErrorAnswer(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
+def nothing_here() -> HttpError:
+    """The answer at a path that is none of ours."""
+    return HttpError(404, "There is nothing at this path")
+
+
+def another_method() -> HttpError:
+    """The answer to a method that a path does not take."""
+    return HttpError(405, "This path takes another method")
+
+
 def http_answer(error: Exception) -> ErrorAnswer:
     """The HTTP answer for an error; one that the table does not know is a fault of ours, 500."""
     match error:

@@ -8,7 +8,8 @@ from courier.web import health
 from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.body import read_body
 from courier.web.cors import cors_headers, preflight_headers
-from courier.web.errors import HttpError
+from courier.web.documents import Document, documents_of
+from courier.web.errors import HttpError, another_method, nothing_here
 from courier.web.history import history
 from courier.web.publish import Answer, Caller, publish, refusal
 from courier.web.site import Site
@@ -49,6 +50,31 @@ def create_app(site: Site) -> QuartTrio:
     async def may_show_history(channel: str) -> Response:
         return Response(b"", 204, preflight_headers(site.settings, request.headers.get("Origin")))
 
+    documents = documents_of(site.registry)
+
+    def show(document: Document) -> Response:
+        headers = request.headers
+        also = document.headers | cors_headers(site.settings, headers.get("Origin"))
+        if not document.asked(headers.get("If-None-Match")):
+            return Response(b"", 304, also)
+        return Response(document.body, 200, also, content_type=document.content_type)
+
+    @app.get("/openapi.json")
+    @app.get("/asyncapi.json")
+    @app.get("/schemas")
+    @app.get("/docs")
+    @app.get("/docs/docs.js")
+    @app.get("/docs/docs.css")
+    async def show_document() -> Response:
+        return show(documents.by_path[request.path])
+
+    @app.get("/schemas/<path:event_type>")
+    async def show_schema(event_type: str) -> Response:
+        try:
+            return show(documents.schema(event_type))
+        except HttpError as error:
+            return _response(refusal(site, error, cors_headers(site.settings, request.headers.get("Origin"))))
+
     @app.get("/health")
     async def show_health() -> Response:
         return _response(await health.health(site, request.headers.get("Authorization")))
@@ -64,8 +90,8 @@ def create_app(site: Site) -> QuartTrio:
     @app.errorhandler(HTTPException)
     async def explain(error: HTTPException) -> Response:
         """What Quart refuses by itself: no such path, no such method."""
-        sentence = {404: "There is nothing at this path", 405: "This path takes another method"}
-        answer = HttpError(error.code or 500, sentence.get(error.code or 500, error.name))
+        status = error.code or 500
+        answer = {404: nothing_here(), 405: another_method()}.get(status, HttpError(status, error.name))
         headers = {key: value for key, value in error.get_headers() if key == "Allow"}
         return _response(refusal(site, answer, headers))
 

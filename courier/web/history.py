@@ -26,7 +26,9 @@ async def history(site: Site, channel: str, query: Mapping[str, str], authorizat
     """
     try:
         name = await _admit(site, channel, query.get("token") or bearer(authorization))
-        stretch = await site.node.hub.read(name, _since(query.get("since")), _limit(query.get("limit")))
+        stretch = await site.node.hub.read(
+            name, read_since(query.get("since")), read_limit(query.get("limit"))
+        )
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
         return refusal(site, error, {"Cache-Control": "no-store"})
     return Answer(200, _body(name, stretch), {"Cache-Control": "no-store"})
@@ -41,29 +43,42 @@ async def _admit(site: Site, channel: str, token: str | None) -> ChannelName:
     except KeysUnavailable:
         raise
     except AuthError as error:
-        raise _unauthorized(error) from None
+        raise unauthorized(error) from None
     except AccessRefused:
-        raise HttpError(403, "Unauthorized access to channel") from None
+        raise forbidden() from None
     except OwnershipUnknown:
-        raise HttpError(503, "Strategy's owner is not to be had at the moment", RETRY_AFTER) from None
+        raise owner_unknown() from None
     return access.channel
 
 
-def _unauthorized(error: AuthError) -> HttpError:
+def unauthorized(error: AuthError) -> HttpError:
+    """The 401 of a subscriber's token."""
     if isinstance(error, TokenMissing):
         return HttpError(401, "Authentication token required", {"WWW-Authenticate": "Bearer"})
     sentence = "Token expired" if isinstance(error, TokenExpired) else "Invalid token"
     return HttpError(401, sentence, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
-def _since(text: str | None) -> Since | None:
+def forbidden() -> HttpError:
+    """The 403 of a channel that is not this subscriber's."""
+    return HttpError(403, "Unauthorized access to channel")
+
+
+def owner_unknown() -> HttpError:
+    """The 503 of a strategy of which nobody can say now whose it is."""
+    return HttpError(503, "Strategy's owner is not to be had at the moment", RETRY_AFTER)
+
+
+def read_since(text: str | None) -> Since | None:
+    """Where to start; raises 400 for what is no position and no time."""
     try:
         return None if text is None else parse_since(text)
     except ValueError as error:
         raise HttpError(400, f"Unreadable since: {error}") from None
 
 
-def _limit(text: str | None) -> int:
+def read_limit(text: str | None) -> int:
+    """How many events at most; raises 400 for what is no such number."""
     if text is None:
         return LIMIT
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= LARGEST_LIMIT):

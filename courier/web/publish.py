@@ -16,6 +16,7 @@ from courier.actors.errors import Draining
 from courier.backplane import BackplaneAway, KeyConflict, Publication
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
+from courier.schemas.claims import ServiceClaims
 from courier.schemas.errors import SchemaError
 from courier.schemas.events.base import Event
 from courier.schemas.names import SERVICE_NAME_PATTERN
@@ -99,14 +100,7 @@ async def authenticate(site: Site, caller: Caller) -> str:
     """The service that publishes. With `publish_auth=report` what is wrong is counted, not refused."""
     if site.node.hub.draining:
         raise Draining
-    service = caller.service
-    if service is None:
-        raise HttpError(400, "Header X-Service-Name is required")
-    if _SERVICE_NAME.match(service) is None:
-        raise HttpError(
-            400,
-            "Header X-Service-Name must be 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit",
-        )
+    service = check_service(caller)
     if site.settings.publish_auth == "off":
         return service
     try:
@@ -119,8 +113,25 @@ async def authenticate(site: Site, caller: Caller) -> str:
     return service
 
 
+def check_service(caller: Caller) -> str:
+    """The service that the caller says it is; raises 400 when it is no service's name."""
+    service = caller.service
+    if service is None:
+        raise HttpError(400, "Header X-Service-Name is required")
+    if _SERVICE_NAME.match(service) is None:
+        raise HttpError(
+            400,
+            "Header X-Service-Name must be 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit",
+        )
+    return service
+
+
 async def _verify(site: Site, caller: Caller, service: str) -> None:
-    claims = await site.verifier.service(bearer(caller.authorization))
+    check_claims(await site.verifier.service(bearer(caller.authorization)), service)
+
+
+def check_claims(claims: ServiceClaims, service: str) -> None:
+    """Raise 403 for another service's token."""
     if claims.service != service:
         raise HttpError(403, "Service token is another service's than X-Service-Name")
 

@@ -15,6 +15,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 
 from courier.settings import Settings, load_settings
 from courier.web.server import open_server
+from tests.web.messages import checked
 
 SECRET = "a secret of thirty-two bytes or so, for tests"
 PATIENCE_SECONDS = 20.0
@@ -103,13 +104,16 @@ class TestServer:
 
     @asynccontextmanager
     async def websocket(self, path: str, **kwargs: Any) -> AsyncIterator[WebSocketConnection]:
-        """A WebSocket on a socket of ours: trio-websocket leaves its own open when it is closed."""
+        """A WebSocket on a socket of ours: trio-websocket leaves its own open when it is closed.
+
+        Whatever it gets must be a message of the AsyncAPI document.
+        """
         async with await self.connect() as stream, trio.open_nursery() as nursery:
             websocket = await wrap_client_stream(
                 nursery, stream, f"{self.host}:{self.port}", path, message_queue_size=10_000, **kwargs
             )
             try:
-                yield websocket
+                yield checked(websocket)
             finally:
                 with trio.move_on_after(1, shield=True):
                     await websocket.aclose()
@@ -136,8 +140,10 @@ async def exchange(
     path: str,
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
+    *,
+    whole: bool = True,
 ) -> Response:
-    """One request and its answer on an open connection."""
+    """One request and its answer on an open connection; not `whole`, the end of the body never comes."""
     connection = h11.Connection(h11.CLIENT)
     given = {"Host": "test"} | (headers or {})
     if body is not None:
@@ -145,7 +151,8 @@ async def exchange(
     out = connection.send(h11.Request(method=method, target=path, headers=list(given.items())))
     if body is not None:
         out += connection.send(h11.Data(data=body)) or b""
-    out += connection.send(h11.EndOfMessage()) or b""
+    if whole:
+        out += connection.send(h11.EndOfMessage()) or b""
     await stream.send_all(out)
     return await read_response(stream, connection)
 

@@ -1,6 +1,8 @@
 """Events of a backtest: a strategy tried on the past."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from courier.schemas.events import jobs
 from courier.schemas.events.base import Event, Fraction
@@ -9,6 +11,7 @@ from courier.schemas.names import Id
 
 class _BacktestEvent(Event):
     backtest_id: Id
+    """The backtest; its own channel is `backtest.<id>`."""
 
 
 class BacktestStarted(_BacktestEvent, jobs.Started):
@@ -39,5 +42,7 @@ class BacktestCancelled(_BacktestEvent, jobs.JobEvent):
     """Somebody stopped the backtest before its end."""
 
     type: Literal["backtest.cancelled"]
-    reason: str
+    reason: Annotated[str, Field(examples=["by its owner"])]
+    """Why, for people."""
     progress_at_cancellation: Fraction
+    """How far it had come, 0 to 1."""

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from courier.schemas.names import Id, ServiceName
 
-JsonObject = dict[str, Any]
+JsonObject = Annotated[dict[str, Any], Field(examples=[{"pairs": ["SOL/USDC"]}])]
 """An object that Courier carries without knowing its fields: whole numbers of any size and nulls included."""
 
 
@@ -39,12 +39,15 @@ def _spelled_out(value: Any) -> Any:
     raise PydanticCustomError("datetime_type", "Input should be an ISO 8601 time with a T and a zone")
 
 
-Number = Annotated[float, BeforeValidator(_exact)]
+Number = Annotated[float, Field(examples=[142.5]), BeforeValidator(_exact)]
 """A JSON number as a double (RFC 8259 section 6); a whole number that a double would round is refused."""
 PositiveNumber = Annotated[float, Field(gt=0), BeforeValidator(_exact)]
 NonNegativeNumber = Annotated[float, Field(ge=0), BeforeValidator(_exact)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 """A probability or a share of work done, 0 to 1."""
+
+ErrorCode = Annotated[str, Field(description="Which error it is, for programs.", examples=["NO_DATA"])]
+ErrorText = Annotated[str, Field(description="What went wrong, for people.", examples=["No prices"])]
 
 Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_spelled_out)]
 """An ISO 8601 time with a `T` and a zone; digits beyond the microsecond are cut off."""
@@ -61,14 +64,21 @@ class Event(BaseModel):
     a number that is not finite is refused however deep it lies, because JSON could carry it only as null. A
     field that may be left out is declared `name: T | MISSING = MISSING`; left out, it stays out. The names
     `id` and `channel` are taken: Courier adds them when it delivers.
+
+    A string under a field describes it to whoever publishes or subscribes, in the documents and in editors.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     type: str
-    source: ServiceName
+    source: Annotated[ServiceName, Field(examples=["shop"])]
+    """The service that publishes: the same as the header `X-Service-Name`."""
     timestamp: Instant = Field(default_factory=_now)
+    """When it happened: ISO 8601 with a `T` and a zone; Courier's time in UTC when left out."""
     trace_id: Id | MISSING = MISSING
+    """Joins what belongs to one request, across services."""
 
     @model_validator(mode="after")
     def _refuse_what_is_not_finite(self) -> Self:

@@ -1,10 +1,12 @@
 """Events of trading: the life of a strategy, of its orders and of its positions."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import MISSING
+from pydantic import MISSING, Field
 
 from courier.schemas.events.base import (
+    ErrorCode,
+    ErrorText,
     Event,
     Fraction,
     NonNegativeNumber,
@@ -13,21 +15,31 @@ from courier.schemas.events.base import (
 )
 from courier.schemas.names import Id
 
-Direction = Literal["buy", "sell"]
+Direction = Annotated[Literal["buy", "sell"], Field(description="Which way.")]
+Token = Annotated[str, Field(description="What is traded.", examples=["SOL"])]
+Signature = Annotated[
+    str, Field(description="The transaction on the chain.", examples=["5VERYlongsignature"])
+]
+Reason = Annotated[str, Field(description="Why, for people.", examples=["RSI below 30"])]
 
 
 class _StrategyEvent(Event):
     strategy_id: Id
-    user_id: Id
+    """The strategy; its own channel is `strategy.<id>`."""
+    user_id: Annotated[Id, Field(examples=["alice"])]
+    """Whose strategy it is."""
 
 
 class StrategyDeployed(_StrategyEvent):
     """The strategy trades from now on."""
 
     type: Literal["strategy.deployed"]
-    name: str
+    name: Annotated[str, Field(examples=["Dip buyer"])]
+    """What its owner calls it."""
     initial_capital: PositiveNumber
-    token_pair: str
+    """What it starts with."""
+    token_pair: Annotated[str, Field(examples=["SOL/USDC"])]
+    """What it trades."""
     status: Literal["active"]
 
 
@@ -36,6 +48,7 @@ class StrategyPaused(_StrategyEvent):
 
     type: Literal["strategy.paused"]
     reason: str = ""
+    """Why, for people."""
 
 
 class StrategyResumed(_StrategyEvent):
@@ -43,6 +56,7 @@ class StrategyResumed(_StrategyEvent):
 
     type: Literal["strategy.resumed"]
     reason: str = ""
+    """Why, for people."""
 
 
 class StrategyStopped(_StrategyEvent):
@@ -50,6 +64,7 @@ class StrategyStopped(_StrategyEvent):
 
     type: Literal["strategy.stopped"]
     reason: str = ""
+    """Why, for people."""
 
 
 class SignalGenerated(_StrategyEvent):
@@ -57,16 +72,20 @@ class SignalGenerated(_StrategyEvent):
 
     type: Literal["trade.signal_generated"]
     signal_id: Id
-    token: str
+    """The signal; orders that it leads to name it."""
+    token: Token
     direction: Direction
     confidence: Fraction
-    reason: str
+    """How sure the strategy is, 0 to 1."""
+    reason: Reason
     price_at_signal: Number
+    """The price at that moment."""
 
 
 class _OrderEvent(_StrategyEvent):
     order_id: Id
-    token: str
+    """The order."""
+    token: Token
 
 
 class OrderPlaced(_OrderEvent):
@@ -74,10 +93,14 @@ class OrderPlaced(_OrderEvent):
 
     type: Literal["trade.order_placed"]
     signal_id: Id | MISSING = MISSING
+    """The signal that it follows; left out when a person placed it."""
     direction: Direction
     order_type: Literal["market", "limit"]
+    """At the market's price, or at `limit_price` or better."""
     amount: PositiveNumber
+    """How much."""
     limit_price: Number | MISSING = MISSING
+    """The price of a limit order."""
 
 
 class OrderFilled(_OrderEvent):
@@ -86,30 +109,35 @@ class OrderFilled(_OrderEvent):
     type: Literal["trade.order_filled"]
     direction: Direction
     fill_price: Number
+    """The price it was carried out at."""
     fill_amount: Number
+    """How much was bought or sold."""
     total_value: Number
+    """What that was worth."""
     fees: NonNegativeNumber
-    tx_signature: str
+    """What it cost."""
+    tx_signature: Signature
 
 
 class OrderCancelled(_OrderEvent):
     """The order was taken back."""
 
     type: Literal["trade.order_cancelled"]
-    reason: str
+    reason: Reason
 
 
 class OrderFailed(_OrderEvent):
     """The order could not be carried out."""
 
     type: Literal["trade.order_failed"]
-    error_code: str
-    message: str
+    error_code: ErrorCode
+    message: ErrorText
 
 
 class _PositionEvent(_StrategyEvent):
     position_id: Id
-    token: str
+    """The position."""
+    token: Token
 
 
 class PositionOpened(_PositionEvent):
@@ -117,8 +145,10 @@ class PositionOpened(_PositionEvent):
 
     type: Literal["position.opened"]
     entry_price: Number
+    """The price it was bought at."""
     size: PositiveNumber
-    tx_signature: str
+    """How much is held."""
+    tx_signature: Signature
 
 
 class PositionUpdated(_PositionEvent):
@@ -126,8 +156,11 @@ class PositionUpdated(_PositionEvent):
 
     type: Literal["position.updated"]
     current_price: Number
+    """The price now."""
     unrealized_pnl: Number
+    """What selling now would gain, or lose."""
     unrealized_pnl_percentage: Number
+    """The same in percent of what was paid."""
 
 
 class PositionClosed(_PositionEvent):
@@ -135,9 +168,15 @@ class PositionClosed(_PositionEvent):
 
     type: Literal["position.closed"]
     entry_price: Number
+    """The price it was bought at."""
     exit_price: Number
+    """The price it was sold at."""
     size: PositiveNumber
+    """How much is held."""
     realized_pnl: Number
+    """What was gained, or lost."""
     realized_pnl_percentage: Number
+    """The same in percent of what was paid."""
     reason: Literal["take_profit", "stop_loss", "manual", "signal"]
-    tx_signature: str
+    """What ended it."""
+    tx_signature: Signature

@@ -1,0 +1,179 @@
+"""Answers: what HTTP says, as models.
+
+The bytes are made where the answer is; tests hold them against these.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import MISSING, BaseModel, ConfigDict, Field
+
+from courier.schemas.channels import CHANNEL_PATTERN
+from courier.schemas.position import POSITION_PATTERN
+
+ChannelText = Annotated[str, Field(pattern=CHANNEL_PATTERN, examples=["user.alice"])]
+PositionText = Annotated[str, Field(pattern=POSITION_PATTERN, examples=["k3v9x0qa-42"])]
+InstantText = Annotated[
+    str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T12:00:00.000Z"])
+]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Receipt(_Answer):
+    """Proof that an event is in its channel's log."""
+
+    status: Literal["published"]
+    channel: ChannelText
+    event_type: Annotated[str, Field(examples=["system.announcement"])]
+    clients_reached: Annotated[int, Field(ge=0, examples=[2])]
+    """How many subscribers the channel had at that moment, on this node."""
+    timestamp: InstantText
+    """When the event arrived, by Courier's clock."""
+    id: PositionText
+    """The event's position in the channel's log."""
+    deduplicated: Literal[True] | MISSING = MISSING
+    """Only in the answer to a repeat: the receipt is the first publish's."""
+
+
+class Failure(BaseModel):
+    """Why one event was refused: the status and the facts that it would have had alone."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    status: Literal["failed"]
+    code: Annotated[int, Field(ge=400, le=599, examples=[400])]
+    """The HTTP status that it would have had alone."""
+    error: Annotated[str, Field(examples=["Invalid event schema"])]
+    """A sentence."""
+
+
+class LineFailure(Failure):
+    """Why one line of a stream was refused."""
+
+    line: Annotated[int, Field(ge=1, examples=[3])]
+    """Its number, counted from 1, blank lines included."""
+
+
+class BatchReceipt(_Answer):
+    """What became of a batch: the good ones are published though others fail."""
+
+    status: Literal["published"]
+    published: Count
+    failed: Count
+    results: list[Receipt | Failure]
+    """One an event, in order."""
+
+
+class StreamReceipt(_Answer):
+    """What became of a stream of lines."""
+
+    status: Literal["published"]
+    published: Annotated[int, Field(ge=0, examples=[2])]
+    failed: Annotated[int, Field(ge=0, examples=[1])]
+    last_line: Annotated[int, Field(ge=0, examples=[3])]
+    """The last line that was judged: after a drain, send what follows it to another node."""
+    failures: list[LineFailure]
+    """The first 1,000; all are counted."""
+
+
+class History(_Answer):
+    """A stretch of a channel's log."""
+
+    channel: ChannelText
+    position: PositionText
+    """The place just after the last of `events`: go on from there."""
+    events: list[dict[str, Any]]
+    """Oldest first, as subscribers get them."""
+    complete: bool
+    """`false` when events between `since` and the first one given are gone."""
+    more: bool
+    """Whether some follow."""
+
+
+class Live(_Answer):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class Ready(_Answer):
+    """Whether the node may be sent traffic."""
+
+    status: Literal["ready", "not_ready"]
+    ready: bool
+    reason: Annotated[str, Field(examples=["Node is draining"])] | MISSING = MISSING
+    """Why not."""
+
+
+class Part(_Answer):
+    """One part of a node."""
+
+    status: Literal["healthy", "down"]
+    kind: Annotated[str, Field(examples=["memory"])]
+
+
+class Figures(_Answer):
+    """What a node has counted."""
+
+    active_connections: Count
+    active_channels: Count
+    total_messages_sent: Count
+    total_messages_received: Count
+
+
+class Health(_Answer):
+    """How a node is. In production, without a service's token, its `status` only."""
+
+    status: Literal["healthy", "degraded", "draining"]
+    version: Annotated[str, Field(examples=["0.1.0"])] | MISSING = MISSING
+    environment: Literal["development", "production"] | MISSING = MISSING
+    uptime_seconds: Annotated[float, Field(ge=0, examples=[3600.5])] | MISSING = MISSING
+    components: dict[str, Part] | MISSING = MISSING
+    metrics: Figures | MISSING = MISSING
+    timestamp: InstantText | MISSING = MISSING
+
+
+class FieldError(_Answer):
+    """What is wrong with one field of an event."""
+
+    loc: list[str | int]
+    """Where it is, seen from the event."""
+    msg: str
+    """A sentence."""
+    type: str
+    """Pydantic's name for this kind of error."""
+
+
+class Detail(BaseModel):
+    """Why a request was refused. Beside the sentence there may be facts, as the example shows."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    error: str
+    """A sentence, for people."""
+    validation_errors: list[FieldError] | MISSING = MISSING
+    """What is wrong with an event, field by field; the first 50."""
+    limit_bytes: int | MISSING = MISSING
+    """How large the body may be."""
+    seconds: float | MISSING = MISSING
+    """How long the body may take to come."""
+    content_type: str | MISSING | None = MISSING
+    """What the body was said to be."""
+    limit: int | MISSING = MISSING
+    """How many events the service may publish in a window."""
+    window_seconds: int | MISSING = MISSING
+    remaining: int | MISSING = MISSING
+    """How many it still may."""
+    reset_at: InstantText | MISSING = MISSING
+    """When this request would be admitted."""
+    near: list[str] | MISSING = MISSING
+    """Names like the one that there is not."""
+
+
+class Refusal(_Answer):
+    """The body of every answer that is no success."""
+
+    detail: Detail

@@ -1,0 +1,180 @@
+"""AsyncAPI 3.0 of the WebSocket side: channels, what Courier sends and takes, and every message."""
+
+from courier.schemas.channels import KINDS, Kind
+from courier.schemas.closing import CloseReason
+from courier.schemas.contract.bundle import CONTROL, DELIVERED, REFRESH, VERSION, members
+from courier.schemas.contract.shapes import Schema, renamed, with_nested
+
+COMPONENTS = "#/components/schemas/"
+
+_ABOUT: dict[Kind, str] = {
+    "global": "For everybody. Any valid token may join.",
+    "user": "For one user: the token whose `user_id` is exactly the channel's id.",
+    "strategy": "For a strategy's owner.",
+    "backtest": "About one backtest. Any valid token may join: keep the id to those who should see it.",
+    "forge.job": "About one of Forge's jobs. Any valid token may join, likewise.",
+}
+
+_HEARTBEATS = {
+    "Ping": ("ping", "Are you there? Whoever gets it answers `pong`."),
+    "Pong": ("pong", "The answer to `ping`."),
+}
+
+_DESCRIPTION = """\
+Events out over WebSocket, never lost silently: a subscriber gets every event of its channel once and in
+order, or a `courier.gap` that says where some are missing. Services publish over HTTP: `/openapi.json`.
+
+Courier is the application: it sends events, and receives what subscribers say. Each message is one text
+frame. A join that is refused is accepted and closed with a code and a reason; `x-close-codes` lists them."""
+
+_QUERY: Schema = {
+    "type": "object",
+    "properties": {
+        "token": {"type": "string", "description": "A subscriber's JWT."},
+        "since": {
+            "type": "string",
+            "description": "Where to start: after a position, `<epoch>-<offset>`, or after an ISO 8601 time"
+            " with a `T` and a zone. Left out: with the next event.",
+            "examples": ["k3v9x0qa-42", "2026-01-31T12:00:00Z"],
+        },
+    },
+}
+_HEADERS: Schema = {
+    "type": "object",
+    "properties": {
+        "Authorization": {"type": "string", "description": "`Bearer <token>`, instead of `?token=`."},
+        "Sec-WebSocket-Protocol": {
+            "type": "string",
+            "description": "`courier.v1` for Courier's own messages, or `courier.plain`; beside one of them"
+            " `courier.bearer.<token>`, for browsers, instead of `?token=`.",
+            "examples": ["courier.v1, courier.bearer.<token>"],
+        },
+    },
+}
+
+
+def asyncapi(bundle: Schema) -> Schema:
+    """AsyncAPI 3.0 of what `json_schema` made, as if asked of the node itself."""
+    sent = [*members(bundle, DELIVERED), *members(bundle, CONTROL), *_HEARTBEATS]
+    received = [REFRESH, *_HEARTBEATS]
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Courier",
+            "version": VERSION,
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "node": {
+                "host": "{host}",
+                "protocol": "ws",
+                "description": "A node; `wss` where it, or the proxy before it, has a certificate.",
+                "variables": {"host": {"default": "127.0.0.1:8766", "description": "Host and port."}},
+                "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in _SECURITY],
+                "bindings": {"ws": {}},
+            }
+        },
+        "channels": {_key(kind): _channel(kind, sent, received) for kind in KINDS},
+        "operations": {
+            **{f"send.{kind}": _operation("send", kind, sent) for kind in KINDS},
+            **{f"receive.{kind}": _operation("receive", kind, received) for kind in KINDS},
+        },
+        "components": {
+            "messages": {
+                **{
+                    name: _message(bundle, name)
+                    for name in (*members(bundle, DELIVERED), *members(bundle, CONTROL), REFRESH)
+                },
+                **{name: _heartbeat(name, *said) for name, said in _HEARTBEATS.items()},
+            },
+            "schemas": _schemas(bundle, [*members(bundle, DELIVERED), *members(bundle, CONTROL), REFRESH]),
+            "securitySchemes": _SECURITY,
+        },
+        "x-close-codes": [
+            {"code": each.code, "reason": each.reason, "comeBack": each.come_back.value}
+            for each in CloseReason
+        ],
+    }
+
+
+_SECURITY: Schema = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A JWT with `user_id`, `wallet_address`, `exp` and `iat`.",
+    },
+    "query": {
+        "type": "httpApiKey",
+        "name": "token",
+        "in": "query",
+        "description": "The same, where headers cannot be set. A browser should rather offer a subprotocol.",
+    },
+}
+
+
+def _key(kind: Kind) -> str:
+    return kind.replace(".", "_")
+
+
+def _channel(kind: Kind, sent: list[str], received: list[str]) -> Schema:
+    whole = kind == "global"
+    channel: Schema = {
+        "address": f"/ws/{kind}" if whole else f"/ws/{kind}.{{id}}",
+        "description": _ABOUT[kind],
+        "messages": {
+            name: {"$ref": f"#/components/messages/{name}"} for name in dict.fromkeys([*sent, *received])
+        },
+        "bindings": {"ws": {"method": "GET", "query": _QUERY, "headers": _HEADERS}},
+    }
+    if not whole:
+        channel["parameters"] = {
+            "id": {"description": "1 to 128 of A-Z, a-z, 0-9, _ and -.", "examples": ["alice"]}
+        }
+    return channel
+
+
+def _operation(action: str, kind: Kind, names: list[str]) -> Schema:
+    said = "What Courier sends to a subscriber." if action == "send" else "What a subscriber may say."
+    channel = f"#/channels/{_key(kind)}"
+    return {
+        "action": action,
+        "channel": {"$ref": channel},
+        "summary": said,
+        "messages": [{"$ref": f"{channel}/messages/{name}"} for name in names],
+    }
+
+
+def _message(bundle: Schema, name: str) -> Schema:
+    schema = bundle["$defs"][name]
+    event_type = schema["properties"]["type"]["const"]
+    message: Schema = {
+        "name": event_type,
+        "title": name,
+        "summary": schema.get("description", ""),
+        "contentType": "application/json",
+        "payload": {"$ref": COMPONENTS + name},
+    }
+    if "examples" in schema:
+        message["examples"] = [{"name": event_type, "payload": each} for each in schema["examples"]]
+    return message
+
+
+def _heartbeat(name: str, text: str, about: str) -> Schema:
+    return {
+        "name": text,
+        "title": name,
+        "summary": about,
+        "contentType": "text/plain",
+        "payload": {"type": "string", "const": text},
+        "examples": [{"name": text, "payload": text}],
+    }
+
+
+def _schemas(bundle: Schema, names: list[str]) -> Schema:
+    all_of_them = bundle["$defs"]
+    chosen = {name: all_of_them[name] for name in names}
+    chosen |= with_nested(chosen, all_of_them)
+    return {name: renamed(schema, lambda each: each, COMPONENTS) for name, schema in chosen.items()}

@@ -1,0 +1,363 @@
+"""Document: OpenAPI 3.1 of every path, with an example of every answer."""
+
+import json
+from typing import Any
+
+from courier.schemas.channels import CHANNEL_PATTERN
+from courier.schemas.contract.bundle import PUBLISHED, VERSION, members
+from courier.schemas.contract.shapes import Schema, renamed
+from courier.schemas.names import SERVICE_NAME_PATTERN
+from courier.schemas.registry import BATCH_EVENTS, Registry
+from courier.web.batch import NDJSON
+from courier.web.history import LARGEST_LIMIT, LIMIT
+from courier.web.openapi.answers import (
+    COMPONENTS,
+    HEADERS,
+    RATE,
+    STATUS,
+    TEXT,
+    answer,
+    body_of,
+    content_of,
+    example_named,
+    headers_of,
+    question,
+    ref,
+    refusals_of,
+    refused,
+)
+from courier.web.openapi.refusals import (
+    anywhere,
+    batch_refusals,
+    history_refusals,
+    publish_refusals,
+)
+from courier.web.publish import JSON
+
+_DESCRIPTION = """\
+Services publish typed events over HTTP; subscribers get them over WebSocket, as `/asyncapi.json` describes. A
+`200` means that the event is in its channel's log.
+
+Every answer that is no success has the body `{"detail": {"error": "<a sentence>", …}}`. A request is judged
+in a fixed order, and the first fault is the answer. Any other path is 404, another method 405."""
+
+_SERVICE: Schema = {
+    "name": "X-Service-Name",
+    "in": "header",
+    "required": True,
+    "description": "The service that publishes: the event's `source`.",
+    "schema": {"type": "string", "pattern": SERVICE_NAME_PATTERN},
+    "example": "shop",
+}
+_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "For a publish that may be repeated: the same key and event give the first receipt again.",
+    "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
+    "example": "order-17",
+}
+_SINCE: Schema = {
+    "name": "since",
+    "in": "query",
+    "description": "A position or an ISO 8601 time with a `T` and a zone; left out: the newest events.",
+    "schema": TEXT,
+    "example": "2026-01-31T12:00:00Z",
+}
+_LIMIT: Schema = {
+    "name": "limit",
+    "in": "query",
+    "description": "How many events at most.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": LIMIT},
+    "example": 10,
+}
+
+_BY_SERVICE: list[Schema] = [{"serviceToken": []}, {}]
+_BY_SUBSCRIBER: list[Schema] = [{"subscriberToken": []}, {"subscriberQuery": []}]
+
+
+def openapi(registry: Registry, bundle: Schema) -> Schema:
+    """OpenAPI 3.1 of the HTTP side of a node with this registry, whose contract is `bundle`."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Courier",
+            "version": VERSION,
+            "summary": "Events in over HTTP, out over WebSocket, never lost silently.",
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/", "description": "This node."}],
+        "tags": [
+            {"name": "Publish", "description": "For services."},
+            {"name": "History", "description": "For subscribers."},
+            {"name": "Health", "description": "For whatever watches the node."},
+            {"name": "Contract", "description": "These documents."},
+        ],
+        "paths": {**_publish(registry, bundle), **_history(bundle), **_health(), **_documents()},
+        "components": {
+            "schemas": _schemas(bundle),
+            "responses": {
+                "NotFound": refused(anywhere(), 404),
+                "MethodNotAllowed": refused(anywhere(), 405),
+            },
+            "headers": HEADERS,
+            "securitySchemes": _SECURITY,
+        },
+    }
+
+
+_JWT = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+_SECURITY: Schema = {
+    "serviceToken": {
+        **_JWT,
+        "description": "A JWT with `service`, which equals `X-Service-Name`, `exp` and `iat`. Needed where"
+        " `COURIER_PUBLISH_AUTH` is `required`.",
+    },
+    "subscriberToken": {
+        **_JWT,
+        "description": "A JWT with `user_id`, `wallet_address`, `exp` and `iat`.",
+    },
+    "subscriberQuery": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "The same, where headers cannot be set.",
+    },
+}
+
+
+def _publish(registry: Registry, bundle: Schema) -> Schema:
+    events = {
+        schema["properties"]["type"]["const"]: schema["examples"][0]
+        for schema in (bundle["$defs"][name] for name in members(bundle, PUBLISHED))
+        if "examples" in schema
+    }
+    # In the examples the service is `shop` and the channel alice's, whatever the event.
+    first = next(iter(events.values()), {"type": next(iter(registry.models)), "source": "shop"})
+    envelope = {"channel": "user.alice", "data": first}
+    refusals = publish_refusals(registry, first)
+    receipt = example_named("Receipt", bundle)
+    again = {"first": {k: v for k, v in receipt.items() if k != "deduplicated"}, "repeated": receipt}
+    single = {**answer("Receipt", again, "The event is in its channel's log."), **refusals_of(refusals)}
+    one = {name: {"summary": name, "value": event} for name, event in events.items()}
+    return {
+        "/publish/{channel}": {
+            "post": {
+                "operationId": "publish",
+                "tags": ["Publish"],
+                "summary": "Publish one event.",
+                "security": _BY_SERVICE,
+                "parameters": [_channel(), _SERVICE, _KEY],
+                "requestBody": body_of({JSON: content_of(PUBLISHED, one)}),
+                "responses": single,
+            }
+        },
+        "/publish": {
+            "post": {
+                "operationId": "publishEnvelope",
+                "tags": ["Publish"],
+                "summary": "Publish one event, with the channel in the body.",
+                "security": _BY_SERVICE,
+                "parameters": [_SERVICE, _KEY],
+                "requestBody": body_of({JSON: content_of("Envelope", {"envelope": {"value": envelope}})}),
+                "responses": single,
+            }
+        },
+        "/publish/batch": {
+            "post": {
+                "operationId": "publishBatch",
+                "tags": ["Publish"],
+                "summary": "Publish many events at once, or as a stream of lines.",
+                "description": "Each is judged by itself, and the good ones are published though others fail."
+                f" As JSON at most {BATCH_EVENTS} events and 1 MiB; as lines, one envelope a line, any"
+                " number, read as they come. Event i has the idempotency key `<key>/<i>`.",
+                "security": _BY_SERVICE,
+                "parameters": [_SERVICE, _KEY],
+                "requestBody": body_of(
+                    {
+                        JSON: content_of("Batch", {"batch": {"value": {"events": [envelope]}}}),
+                        NDJSON: {
+                            "schema": {"type": "string", "description": "One envelope a line."},
+                            "examples": {"lines": {"value": _line(envelope) + _line(envelope)}},
+                        },
+                    }
+                ),
+                "responses": {
+                    "200": {
+                        "description": "What became of each.",
+                        "headers": headers_of(RATE),
+                        "content": {
+                            JSON: {
+                                "schema": {"anyOf": [ref("BatchReceipt"), ref("StreamReceipt")]},
+                                "examples": {
+                                    "batch": {"value": example_named("BatchReceipt", bundle)},
+                                    "lines": {"value": example_named("StreamReceipt", bundle)},
+                                },
+                            }
+                        },
+                    },
+                    **refusals_of(batch_refusals(registry)),
+                },
+            }
+        },
+    }
+
+
+def _history(bundle: Schema) -> Schema:
+    stretch = {"stretch": example_named("History", bundle)}
+    return {
+        "/history/{channel}": {
+            "get": {
+                "operationId": "history",
+                "tags": ["History"],
+                "summary": "What a channel's log holds.",
+                "description": "For whoever may join the channel.",
+                "security": _BY_SUBSCRIBER,
+                "parameters": [_channel(), _SINCE, _LIMIT],
+                "responses": {
+                    **answer("History", stretch, "A stretch of the log, oldest first.", ()),
+                    **refusals_of(history_refusals()),
+                },
+            }
+        }
+    }
+
+
+def _health() -> Schema:
+    whole = {
+        "status": "healthy",
+        "version": VERSION,
+        "environment": "development",
+        "uptime_seconds": 3600.5,
+        "components": {"backplane": {"status": "healthy", "kind": "memory"}},
+        "metrics": {
+            "active_connections": 2,
+            "active_channels": 1,
+            "total_messages_sent": 20,
+            "total_messages_received": 10,
+        },
+        "timestamp": "2026-01-31T12:00:00Z",
+    }
+    return {
+        "/health": question(
+            "health",
+            "How the node is.",
+            "Health",
+            {"whole": whole, "status_only": {"status": "healthy"}},
+            {"draining": {"status": "draining"}, "degraded": {"status": "degraded"}},
+            [{}, {"serviceToken": []}],
+        ),
+        "/health/live": question(
+            "live", "Whether the process answers.", "Live", {"alive": {"status": "alive"}}
+        ),
+        "/health/ready": question(
+            "ready",
+            "Whether the node may be sent traffic.",
+            "Ready",
+            {"ready": {"status": "ready", "ready": True}},
+            {
+                "draining": {"status": "not_ready", "ready": False, "reason": "Node is draining"},
+                "redis_away": {"status": "not_ready", "ready": False, "reason": "Redis cannot be reached"},
+            },
+        ),
+    }
+
+
+def _documents() -> Schema:
+    found: Schema = {}
+    for path, name, about in (
+        ("/openapi.json", "openapi", "This document."),
+        ("/asyncapi.json", "asyncapi", "AsyncAPI 3.0 of the WebSocket side."),
+        ("/schemas", "schemas", "The whole contract as one JSON Schema."),
+    ):
+        found[path] = {"get": _document(name, about)}
+    one = _document("schema", "The JSON Schema of one type.")
+    one["parameters"] = [
+        {
+            "name": "type",
+            "in": "path",
+            "required": True,
+            "description": "An event's type, or that of one of Courier's own messages.",
+            "schema": TEXT,
+            "example": "courier.gap",
+        }
+    ]
+    one["responses"] |= {
+        "404": {
+            "description": STATUS[404],
+            "content": {
+                JSON: {
+                    "schema": ref("Refusal"),
+                    "examples": {
+                        "type": {
+                            "value": {"detail": {"error": "There is no such type", "near": ["courier.gap"]}}
+                        }
+                    },
+                }
+            },
+        }
+    }
+    found["/schemas/{type}"] = {"get": one}
+    return found
+
+
+def _document(name: str, about: str) -> Schema:
+    headers = headers_of(("ETag",))
+    return {
+        "operationId": name,
+        "tags": ["Contract"],
+        "summary": about,
+        "security": [],
+        "responses": {
+            "200": {
+                "description": about,
+                "headers": headers,
+                "content": {JSON: {"schema": {"type": "object"}}},
+            },
+            "304": {"description": "The one that `If-None-Match` names is still good.", "headers": headers},
+        },
+    }
+
+
+def _channel() -> Schema:
+    return {
+        "name": "channel",
+        "in": "path",
+        "required": True,
+        "description": "`global`, `user.<id>`, `strategy.<id>`, `backtest.<id>` or `forge.job.<id>`.",
+        "schema": {"type": "string", "pattern": CHANNEL_PATTERN},
+        "example": "user.alice",
+    }
+
+
+def _schemas(bundle: Schema) -> Schema:
+    """The contract's own, and the two that only requests have."""
+    schemas = renamed(bundle["$defs"], lambda name: name, COMPONENTS)
+    schemas[PUBLISHED]["discriminator"] = {
+        "propertyName": "type",
+        "mapping": {
+            bundle["$defs"][name]["properties"]["type"]["const"]: COMPONENTS + name
+            for name in members(bundle, PUBLISHED)
+        },
+    }
+    schemas["Envelope"] = {
+        "description": "An event, and the channel that it goes to.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"channel": {"type": "string", "pattern": CHANNEL_PATTERN}, "data": ref(PUBLISHED)},
+        "required": ["channel", "data"],
+    }
+    schemas["Batch"] = {
+        "description": "Events for any channels. One that is no envelope fails alone.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "events": {"type": "array", "items": ref("Envelope"), "maxItems": BATCH_EVENTS},
+        },
+        "required": ["events"],
+    }
+    return schemas  # type: ignore[no-any-return]
+
+
+def _line(envelope: Any) -> str:
+    return json.dumps(envelope) + "\n"

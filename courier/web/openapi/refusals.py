@@ -1,0 +1,159 @@
+"""Refusals: every way in which a request can fail, as what fails raises it, so that no example is made up."""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from courier.actors.errors import ChannelFailed, Draining, TooManyChannels
+from courier.backplane import BackplaneAway, InboxFull, KeyConflict
+from courier.schemas.channels import ChannelName
+from courier.schemas.claims import ServiceClaims
+from courier.schemas.registry import BATCH_EVENTS, Registry
+from courier.web.auth import KeysUnavailable, TokenExpired, TokenInvalid, TokenMissing
+from courier.web.batch import BATCH_BYTES, check_rate
+from courier.web.body import too_large, too_slow
+from courier.web.errors import another_method, http_answer, nothing_here
+from courier.web.history import forbidden, owner_unknown, read_limit, read_since, unauthorized
+from courier.web.publish import (
+    JSON,
+    Caller,
+    check_claims,
+    check_key,
+    check_media_type,
+    check_service,
+    check_source,
+    too_many,
+)
+from courier.web.rate_limit import Verdict
+
+RESET_AT = "2026-01-31T12:00:13.000Z"
+_OVER = Verdict(admitted=False, limit=100, remaining=0, reset_seconds=12.5, window_seconds=60)
+_CALLER = Caller("shop", None, JSON)
+
+Refusals = dict[str, Exception]
+"""What may be refused, by a name for it."""
+
+
+class Example(NamedTuple):
+    """One refusal as its caller gets it."""
+
+    name: str
+    status: int
+    body: dict[str, Any]
+
+
+def examples(refusals: Refusals) -> list[Example]:
+    """The answers of the one table of errors."""
+    found = []
+    for name, error in refusals.items():
+        answer = http_answer(error)
+        facts = dict(answer.facts)
+        if "reset_at" in facts:
+            facts["reset_at"] = RESET_AT  # which else would be another one each time
+        found.append(Example(name, answer.status, {"detail": {"error": answer.error, **facts}}))
+    return found
+
+
+def publish_refusals(registry: Registry, event: dict[str, Any]) -> Refusals:
+    """Of one event, in the order in which it is judged."""
+    return {
+        **_of_the_request(65_536),
+        "rate": too_many(_OVER),
+        "media_type": _raised(lambda: check_media_type(Caller("shop", None, "text/plain"), JSON)),
+        "not_json": _raised(lambda: registry.parse(b'{"type": ')),
+        "not_an_object": _raised(lambda: registry.parse(b"[]")),
+        "channel": _unknown_channel(),
+        "schema": _schema(registry, event),
+        "source": _source(registry, event),
+        "key": _key(),
+        "key_conflict": KeyConflict(),
+        **_of_the_log(),
+    }
+
+
+def batch_refusals(registry: Registry) -> Refusals:
+    """Of a batch as a whole."""
+    return {
+        **_of_the_request(BATCH_BYTES),
+        "media_type": _raised(lambda: check_media_type(Caller("shop", None, "text/plain"), JSON)),
+        "not_json": _raised(lambda: registry.parse_batch(b'{"events": [')),
+        "not_a_batch": _raised(lambda: registry.parse_batch(b'{"event": []}')),
+        "too_many_events": _raised(
+            lambda: registry.parse_batch(b'{"events": [%b0]}' % (b"0," * BATCH_EVENTS))
+        ),
+        "rate": too_many(_OVER),
+        "rate_never": _raised(lambda: check_rate(_OVER, _OVER.limit + 1)),
+        "key": _key(),
+    }
+
+
+def history_refusals() -> Refusals:
+    """Of a stretch of history, in the order in which it is judged."""
+    return {
+        "draining": Draining(),
+        "token_missing": unauthorized(TokenMissing()),
+        "token_invalid": unauthorized(TokenInvalid()),
+        "token_expired": unauthorized(TokenExpired()),
+        "keys_unavailable": KeysUnavailable(),
+        "channel": _unknown_channel(),
+        "access": forbidden(),
+        "owner_unknown": owner_unknown(),
+        "since": _raised(lambda: read_since("yesterday")),
+        "limit": _raised(lambda: read_limit("0")),
+        "redis_away": BackplaneAway(),
+        "too_many_channels": TooManyChannels(),
+    }
+
+
+def anywhere() -> Refusals:
+    """Of what is none of ours."""
+    return {"nothing_here": nothing_here(), "another_method": another_method()}
+
+
+def _of_the_request(limit_bytes: int) -> Refusals:
+    return {
+        "draining": Draining(),
+        "too_large": too_large(limit_bytes),
+        "too_slow": too_slow(),
+        "service_missing": _raised(lambda: check_service(Caller(None, None, JSON))),
+        "service_name": _raised(lambda: check_service(Caller("The Shop", None, JSON))),
+        "token_missing": TokenMissing(),
+        "token_invalid": TokenInvalid(),
+        "token_expired": TokenExpired(),
+        "keys_unavailable": KeysUnavailable(),
+        "other_service": _raised(lambda: check_claims(ServiceClaims(service="bank", iat=0, exp=0), "shop")),
+    }
+
+
+def _of_the_log() -> Refusals:
+    return {
+        "redis_away": BackplaneAway(),
+        "too_many_channels": TooManyChannels(),
+        "inbox_full": InboxFull(),
+        "channel_failed": ChannelFailed(),
+    }
+
+
+def _unknown_channel() -> Exception:
+    return _raised(lambda: ChannelName.parse("users.alice"))
+
+
+def _schema(registry: Registry, event: dict[str, Any]) -> Exception:
+    return _raised(lambda: registry.parse(json.dumps({**event, "unknown_field": 1}).encode()))
+
+
+def _source(registry: Registry, event: dict[str, Any]) -> Exception:
+    return _raised(lambda: check_source(registry.parse(json.dumps(event).encode()), "bank"))
+
+
+def _key() -> Exception:
+    return _raised(lambda: check_key(_CALLER._replace(idempotency_key="not a key")))
+
+
+def _raised(refuse: Callable[[], object]) -> Exception:
+    """What it raises."""
+    try:
+        refuse()
+    except Exception as error:  # noqa: BLE001 - whatever a caller would be told
+        return error
+    raise AssertionError("nothing was refused")
