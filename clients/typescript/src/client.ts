@@ -146,7 +146,7 @@ export class CourierClient {
       token = await this.#getToken?.(this.#refused);
     } catch (error) {
       this.#onError(error);
-      if (turn === this.#turn) this.#backOff("No token: getToken failed");
+      if (turn === this.#turn) this.#wait(this.#nextBackoff(), "No token: getToken failed");
       return;
     }
     if (turn !== this.#turn) return;
@@ -160,7 +160,7 @@ export class CourierClient {
       this.#connection = new Connection(this.#WebSocket, url, token, {
         joined: (message) => this.#joined(message),
         delivered: (item) => {
-          if (!this.#inbox.take(item)) this.#backOff("An event without a position");
+          if (!this.#inbox.take(item)) this.#wait(this.#nextBackoff(), "An event without a position");
           else if (this.#inbox.full) this.#open();
         },
         tokenExpiring: () => this.#renew(),
@@ -187,6 +187,7 @@ export class CourierClient {
   #closed(code: number, reason: string, slotMs: number | undefined): void {
     if (this.#openedAt !== undefined && Date.now() - this.#openedAt >= SETTLED_MS) this.#failures = 0;
     const comeBack = slotMs === undefined ? afterClose(code, reason) : "yes, at the slot, with since";
+    const why = reason || (code === ABNORMAL ? "No connection" : `Closed with ${code}`);
     switch (comeBack) {
       case "no":
         this.#stop({ status: "refused", code, reason });
@@ -201,14 +202,14 @@ export class CourierClient {
         }
         break;
       case "yes, at the slot, with since":
-        this.#wait(slotMs ?? Math.random() * LEAVE_SPREAD_MS, reason, true);
+        this.#wait(slotMs ?? Math.max(Math.random() * LEAVE_SPREAD_MS, this.#nextBackoff()), why, true);
         break;
       case "yes, backing off":
-        this.#backOff(reason || `Closed with ${code}`, code === TRY_AGAIN_LATER);
+        this.#wait(this.#nextBackoff(), why, code === TRY_AGAIN_LATER);
         break;
       case "yes":
       case "yes, with since":
-        this.#backOff(reason);
+        this.#wait(this.#nextBackoff(), why);
         break;
       default:
         comeBack satisfies never;
@@ -217,12 +218,12 @@ export class CourierClient {
 
   // Between two tries
 
-  #backOff(reason: string, asked = false): void {
-    this.#wait(backoff(this.#failures++), reason, asked);
+  #nextBackoff(): number {
+    return backoff(this.#failures++);
   }
 
   /** `asked`: Courier has asked for it, so that nothing but `connect` shortens it. */
-  #wait(ms: number, reason: string, asked: boolean): void {
+  #wait(ms: number, reason: string, asked = false): void {
     this.#leave();
     const retryAt = Date.now() + ms;
     if (asked) this.#notBefore = retryAt;

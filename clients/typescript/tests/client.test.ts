@@ -126,6 +126,17 @@ describe("`disconnect` ends it for good", () => {
     },
   );
 
+  test("a `getToken` that fails afterwards is reported, and changes nothing", async () => {
+    let fail: (error: Error) => void = () => undefined;
+    const { client, errors } = aClient({ getToken: () => new Promise((_, reject) => (fail = reject)) });
+    client.connect();
+    client.disconnect();
+    fail(new Error("no network"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(client.state).toEqual({ status: "closed" });
+    expect(errors).toHaveLength(1);
+  });
+
   test("in a handler of the state `connecting`: no connection is made, and no handler sees an old state last", () => {
     const { server, client } = aClient();
     const seen: string[] = [];

@@ -100,10 +100,14 @@ test.each([
   await comesBackAfter(HALF_OF_THE_FIRST_LIMIT, all);
 });
 
-test("1008 with an unknown reason is refused", async () => {
-  const all = following();
+test("1008 with an unknown reason is refused, and no token is asked for", async () => {
+  const getToken = vi.fn(() => "t1");
+  const all = aClient({ getToken });
+  all.client.connect();
+  await vi.advanceTimersByTimeAsync(0);
   all.server.socket.end(1008, "A proxy's policy");
   await isRefused(all, 1008, "A proxy's policy");
+  expect(getToken).toHaveBeenCalledOnce();
 });
 
 test("waits double with each failure up to 30 s, and the client never gives up", async () => {
@@ -119,6 +123,20 @@ test("waits double with each failure up to 30 s, and the client never gives up",
   expect(waits.slice(0, 8)).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
   expect(new Set(waits.slice(8))).toEqual(new Set([15_000]));
   expect(server.sockets).toHaveLength(301);
+});
+
+test("nodes that leave without naming a slot are asked again less and less often", async () => {
+  const { server, client } = aClient();
+  client.connect();
+  const waits: number[] = [];
+  for (let failure = 0; failure < 8; failure++) {
+    server.socket.end(1001, "");
+    expect(client.state).toMatchObject({ reason: "Closed with 1001" });
+    const before = Date.now();
+    await vi.advanceTimersToNextTimerAsync();
+    waits.push(Date.now() - before);
+  }
+  expect(waits).toEqual([2_500, 2_500, 2_500, 2_500, 4_000, 8_000, 15_000, 15_000]);
 });
 
 test("a connection that ends as soon as it has joined does not begin the backoff anew; a longer one does", async () => {
@@ -139,7 +157,7 @@ test("a connection that ends as soon as it has joined does not begin the backoff
 });
 
 describe("a drain", () => {
-  test("the client comes back at its slot, and not before, whatever the page does", async () => {
+  test("the client comes back at its slot, and not before", async () => {
     const all = following();
     for (const offset of [1, 2, 3]) all.server.socket.event(offset);
     all.server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 });

@@ -128,6 +128,11 @@ export class Balancer {
     });
   }
 
+  /** Carries nothing more on the connections that there are, and tells nobody. */
+  freeze(): void {
+    for (const socket of this.#sockets) socket.unpipe().pause();
+  }
+
   end(): void {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();

@@ -167,6 +167,19 @@ describe.concurrent("a real node", () => {
     expect(opened).toHaveLength(3);
   });
 
+  test("a connection that is dead without a word is noticed, and nothing is missed", async () => {
+    const balancer = await Balancer.to(node);
+    ends.push(() => balancer.end());
+    const { titles, gaps, states, isOpen } = reader({ channel: "backtest.dead", url: balancer.url });
+    await isOpen();
+    balancer.freeze();
+    await node.publish("backtest.dead", range(1, 3));
+    await until(() => titles.length >= 3);
+    expect(titles).toEqual(range(1, 3));
+    expect(gaps).toEqual([]);
+    expect(states).toContainEqual(expect.objectContaining({ reason: "No answer to a ping" }));
+  });
+
   test("a token that ends is replaced on the same connection", async () => {
     const tokens = [shortToken("alice", 4), alices];
     const asked: (string | undefined)[] = [];

@@ -77,6 +77,18 @@ test("no token, or the one that was refused, ends the subscription without anoth
   }
 });
 
+test("each token that was good for a join may be replaced when it ends", async () => {
+  let count = 0;
+  const { server, client } = aClient({ getToken: () => `t${++count}` });
+  client.connect();
+  for (let turn = 1; turn <= 5; turn++) {
+    await settle();
+    expect(server.socket.token).toBe(`t${turn}`);
+    server.socket.join();
+    server.socket.end(1008, "Token expired");
+  }
+});
+
 test("after a refusal `connect` makes another try, with another token", async () => {
   let count = 0;
   const { server, client } = aClient({ getToken: () => `t${++count}` });

@@ -49,7 +49,7 @@ export function CourierProvider(props: CourierProviderProps): ReactNode {
   }, [url, latest]);
   useEffect(() => pool.mount(), [pool]);
   useEffect(() => pool.retry(), [pool, token]);
-  return createElement(PoolContext, { value: pool }, props.children);
+  return createElement(PoolContext.Provider, { value: pool }, props.children);
 }
 
 /** The pool of the provider above; throws when there is none. */
