@@ -23,7 +23,7 @@ export interface ConnectionEvents {
   delivered(item: AnyEvent | CourierGap): void;
   tokenExpiring(): void;
   tokenRefreshed(): void;
-  /** `slotMs` is how long Courier asked to stay away, if it did. */
+  /** It is of no use any more: leave it. `slotMs` is how long Courier asked to stay away, if it did. */
   closed(code: number, reason: string, slotMs: number | undefined): void;
 }
 
@@ -38,7 +38,6 @@ export class Connection {
   readonly #events: ConnectionEvents;
   #timer: ReturnType<typeof setTimeout>;
   #halfBeatMs = MOST_SILENCE_MS;
-  #joined = false;
   #silent = true;
   #slotMs: number | undefined;
   #over = false;
@@ -55,7 +54,7 @@ export class Connection {
     );
     // `close` follows; and ws throws where nobody listens.
     this.#socket.addEventListener("error", () => undefined);
-    this.#timer = setTimeout(() => this.#fail("No answer to the join"), JOIN_MS);
+    this.#timer = setTimeout(() => this.#end(ABNORMAL, "No answer to the join"), JOIN_MS);
   }
 
   /** Offers a new token. */
@@ -63,9 +62,9 @@ export class Connection {
     this.#socket.send(JSON.stringify({ type: "courier.refresh", token }));
   }
 
-  /** Finds out whether the other side is still there: `closed` within seconds if it is not. */
+  /** Once it has joined: finds out whether the other side is still there. `closed` within seconds if it is not. */
   check(): void {
-    if (this.#joined) this.#probe(CHECK_MS);
+    this.#probe(CHECK_MS);
   }
 
   /** Leaves. Nothing comes after this, not even `closed`. */
@@ -84,12 +83,11 @@ export class Connection {
     }
     const message = parse(data);
     if (!message) {
-      this.#fail("A message that cannot be read"); // rather come back than lose what it was
+      this.#end(ABNORMAL, "A message that cannot be read"); // rather come back than lose what it was
       return;
     }
     switch (message.type) {
       case "courier.joined":
-        this.#joined = true;
         this.#halfBeatMs = Math.min(message.heartbeat_seconds * 500, MOST_SILENCE_MS);
         this.#watch(this.#halfBeatMs);
         this.#events.joined(message);
@@ -124,19 +122,13 @@ export class Connection {
     this.#timer = setTimeout(() => {
       if (!this.#silent) this.#probe(this.#halfBeatMs);
       else if (Date.now() - due > LATE_MS) this.#probe(CHECK_MS);
-      else this.#fail("No answer to a ping");
+      else this.#end(ABNORMAL, "No answer to a ping");
     }, patienceMs);
-  }
-
-  #fail(why: string): void {
-    this.#socket.close(NORMAL);
-    this.#end(ABNORMAL, why);
   }
 
   #end(code: number, reason: string): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#timer);
     this.#events.closed(code, reason, this.#slotMs);
   }
 }

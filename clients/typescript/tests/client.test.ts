@@ -97,6 +97,20 @@ test("`connect` while it is connecting or open does nothing", () => {
   expect(server.sockets).toHaveLength(1);
 });
 
+test("`connect` after `disconnect` begins the backoff anew", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  const { server, client } = aClient();
+  client.connect();
+  for (let failure = 0; failure < 5; failure++) {
+    server.socket.end();
+    await vi.advanceTimersToNextTimerAsync();
+  }
+  client.disconnect();
+  client.connect();
+  server.socket.end();
+  expect(client.state).toMatchObject({ status: "waiting", retryAt: Date.now() + 250 });
+});
+
 describe("`disconnect` ends it for good", () => {
   test.each(["idle", "asking", "connecting", "open", "waiting", "refused", "closed"])(
     "%s",

@@ -48,19 +48,22 @@ describe("position", () => {
     expect(got).toEqual([6]);
   });
 
-  test("stays where something was not recovered, until the gap has been told", async () => {
-    const { server, client, gaps } = aClient({ since: at(7) });
-    client.connect();
-    server.socket.join({ position: at(20), recovered: false });
-    expect(client.position).toBe(at(7));
-    server.socket.end();
-    await vi.advanceTimersByTimeAsync(500);
-    expect(server.socket.since).toBe(at(7));
-    server.socket.join({ position: at(20), recovered: false });
-    server.socket.gap(at(7), at(20));
-    expect(gaps).toHaveLength(1);
-    expect(client.position).toBe(at(20));
-  });
+  test.each([at(7), "2026-01-31T12:00:00Z"])(
+    "stays at %s, which was not recovered, until the gap is told",
+    async (since) => {
+      const { server, client, gaps } = aClient({ since });
+      client.connect();
+      server.socket.join({ position: at(20), recovered: false });
+      expect(client.position).toBe(since);
+      server.socket.end();
+      await vi.advanceTimersByTimeAsync(500);
+      expect(server.socket.since).toBe(since);
+      server.socket.join({ position: at(20), recovered: false });
+      server.socket.gap(since, at(20));
+      expect(gaps).toHaveLength(1);
+      expect(client.position).toBe(at(20));
+    },
+  );
 });
 
 describe("order", () => {
@@ -150,7 +153,7 @@ describe("order", () => {
 
   test("what a later Courier says of its own is passed over", () => {
     const { server, got, client } = following();
-    server.socket.say({ type: "courier.news", id: at(1) });
+    server.socket.say({ type: "courier.news" });
     server.socket.event(1);
     expect(got).toEqual([1]);
     expect(client.state.status).toBe("open");
@@ -232,6 +235,18 @@ describe("handlers", () => {
     expect(got).toEqual([]);
   });
 
+  test("one that is added in the middle of an event gets the next one", () => {
+    const { server, client } = following();
+    const got: string[] = [];
+    const remove = client.onMessage(() => {
+      remove();
+      client.onMessage((event) => got.push(event.id));
+    });
+    server.socket.event(1);
+    server.socket.event(2);
+    expect(got).toEqual([at(2)]);
+  });
+
   test("the next event waits for promises, and so does the position", async () => {
     const { server, client } = following();
     const steps: string[] = [];
@@ -267,20 +282,32 @@ describe("handlers", () => {
 
   test("a thousand events may wait; then the client leaves, and comes back when they are handled", async () => {
     const { server, client, got } = following();
-    let free: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => (free = resolve));
-    client.onMessage(() => held);
+    const free: (() => void)[] = [];
+    client.onMessage(() => new Promise<void>((resolve) => free.push(resolve)));
     for (let offset = 1; offset <= 1_001; offset++) server.socket.event(offset);
     expect(client.state).toEqual({ status: "waiting", reason: "Handlers are behind" });
     expect(server.socket.left).toBe(true);
     client.connect();
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(server.sockets).toHaveLength(1);
-    free();
-    await vi.advanceTimersByTimeAsync(0);
+    for (let handled = 1; handled <= 1_001; handled++) {
+      expect(server.sockets).toHaveLength(1);
+      free.shift()!();
+      await vi.advanceTimersByTimeAsync(0);
+    }
     expect(client.state.status).toBe("connecting");
     expect(server.socket.since).toBe(at(1_001));
     expect(got).toHaveLength(1_001);
+  });
+
+  test("handlers that are done do not shorten the wait after a close", async () => {
+    const { server, client } = following();
+    client.onMessage(() => new Promise((done) => setTimeout(done, 10)));
+    server.socket.event(1);
+    server.socket.say({ type: "courier.drain", reconnect_in_ms: 5_000 });
+    server.socket.end(1001, "Server shutting down for maintenance");
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(client.position).toBe(at(1));
+    expect(server.sockets).toHaveLength(1);
   });
 
   test("`disconnect` in a handler: the event that it handles is behind it, and the others come again", () => {

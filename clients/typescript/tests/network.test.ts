@@ -129,6 +129,11 @@ test("a browser that says at the start that it is offline is not believed", () =
 });
 
 test.each(["closed", "refused"] as const)("when it is %s, it does not listen any more", (status) => {
+  const heard = [vi.spyOn(globalThis, "addEventListener"), vi.spyOn(document, "addEventListener")] as const;
+  const unheard = [
+    vi.spyOn(globalThis, "removeEventListener"),
+    vi.spyOn(document, "removeEventListener"),
+  ] as const;
   const { server, client } = kept(following());
   if (status === "closed") client.disconnect();
   else server.socket.end(1008, "Unknown channel");
@@ -137,4 +142,6 @@ test.each(["closed", "refused"] as const)("when it is %s, it does not listen any
   show("visible");
   expect(client.state.status).toBe(status);
   expect(server.sockets).toHaveLength(1);
+  for (const at of [0, 1] as const) expect(unheard[at].mock.calls).toEqual(heard[at].mock.calls);
+  expect(heard.map(({ mock }) => mock.calls.length)).toEqual([2, 1]);
 });

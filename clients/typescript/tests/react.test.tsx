@@ -1,12 +1,15 @@
 // @vitest-environment jsdom
-import { act, cleanup, render, renderHook, screen } from "@testing-library/react";
-import { StrictMode, useState, type ReactNode } from "react";
+import { act, cleanup, configure, render, renderHook, screen } from "@testing-library/react";
+import { useEffect, useState, type ReactNode } from "react";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, test, vi, type MockInstance } from "vitest";
 
 import { shareToken } from "../src/index.js";
+import { Pool } from "../src/react/pool.js";
 import { CourierProvider, useCourier, useCourierEvent, type CourierProviderProps } from "../src/react.js";
 import { announcement, at, CHANNEL, FakeServer } from "./fake-server.js";
+
+configure({ reactStrictMode: true }); // at the root: inside a component it would mount nothing twice
 
 let server: FakeServer;
 let complaints: MockInstance<typeof console.error>;
@@ -30,11 +33,9 @@ const pass = (ms: number) => act(() => vi.advanceTimersByTimeAsync(ms));
 function Bus({ children, ...props }: Partial<CourierProviderProps>): ReactNode {
   const given = { url: "https://courier.example", WebSocket: server.WebSocket, ...props };
   return (
-    <StrictMode>
-      <CourierProvider {...given} {...(props.getToken ? {} : { token: props.token ?? "t1" })}>
-        {children}
-      </CourierProvider>
-    </StrictMode>
+    <CourierProvider {...given} {...(props.getToken ? {} : { token: props.token ?? "t1" })}>
+      {children}
+    </CourierProvider>
   );
 }
 
@@ -67,7 +68,23 @@ function Anywhere({ onTitle }: { onTitle: (title: string) => void }): ReactNode 
 }
 
 describe("sockets", () => {
-  test("strict mode's double mount opens one, and so do many components and hooks of one channel", async () => {
+  test("strict mode's double mount opens one", async () => {
+    const mounts = vi.fn();
+    function Mounted(): ReactNode {
+      useEffect(() => void mounts(), []);
+      return <Status />;
+    }
+    render(<Bus children={<Mounted />} />);
+    await settle();
+    expect(mounts).toHaveBeenCalledTimes(2);
+    act(() => server.socket.join());
+    await pass(14_000);
+    expect(server.sockets).toHaveLength(1);
+    expect(server.socket.left).toBe(false);
+    expect(screen.getByText("open")).toBeDefined();
+  });
+
+  test("many components and hooks of one channel have one", async () => {
     render(
       <Bus>
         <Status />
@@ -281,6 +298,15 @@ describe("useCourierEvent", () => {
     expect(server.sockets).toHaveLength(1);
   });
 
+  test("without a channel yet, it hears nothing of the others", async () => {
+    const onTitle = vi.fn();
+    render(<Bus children={[<Status key={1} />, <Titles key={2} channel={null} onTitle={onTitle} />]} />);
+    await settle();
+    server.socket.join();
+    server.socket.event(1);
+    expect(onTitle).not.toHaveBeenCalled();
+  });
+
   test("an unmounted component hears nothing, and is rendered no more", async () => {
     const first = vi.fn();
     const second = vi.fn();
@@ -324,6 +350,41 @@ describe("useCourierEvent", () => {
     server.socket.event(1);
     expect(titles).toEqual(["1", "1"]);
     expect(onError.mock.calls).toEqual([[error], [error]]);
+  });
+});
+
+describe("the pool of a provider", () => {
+  function aPool() {
+    const { WebSocket } = server;
+    return new Pool((channel) => ({ url: "ws://localhost", channel, token: "t1", WebSocket }), vi.fn());
+  }
+
+  test("tells who watches a channel of its changes, and nobody who has left", async () => {
+    const pool = aPool();
+    const [stays, leaves] = [vi.fn(), vi.fn()];
+    const first = pool.watch(CHANNEL, stays);
+    const second = pool.watch(CHANNEL, leaves);
+    second();
+    leaves.mockClear();
+    server.socket.join();
+    expect(stays).toHaveBeenCalledWith();
+    expect(leaves).not.toHaveBeenCalled();
+    first();
+    await pass(5_000);
+    expect(server.socket.left).toBe(true);
+  });
+
+  test("opens anew when it is mounted again long after", async () => {
+    const pool = aPool();
+    for (let turn = 1; turn <= 2; turn++) {
+      const unmount = pool.mount();
+      const release = pool.watch(CHANNEL, vi.fn());
+      expect(server.sockets).toHaveLength(turn);
+      unmount();
+      release();
+      await pass(10);
+      expect(server.socket.left).toBe(true);
+    }
   });
 });
 
@@ -372,6 +433,15 @@ describe("tokens", () => {
     expect(server.socket.token).toBe("t2");
     act(() => server.socket.join());
     expect(screen.getByText("open")).toBeDefined();
+  });
+
+  test("another `token` does not shorten a wait that Courier asked for", async () => {
+    const { rerender } = render(<Bus token="t1" children={<Status />} />);
+    await settle();
+    act(() => server.socket.end(1013, "Try again later"));
+    rerender(<Bus token="t2" children={<Status />} />);
+    expect(screen.getByText("waiting")).toBeDefined();
+    expect(server.sockets).toHaveLength(1);
   });
 
   test("another `token` is what Courier gets when the last one is about to end", async () => {

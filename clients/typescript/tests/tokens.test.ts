@@ -181,6 +181,16 @@ describe("a token that is about to end", () => {
     give("t2");
     await vi.advanceTimersByTimeAsync(10_000);
     expect(server.sockets.flatMap((socket) => socket.sent)).toEqual([]);
+    expect(getToken).toHaveBeenCalledTimes(2);
+  });
+
+  test("nothing is asked after `disconnect`", async () => {
+    const { server, client, getToken } = await renewing("t1", null, "t2");
+    server.socket.say(EXPIRING);
+    await settle();
+    client.disconnect();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(getToken).toHaveBeenCalledTimes(2);
   });
 
   test("a refresh that is refused is one refusal: a fresh token, and then the end", async () => {
