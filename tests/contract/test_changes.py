@@ -174,7 +174,7 @@ MUTATIONS: list[Mutation] = [
 
 
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutation: mutation.__name__)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_each_change_is_found_where_it_is_and_breaks_whom_it_must(
     mutate: Mutation, data: st.DataObject
@@ -369,6 +369,7 @@ def tiny(schema: Schema, union: str) -> Schema:
     return {"$defs": found}
 
 
+@settings(deadline=None, derandomize=True)
 @given(old=schemas(closed=True), new=schemas(closed=True))
 def test_what_breaks_no_publisher_refuses_nothing_that_was_taken(old: Schema, new: Schema) -> None:
     changes = compare(tiny(old, PUBLISHED), tiny(new, PUBLISHED))
@@ -377,6 +378,7 @@ def test_what_breaks_no_publisher_refuses_nothing_that_was_taken(old: Schema, ne
         assert [value for value in VALUES if before.is_valid(value) and not after.is_valid(value)] == []
 
 
+@settings(deadline=None, derandomize=True)
 @given(old=schemas(closed=False), new=schemas(closed=False))
 def test_what_breaks_no_subscriber_brings_nothing_that_could_not_come(old: Schema, new: Schema) -> None:
     changes = compare(tiny(old, DELIVERED), tiny(new, DELIVERED))
@@ -385,11 +387,13 @@ def test_what_breaks_no_subscriber_brings_nothing_that_could_not_come(old: Schem
         assert [value for value in VALUES if after.is_valid(value) and not before.is_valid(value)] == []
 
 
+@settings(deadline=None, derandomize=True)
 @given(schema=schemas(closed=True), union=st.sampled_from([PUBLISHED, DELIVERED]))
 def test_a_schema_does_not_differ_from_itself(schema: Schema, union: str) -> None:
     assert compare(tiny(schema, union), tiny(copy.deepcopy(schema), union)) == []
 
 
+@settings(deadline=None, derandomize=True)
 @given(old=schemas(closed=True), new=schemas(closed=True), union=st.sampled_from([PUBLISHED, DELIVERED]))
 def test_two_schemas_that_are_written_in_other_words_differ(old: Schema, new: Schema, union: str) -> None:
     before, after = jsonschema_rs.validator_for(old), jsonschema_rs.validator_for(new)
