@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := $(VENV)/bench
 TYPESCRIPT := tests/contract/node/node_modules
+BROWSER_CLIENT := clients/typescript/node_modules
 NODE_HUB := benchmarks/peers/node_hub
 # What the tests start or ask, each by a Debian package of its name if no other is said.
 PROGRAMS := redis-server chromium promtool nginx node npm systemd-analyze
@@ -31,7 +32,7 @@ ifneq ($(T),)
 test: $(VENV)/ready programs $(TYPESCRIPT)/ready
 	$(BIN)/pytest $(T)
 else
-test: lint programs $(TYPESCRIPT)/ready
+test: lint programs $(TYPESCRIPT)/ready $(BROWSER_CLIENT)/ready
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(MANY_TIMES:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
@@ -39,6 +40,7 @@ test: lint programs $(TYPESCRIPT)/ready
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(MANY_TIMES)
 	$(BIN)/pytest $(SIDE_BY_SIDE) -c clients/python/pyproject.toml clients/python/tests
+	npm test --silent --prefix clients/typescript
 endif
 
 # The tests start servers of their own; no service is set up, since runlevel 1 is one for maintenance.
@@ -55,6 +57,10 @@ programs:
 # The compiler and the schemas that generated documents are held against.
 $(TYPESCRIPT)/ready: tests/contract/node/package-lock.json | programs
 	npm ci --prefix tests/contract/node --silent --no-audit --no-fund
+	@touch $@
+
+$(BROWSER_CLIENT)/ready: clients/typescript/package-lock.json | programs
+	npm ci --prefix clients/typescript --silent --no-audit --no-fund
 	@touch $@
 
 lint: $(VENV)/ready
@@ -113,4 +119,4 @@ $(VENV)/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.tom
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(TYPESCRIPT) $(NODE_HUB)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(TYPESCRIPT) $(BROWSER_CLIENT) clients/typescript/dist $(NODE_HUB)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -1,0 +1,3 @@
+export type { Subscription } from "./react/channel.js";
+export { useCourier, useCourierEvent, type ChannelOrNone } from "./react/hooks.js";
+export { CourierProvider, type CourierProviderProps } from "./react/provider.js";

@@ -1,0 +1,80 @@
+import type { ClientOptions } from "../options.js";
+import type { AnyEvent } from "../register.js";
+import { EventRouter } from "../router.js";
+import { IDLE, SharedChannel, type Subscription } from "./channel.js";
+
+/** The channels that the components of one provider have open: one socket each, however many use it. */
+export class Pool {
+  readonly #channels = new Map<string, SharedChannel>();
+  readonly #options: (channel: string) => ClientOptions;
+  readonly #all: EventRouter;
+  #closing: ReturnType<typeof setTimeout> | undefined;
+
+  /** `options` is asked when a channel is opened. */
+  constructor(options: (channel: string) => ClientOptions, onError: (error: unknown) => void) {
+    this.#options = options;
+    this.#all = new EventRouter({ onError });
+  }
+
+  /** What a component sees of a channel now. */
+  see(channel: string): Subscription {
+    return this.#channels.get(channel)?.seen ?? IDLE;
+  }
+
+  /** Keeps a channel open, and tells when there is something else to see of it. */
+  watch(channel: string, listener: () => void): () => void {
+    const shared = this.#channel(channel);
+    const deafen = shared.listen(listener);
+    const release = shared.use();
+    return () => {
+      deafen();
+      release();
+    };
+  }
+
+  /**
+   * Keeps a channel open, and calls `handler` with its events of a type; without a channel, of all open ones.
+   */
+  listen(
+    channel: string | undefined,
+    type: AnyEvent["type"],
+    handler: (event: AnyEvent) => unknown,
+  ): () => void {
+    if (channel === undefined) return this.#all.on(type, handler);
+    const shared = this.#channel(channel);
+    const deafen = shared.router.on(type, handler);
+    const release = shared.use();
+    return () => {
+      deafen();
+      release();
+    };
+  }
+
+  /** Another try for what was refused, now that there is another token. */
+  retry(): void {
+    for (const shared of this.#channels.values()) shared.retry();
+  }
+
+  /** The provider is there; what you get closes all, unless it is there again in a moment. */
+  mount(): () => void {
+    clearTimeout(this.#closing);
+    return () => {
+      this.#closing = setTimeout(() => {
+        for (const shared of this.#channels.values()) shared.close();
+        this.#channels.clear();
+      });
+    };
+  }
+
+  #channel(channel: string): SharedChannel {
+    let shared = this.#channels.get(channel);
+    if (!shared) {
+      shared = new SharedChannel(this.#options(channel), this.#all.dispatch, () => {
+        this.#channels.get(channel)?.close();
+        this.#channels.delete(channel);
+      });
+      this.#channels.set(channel, shared);
+    }
+    return shared;
+  }
+}

@@ -1,0 +1,30 @@
+/** What the client needs of a WebSocket: a browser's is one, and so is that of `ws`. */
+export interface WebSocketLike {
+  // `any`, because a browser and `ws` agree on what happens, but not on the types of their events.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  addEventListener(type: "message" | "close" | "error", listener: (event: any) => void): void;
+  send(text: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+export type WebSocketClass = new (url: string, protocols: string[]) => WebSocketLike;
+
+/** The class to use: the one that is given, or else the platform's own. TypeError when there is neither. */
+export function webSocketClass(given: WebSocketClass | undefined): WebSocketClass {
+  const found = given ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
+  if (!found)
+    throw new TypeError(
+      "There is no WebSocket here: give one as `WebSocket`, such as that of the package ws",
+    );
+  return found;
+}
+
+/** Where to subscribe to a channel. Relative to the page, where there is one; TypeError when it is no URL. */
+export function subscriptionUrl(url: string, channel: string, since: string | undefined): string {
+  const target = new URL(url, (globalThis as { location?: { href: string } }).location?.href);
+  target.protocol = target.protocol.replace(/^http/, "ws");
+  target.pathname = `${target.pathname.replace(/\/$/, "")}/ws/${encodeURIComponent(channel)}`;
+  target.hash = "";
+  if (since !== undefined) target.searchParams.set("since", since);
+  return target.href;
+}

@@ -1,0 +1,28 @@
+/** Compiled against the built package: an application's own events in the client, the router and the hooks. */
+import { CourierClient, EventRouter } from "@courier/client";
+import { useCourierEvent } from "@courier/client/react";
+
+import type { DeliveredEvent } from "./events.js";
+
+declare module "@courier/client" {
+  interface Register {
+    event: DeliveredEvent;
+  }
+}
+
+const router = new EventRouter();
+router.on("acme.order_shipped", (event) => event.order_id satisfies string);
+// @ts-expect-error: this Courier has no such event
+router.on("backtest.progress", () => undefined);
+
+const client = new CourierClient({ url: "wss://courier.example", channel: "global", token: "t1" });
+client.onMessage((event) => event.order_id satisfies string);
+client.onMessage(router.dispatch);
+// @ts-expect-error: its events have no such field
+client.onMessage((event) => event.percent);
+
+export function useShipped(shipped: (order: string) => void): void {
+  useCourierEvent("acme.order_shipped", (event) => shipped(event.order_id));
+  // @ts-expect-error: this Courier has no such event
+  useCourierEvent("backtest.progress", () => undefined);
+}

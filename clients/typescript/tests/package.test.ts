@@ -1,0 +1,98 @@
+/** What is published: its size, its files, and whether an empty project can use it. `npm run build` comes first. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+
+import { rolldown } from "rolldown";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
+
+let project: string;
+beforeAll(() => {
+  project = mkdtempSync(join(tmpdir(), "courier-client-"));
+});
+afterAll(() => rmSync(project, { recursive: true }));
+
+const run = (command: string, given: string[], cwd = project) =>
+  execFileSync(command, given, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+describe.each([
+  ["index.js", "`@courier/client`", 4_000],
+  ["react.js", "`@courier/client/react`", 5_000],
+])("%s", (file, name, mostBytes) => {
+  test("is within its budget, and as large as its README says", async () => {
+    const bundle = await rolldown({ input: join(ROOT, "dist", file), external: ["react"] });
+    const { output } = await bundle.generate({ minify: true });
+    await bundle.close();
+    const { code } = output[0];
+    const gzip = gzipSync(code, { level: 9 }).length;
+    const kilobytes = (bytes: number) => `${(bytes / 1_000).toFixed(1)} kB`;
+    expect(gzip).toBeLessThan(mostBytes);
+    const row = [name, code.length, gzip, brotliCompressSync(code).length];
+    expect(README).toContain(
+      `| ${row.map((cell) => (typeof cell === "number" ? kilobytes(cell) : cell)).join(" | ")} |`,
+    );
+  });
+});
+
+test("the client alone brings nothing of React", () => {
+  const [chunk] = /[\w-]+\.js(?=")/.exec(readFileSync(join(ROOT, "dist/index.js"), "utf8"))!;
+  expect(readFileSync(join(ROOT, "dist", chunk), "utf8")).not.toMatch(/from "react"/);
+});
+
+test("the package has what is built, and its documents, and nothing else", () => {
+  const [{ files }] = JSON.parse(run("npm", ["pack", "--dry-run", "--json"], ROOT)) as [
+    { files: { path: string }[] },
+  ];
+  const names = files.map(({ path }) => path.replace(/-[\w-]{8}(?=\.(js|d\.ts))/, "-HASH"));
+  expect(names.filter((name) => !name.startsWith("dist/")).sort()).toEqual([
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "package.json",
+  ]);
+  expect(
+    names.filter((name) => !/^dist\/(index|react|\w+-HASH)\.(js|js\.map|d\.ts)$/.test(name)),
+  ).toHaveLength(4);
+  expect(names).toEqual(
+    expect.arrayContaining(["dist/index.js", "dist/index.d.ts", "dist/react.js", "dist/react.d.ts"]),
+  );
+});
+
+test("the lock file names no registry, and the package needs nothing at run time", () => {
+  const lock = readFileSync(join(ROOT, "package-lock.json"), "utf8");
+  expect(lock).not.toMatch(/"resolved": "(?!https:\/\/registry\.npmjs\.org\/)/);
+  const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Record<string, unknown>;
+  expect(manifest).not.toHaveProperty("dependencies");
+});
+
+test("installed into an empty project it works, and its types are in order, without those of a browser", () => {
+  const [{ filename }] = JSON.parse(run("npm", ["pack", "--json", "--pack-destination", project], ROOT)) as [
+    { filename: string },
+  ];
+  writeFileSync(join(project, "package.json"), '{ "type": "module" }');
+  run("npm", ["install", "--offline", "--no-audit", "--no-fund", join(project, filename)]);
+  const program = `
+    import { CourierClient, CLOSE_CODES, EventRouter, shareToken } from "@courier/client";
+    class WebSocket { addEventListener() {} send() {} close() {} }
+    const client = new CourierClient({ url: "wss://courier.example", channel: "global", token: "t1", WebSocket });
+    const router = new EventRouter();
+    router.on("system.announcement", (event) => event.title);
+    client.onMessage(router.dispatch);
+    client.connect();
+    const said: string = client.state.status + CLOSE_CODES.length + typeof shareToken;
+    client.disconnect();
+    export default said;
+  `;
+  writeFileSync(join(project, "program.ts"), program);
+  const compilerOptions = { strict: true, module: "nodenext", target: "es2022", lib: ["es2022"], types: [] };
+  writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions }));
+  expect(run("node", [join(ROOT, "node_modules/typescript/bin/tsc"), "--noEmitOnError"])).toBe("");
+  const said = run("node", ["-e", 'import("./program.js").then((it) => console.log(it.default))']);
+  expect(said.trim()).toBe("connecting13function");
+});
