@@ -20,7 +20,7 @@ T ?=
 FOR ?= 0
 QUICK ?=
 
-.PHONY: demo test lint programs format bench curves lock clean
+.PHONY: demo test lint programs clients format bench curves lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
@@ -69,6 +69,11 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What the clients know of events, from the models that the server judges them by.
+clients: $(VENV)/ready
+	$(BIN)/python clients/python/generate.py
+	$(BIN)/courier contract typescript > clients/typescript/src/events.ts
+
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -102,7 +107,8 @@ $(BENCH)/ready: requirements-bench.lock $(VENV)/ready
 lock: $(VENV)/ready
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
-		--custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements-dev.lock
+		--custom-compile-command 'make lock' --group dev pyproject.toml clients/python/pyproject.toml \
+		--output-file requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --constraint requirements-dev.lock --group bench pyproject.toml \
 		--output-file requirements-bench.lock
