@@ -106,6 +106,10 @@ async def test_an_address_that_is_taken_is_told_in_one_sentence(name: str, tmp_p
         assert (await node.request("GET", "/health/live")).status == 200
 
 
+PATIENCE_SECONDS = 40
+"""Whoever comes back again and again may wait long for the last time."""
+
+
 class Terminal:
     """A command that runs: what it has said so far, and its end."""
 
@@ -122,7 +126,7 @@ class Terminal:
 
     async def said(self, lines: int, where: str = "out") -> list[str]:
         """So many lines, once they have come."""
-        with trio.fail_after(15):
+        with trio.fail_after(PATIENCE_SECONDS):
             while self._said[where].count(b"\n") < lines:
                 chunk = await self._streams[where].receive_some()
                 assert chunk, self._said
@@ -131,7 +135,7 @@ class Terminal:
 
     async def end(self) -> tuple[int, list[str]]:
         """The exit code, and all lines of standard error."""
-        with trio.fail_after(15):
+        with trio.fail_after(PATIENCE_SECONDS):
             while chunk := await self._streams["err"].receive_some():
                 self._said["err"] += chunk
             return await self.process.wait(), self._said["err"].decode().splitlines()

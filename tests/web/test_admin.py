@@ -361,7 +361,6 @@ async def test_the_forms_schemas_are_those_of_the_events_that_may_be_published()
             "warning",
             "critical",
         ]
-        assert types["backtest.progress"]["properties"]["progress"] == {
-            "maximum": 1, "minimum": 0, "title": "Progress", "type": "number",
-        }  # fmt: skip
+        progress = types["backtest.progress"]["properties"]["progress"]
+        assert (progress["minimum"], progress["maximum"], progress["type"]) == (0, 1, "number")
         assert set(types) == default_registry().types
