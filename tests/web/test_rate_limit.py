@@ -181,10 +181,10 @@ def test_a_refused_request_is_admitted_at_the_time_it_was_told_and_not_before(
         assert limiter.admit("a", events, now + told.reset_seconds).admitted
 
 
-def test_a_million_made_up_names_take_no_more_room_than_the_windows() -> None:
+def test_a_hundred_thousand_made_up_names_take_no_more_room_than_the_windows() -> None:
     limiter = RateLimiter(100, 1, {"forge": 100}, max_services=1000)
     limiter.admit("forge", 40, 0.0)
-    for number in range(990_000):
+    for number in range(90_000):
         limiter.admit(f"name{number}", 1, now=0.0)
     assert limiter.admit("forge", 1, 0.0).remaining == 59
     tracemalloc.start()
