@@ -38,9 +38,9 @@ test: lint programs $(TYPESCRIPT)/ready $(BROWSER_CLIENT)/ready
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='courier/actors/*,courier/schemas/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=90
-	$(BIN)/pytest $(SIDE_BY_SIDE) $(MANY_TIMES)
-	$(BIN)/pytest $(SIDE_BY_SIDE) -c clients/python/pyproject.toml clients/python/tests
 	npm test --silent --prefix clients/typescript
+	$(BIN)/pytest $(SIDE_BY_SIDE) -c clients/python/pyproject.toml clients/python/tests
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(MANY_TIMES)
 endif
 
 # The tests start servers of their own; no service is set up, since runlevel 1 is one for maintenance.
