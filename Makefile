@@ -71,7 +71,7 @@ $(BROWSER_CLIENT)/ready: clients/typescript/package-lock.json | programs
 
 # The page takes the client's build, and its look from the admin's page.
 clients/typescript/dist/index.js: $(BROWSER_CLIENT)/ready $(wildcard $(addprefix clients/typescript/src/,*.ts react/*.ts))
-	npm run build --silent --prefix clients/typescript
+	npm run build --silent --prefix clients/typescript -- --log-level error
 
 $(LUMIERE)/node_modules/ready: $(LUMIERE)/package-lock.json | programs
 	npm ci --prefix $(LUMIERE) --silent --no-audit --no-fund

@@ -18,7 +18,7 @@ from examples.lumiere.sign_in import sign_in
 from examples.lumiere.users import USERS
 
 SERVICES = {"prophet": advise, "cartographe": explore, "chevalier": trade}
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 async def run() -> None:

@@ -30,7 +30,7 @@ async def keep_a_node(bind: str, secret: str, origin: str, tell: Callable[[str],
         )
         try:
             await _until_ready(f"http://{bind}", process)
-            tell(f"Courier is ready, as process {process.pid}.")
+            tell(f"Courier is at http://{bind}, as process {process.pid}.")
             await process.wait()
             tell("Courier has ended, and is started again.")
         finally:

@@ -27,7 +27,7 @@ export function Account({ channel, past }: PanelProps) {
         <Figure name="Made, less fees" value={formatGain(account.made)} tone={toneOf(account.made)} />
         <Figure name="Strategy" value={account.strategy ?? "–"} />
       </div>
-      <Card title="Equity" from="chevalier" className="equity">
+      <Card title="Equity curve" from="chevalier">
         <EquityCurve points={account.points} />
       </Card>
     </>

@@ -28,7 +28,7 @@ export function EquityCurve({ points }: { points: readonly Point[] }) {
       <div className="plot">
         {ticks(low, high, 4).map((value) => (
           <span key={value} className="tick number" style={{ top: `${y(value)}%` }}>
-            {amount.format(value)}
+            <span>{amount.format(value)}</span>
           </span>
         ))}
         <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">

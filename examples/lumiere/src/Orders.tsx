@@ -13,7 +13,7 @@ export function Orders({ channel, past }: PanelProps) {
   useCourierEvent(channel, "trade.order_cancelled", take);
   useCourierEvent(channel, "trade.order_failed", take);
   return (
-    <Card title="Orders" from="chevalier">
+    <Card title="Orders" from="chevalier" className="orders">
       <table className="table">
         <thead>
           <tr>

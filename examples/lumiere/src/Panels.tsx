@@ -15,17 +15,19 @@ export interface PanelProps {
 
 export function Panels(props: PanelProps) {
   return (
-    <main className="desk">
-      <div className="wide">
-        <Account {...props} />
-        <Positions {...props} />
-        <Orders {...props} />
-      </div>
-      <div className="narrow">
-        <Chat {...props} />
-        <Backtests {...props} />
-      </div>
+    <>
+      <main className="desk">
+        <div className="wide">
+          <Account {...props} />
+          <Positions {...props} />
+          <Orders {...props} />
+        </div>
+        <div className="narrow">
+          <Chat {...props} />
+          <Backtests {...props} />
+        </div>
+      </main>
       <PositionMark channel={props.channel} />
-    </main>
+    </>
   );
 }
