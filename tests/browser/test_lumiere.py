@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pytest
 from courier_client import CourierSyncClient, Receipt, events
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSize, expect
 
 from examples.lumiere.sign_in import PAGE, sign_in
 from tests.backplane.redis_servers import needs_redis, redis_server
@@ -117,8 +117,10 @@ def step(share: float, message: str) -> tuple[str, str, Any]:
     return events.backtest_progress(**BACKTEST, progress=share, stage="run", message=message)
 
 
-def said(user: str, chunk: str, *, is_final: bool = False) -> tuple[str, str, Any]:
-    return events.prophet_message_chunk(user_id=user, conversation_id="c1", chunk=chunk, is_final=is_final)
+def said(user: str, chunk: str, *, conversation: str = "c1", is_final: bool = False) -> tuple[str, str, Any]:
+    return events.prophet_message_chunk(
+        user_id=user, conversation_id=conversation, chunk=chunk, is_final=is_final
+    )
 
 
 def started() -> tuple[str, str, Any]:
@@ -166,6 +168,23 @@ def test_two_tabs_of_two_users_never_see_each_others_events(context: BrowserCont
         expect(page.get_by_role("log")).to_have_text(f"for {user}. " * 3 + "The end.")
         expect(page.get_by_role("contentinfo")).to_contain_text(position)
         witness.judge()
+
+
+def test_what_comes_between_the_history_and_the_socket_is_shown_once(
+    context: BrowserContext, site: Site
+) -> None:
+    def publish_behind(route: Route) -> None:
+        history = route.fetch()
+        site.publish(said("ada", "between", conversation="c2"))
+        route.fulfill(response=history)
+
+    site.publish(said("ada", "Before, ", conversation="c2"))
+    context.route("**/history/**", publish_behind)
+    page, witness = enter(context, site, "Ada")
+    expect(page.get_by_role("article").last).to_have_text("Before, between")
+    site.publish(said("ada", ", after", conversation="c2"))
+    expect(page.get_by_role("article").last).to_have_text("Before, between, after")
+    witness.judge()
 
 
 @needs_redis

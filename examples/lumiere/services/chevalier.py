@@ -77,9 +77,9 @@ class Strategy:
         )
         await self.courier.publish(*opened)
         now, gain = price, 0.0
-        for _ in range(24):
+        for _ in range(30):
             await self.pace.pause(self.chance.uniform(0.5, 0.9))
-            now = round(now * (1 + self.chance.gauss(0.0006, 0.0024)), 2)
+            now = round(now * (1 + self.chance.gauss(0.0005, 0.0016)), 2)
             gain = now / price - 1
             updated = events.position_updated(
                 strategy_id=self.id,

@@ -11,13 +11,12 @@ ANSWERS = (
     (
         "SOL has been falling for nine days while its volume grew. That is where the last three rebounds "
         "began. I would buy the dip in thirds, take four percent, and leave at minus two.",
-        "strategy dip_buyer {\n  buy  when rsi(14) < 30 and volume > sma(volume, 20)\n"
-        "  sell at +4 % or -2 %\n}",
+        "strategy dip_buyer {\n  buy  when rsi(14) < 30 and volume rises\n  sell at +4 % or -2 %\n}",
     ),
     (
         "Your last run made its money in the first hour after the open and gave it back at noon. So let us "
         "trade the morning only, and follow the trend instead of guessing its end.",
-        "strategy morning_trend {\n  buy  when ema(20) crosses above ema(50) before 12:00\n"
+        "strategy morning_trend {\n  only before 12:00\n  buy  when ema(20) crosses above ema(50)\n"
         "  sell when ema(20) crosses below ema(50)\n}",
     ),
     (

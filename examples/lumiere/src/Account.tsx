@@ -22,7 +22,11 @@ export function Account({ channel, past }: PanelProps) {
   return (
     <>
       <div className="figures">
-        <Figure name="Equity" value={worth === undefined ? "–" : formatMoney(worth)} unit="USDC" />
+        <Figure
+          name="Equity"
+          value={worth === undefined ? "–" : formatMoney(worth)}
+          unit={worth === undefined ? "" : "USDC"}
+        />
         <Figure name="Open gain" value={formatGain(open)} tone={toneOf(open)} />
         <Figure name="Made, less fees" value={formatGain(account.made)} tone={toneOf(account.made)} />
         <Figure name="Strategy" value={account.strategy ?? "–"} />

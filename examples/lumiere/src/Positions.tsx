@@ -43,7 +43,7 @@ function Row({ position: { id, token, size, entryPrice, price, pnl, percent } }:
       <td className="end" data-label="Size">
         {formatAmount(size)}
       </td>
-      <td className="end" data-label="Entry">
+      <td className="end" data-label="Entry" data-side="none">
         {formatMoney(entryPrice)}
       </td>
       <td className="end" data-label="Now" data-side="right">

@@ -1,5 +1,5 @@
 const money = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const amount = new Intl.NumberFormat("en", { maximumFractionDigits: 4 });
+const amount = new Intl.NumberFormat("en", { minimumFractionDigits: 4, maximumFractionDigits: 4 });
 const clock = new Intl.DateTimeFormat("en", { timeStyle: "medium", hourCycle: "h23" });
 
 export const formatMoney = (value: number) => money.format(value);

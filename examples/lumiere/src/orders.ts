@@ -1,6 +1,6 @@
 import type { DeliveredEvent } from "@courier/client";
 
-const KEPT = 8;
+const KEPT = 6;
 
 export interface Order {
   readonly id: string;
