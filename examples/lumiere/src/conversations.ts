@@ -7,7 +7,7 @@ export interface Conversation {
   readonly text: string;
   readonly isFinal: boolean;
   readonly tsdl?: string;
-  readonly error?: string;
+  readonly error?: string | undefined;
 }
 
 /** Oldest first; the last few. */
@@ -20,6 +20,7 @@ export function reduceConversations(all: Conversations, event: DeliveredEvent): 
         ...one,
         text: one.text + event.chunk,
         isFinal: event.is_final,
+        error: undefined, // it has found an answer after all
       }));
     case "prophet.tsdl_ready":
       return change(all, event.conversation_id, (one) => ({ ...one, isFinal: true, tsdl: event.tsdl }));
