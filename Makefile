@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 BENCH := $(VENV)/bench
 TYPESCRIPT := tests/contract/node/node_modules
 BROWSER_CLIENT := clients/typescript/node_modules
+LUMIERE := examples/lumiere
 NODE_HUB := benchmarks/peers/node_hub
 # What the tests start or ask, each by a Debian package of its name if no other is said.
 PROGRAMS := redis-server chromium promtool nginx node npm systemd-analyze
@@ -20,19 +21,24 @@ T ?=
 FOR ?= 0
 QUICK ?=
 
-.PHONY: demo test lint programs clients format bench curves lock clean
+.PHONY: demo lumiere test lint programs clients format bench curves lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
+
+# In memory, or with what COURIER_REDIS_URL names; LUMIERE_PACE=3 is three times as fast.
+lumiere: PROGRAMS := node npm
+lumiere: $(VENV)/ready $(LUMIERE)/dist/index.html
+	@$(BIN)/python -m examples.lumiere
 
 # Dozens of Python processes read what the first has compiled, though the machine be told to keep nothing.
 test: export PYTHONDONTWRITEBYTECODE =
 # T=tests/actors runs some of the tests, and nothing else.
 ifneq ($(T),)
-test: $(VENV)/ready programs $(TYPESCRIPT)/ready
+test: $(VENV)/ready programs $(TYPESCRIPT)/ready $(LUMIERE)/dist/index.html
 	$(BIN)/pytest $(T)
 else
-test: lint programs $(TYPESCRIPT)/ready $(BROWSER_CLIENT)/ready
+test: lint programs $(TYPESCRIPT)/ready $(BROWSER_CLIENT)/ready $(LUMIERE)/dist/index.html
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(MANY_TIMES:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
@@ -51,7 +57,7 @@ programs:
 		echo "Installing what the tests need, which takes a minute: $$missing"; apt-get update -qq && \
 		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 		else echo "Install what the tests need first (Debian's names): $$missing"; exit 1; fi
-	@redis-server --version | grep -Eq 'v=([7-9]|[1-9][0-9])\.' || { echo "The tests need Redis 7.0 or newer"; exit 1; }
+	@[ -z '$(filter redis-server,$(PROGRAMS))' ] || redis-server --version | grep -Eq 'v=([7-9]|[1-9][0-9])\.' || { echo "The tests need Redis 7.0 or newer"; exit 1; }
 	@node --version | grep -Eq '^v([2-9][0-9]|[1-9][0-9]{2})\.' || { echo "The tests need Node 20 or newer"; exit 1; }
 
 # The compiler and the schemas that generated documents are held against.
@@ -62,6 +68,18 @@ $(TYPESCRIPT)/ready: tests/contract/node/package-lock.json | programs
 $(BROWSER_CLIENT)/ready: clients/typescript/package-lock.json | programs
 	npm ci --prefix clients/typescript --silent --no-audit --no-fund
 	@touch $@
+
+# The page takes the client's build, and its look from the admin's page.
+clients/typescript/dist/index.js: $(BROWSER_CLIENT)/ready $(wildcard $(addprefix clients/typescript/src/,*.ts react/*.ts))
+	npm run build --silent --prefix clients/typescript -- --log-level error
+
+$(LUMIERE)/node_modules/ready: $(LUMIERE)/package-lock.json | programs
+	npm ci --prefix $(LUMIERE) --silent --no-audit --no-fund
+	@touch $@
+
+$(LUMIERE)/dist/index.html: $(LUMIERE)/node_modules/ready clients/typescript/dist/index.js $(LUMIERE)/index.html \
+		$(wildcard $(LUMIERE)/src/* $(LUMIERE)/public/* $(LUMIERE)/*.ts courier/web/admin/static/*.css)
+	npm run build --silent --prefix $(LUMIERE)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -125,4 +143,4 @@ $(VENV)/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.tom
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(TYPESCRIPT) $(BROWSER_CLIENT) clients/typescript/dist $(NODE_HUB)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(TYPESCRIPT) $(BROWSER_CLIENT) clients/typescript/dist $(LUMIERE)/node_modules $(LUMIERE)/dist $(NODE_HUB)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -52,8 +52,8 @@ class Node:
 class Witness:
     """What a page's browser complained of, and whom it asked."""
 
-    def __init__(self, page: Page, url: str) -> None:
-        self._url = url
+    def __init__(self, page: Page, *urls: str) -> None:
+        self._asks = tuple(f"{url}/" for url in urls)
         self._complaints: list[str] = []
         self._expected: list[str] = []
         page.on("console", self._said)
@@ -75,19 +75,19 @@ class Witness:
             self._complaints.append(message.text)
 
     def _asked(self, request: Request) -> None:
-        if request.url != "about:blank" and not request.url.startswith(f"{self._url}/"):
+        if request.url != "about:blank" and not request.url.startswith(self._asks):
             self._complaints.append(f"asked {request.url}")
 
 
 @contextmanager
-def a_node(log: Path) -> Iterator[Node]:
+def a_node(log: Path, bind: str | None = None, **variables: str) -> Iterator[Node]:
     """A node for the length of a block, drained at its end."""
-    bind = f"127.0.0.1:{a_free_port()}"
+    bind = bind or f"127.0.0.1:{a_free_port()}"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [str(BIN / "courier"), "serve", "--bind", bind],
             cwd=ROOT,
-            env=environment(ADMIN_TOKEN=TOKEN, DRAIN_SECONDS="1"),
+            env=environment(ADMIN_TOKEN=TOKEN, DRAIN_SECONDS="1", **variables),
             stderr=stderr,
             stdout=subprocess.DEVNULL,
         )

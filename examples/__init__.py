@@ -1,0 +1,1 @@
+"""What Courier is for, running."""

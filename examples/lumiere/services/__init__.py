@@ -1,0 +1,1 @@
+"""Three services, each of which knows Courier and neither the others nor the page."""

@@ -1,0 +1,3 @@
+"""The users of the example, who have no password."""
+
+USERS = ("ada", "blaise")

@@ -1,0 +1,281 @@
+"""The example's page in a real browser: told by its services, through nodes that are killed under it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from courier_client import CourierSyncClient, Receipt, events
+from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSize, expect
+
+from examples.lumiere.sign_in import PAGE, sign_in
+from tests.backplane.redis_servers import needs_redis, redis_server
+from tests.browser.conftest import ARTEFACTS, DESK, PHONE, Witness, a_node
+from tests.system.processes import ROOT, a_free_port, environment
+from tests.web.servers import SECRET
+
+BACK_MS = 20_000
+"""A node takes a second to start, and the page's next try may be a few away."""
+
+BACKTEST = {"backtest_id": "b1", "job_id": "j1", "user_id": "ada"}
+SUMMARY = {"sharpe": 1.5, "return_pct": 4.2}
+SCREENS: dict[str, ViewportSize] = {"desk": DESK, "phone": PHONE}
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
+
+
+class Site:
+    """The page's server, and a node for it that can be killed and started again where it was."""
+
+    def __init__(self, page_url: str, bind: str, log: Path, variables: dict[str, str]) -> None:
+        self.page_url = page_url
+        self.url = f"http://{bind}"
+        self._bind = bind
+        self._log = log
+        self._variables = {"ALLOWED_ORIGINS": page_url, **variables}
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        self._node = self._running.enter_context(a_node(self._log, self._bind, **self._variables))
+
+    def stop(self) -> None:
+        self._running.close()
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """The node is killed, and started again at the end of the block."""
+        self._node.process.kill()
+        self._node.process.wait()
+        self.stop()
+        yield
+        self.start()
+
+    def publish(self, event: tuple[str, str, Any]) -> Receipt:
+        return publish(self.url, event)
+
+
+def publish(url: str, event: tuple[str, str, Any]) -> Receipt:
+    with CourierSyncClient(url=url, service_name="lumiere") as courier:
+        return courier.publish(*event)
+
+
+@contextmanager
+def a_site(log: Path, **variables: str) -> Iterator[Site]:
+    bind = f"127.0.0.1:{a_free_port()}"
+    with sign_in(f"http://{bind}", SECRET) as page_url:
+        site = Site(page_url, bind, log, variables)
+        try:
+            site.start()
+            yield site
+        finally:
+            site.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    if not (PAGE / "index.html").exists():
+        pytest.fail("Build the page first: make examples/lumiere/dist/index.html", pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with a_site(tmp_path_factory.mktemp("lumiere") / "log") as started:
+        yield started
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport=DESK, reduced_motion="reduce")
+    yield context
+    context.close()
+
+
+def enter(context: BrowserContext, site: Site, name: str) -> tuple[Page, Witness]:
+    """A tab, signed in and live."""
+    page = context.new_page()
+    witness = Witness(page, site.page_url, site.url)
+    page.goto(site.page_url)
+    page.get_by_role("button", name=name).click()
+    expect(connection(page)).to_have_text("Live")
+    return page, witness
+
+
+def connection(page: Page) -> Any:
+    return page.locator(".pill")
+
+
+def progress(page: Page) -> Any:
+    return page.get_by_role("progressbar")
+
+
+def step(share: float, message: str) -> tuple[str, str, Any]:
+    return events.backtest_progress(**BACKTEST, progress=share, stage="run", message=message)
+
+
+def said(user: str, chunk: str, *, conversation: str = "c1", is_final: bool = False) -> tuple[str, str, Any]:
+    return events.prophet_message_chunk(
+        user_id=user, conversation_id=conversation, chunk=chunk, is_final=is_final
+    )
+
+
+def started() -> tuple[str, str, Any]:
+    return events.backtest_started(**BACKTEST, parameters={"pair": "SOL/USDC", "days": 90})
+
+
+def completed() -> tuple[str, str, Any]:
+    return events.backtest_completed(
+        **BACKTEST, duration_seconds=7, summary={"sharpe": 1.5, "return_pct": 4.2}
+    )
+
+
+def test_a_backtest_is_shown_at_each_step_and_still_there_when_the_page_is_reloaded(
+    context: BrowserContext, site: Site
+) -> None:
+    page, witness = enter(context, site, "Ada")
+    row = page.locator("[data-backtest=b1]")
+    expect(row).to_have_count(0)
+    site.publish(started())
+    expect(progress(page)).to_have_attribute("aria-valuenow", "0")
+    for share, message in ((0.25, "Loading"), (0.5, "Simulating"), (0.75, "Measuring")):
+        site.publish(step(share, message))
+        expect(progress(page)).to_have_attribute("aria-valuenow", f"{share:.0%}".rstrip("%"))
+        expect(row).to_contain_text(message)
+        expect(row).to_have_attribute("data-status", "running")
+    site.publish(completed())
+    expect(progress(page)).to_have_attribute("aria-valuenow", "100")
+    expect(row).to_contain_text("Sharpe 1.5 · return 4.2 %")
+    page.reload()
+    expect(row).to_have_attribute("data-status", "completed")
+    expect(connection(page)).to_have_text("Live")
+    witness.judge()
+
+
+def test_two_tabs_of_two_users_never_see_each_others_events(context: BrowserContext, site: Site) -> None:
+    tabs = {
+        "ada": enter(context, site, "Ada"),
+        "blaise": enter(context, site, "Blaise"),
+    }
+    for _ in range(3):
+        for user in tabs:
+            site.publish(said(user, f"for {user}. "))
+    for user, (page, witness) in tabs.items():
+        position = site.publish(said(user, "The end.", is_final=True)).position
+        expect(page.get_by_role("log")).to_have_text(f"for {user}. " * 3 + "The end.")
+        expect(page.get_by_role("contentinfo")).to_contain_text(position)
+        witness.judge()
+
+
+def test_what_comes_between_the_history_and_the_socket_is_shown_once(
+    context: BrowserContext, site: Site
+) -> None:
+    def publish_behind(route: Route) -> None:
+        history = route.fetch()
+        site.publish(said("ada", "between", conversation="c2"))
+        route.fulfill(response=history)
+
+    site.publish(said("ada", "Before, ", conversation="c2"))
+    context.route("**/history/**", publish_behind)
+    page, witness = enter(context, site, "Ada")
+    expect(page.get_by_role("article").last).to_have_text("Before, between")
+    site.publish(said("ada", ", after", conversation="c2"))
+    expect(page.get_by_role("article").last).to_have_text("Before, between, after")
+    witness.judge()
+
+
+@needs_redis
+def test_a_page_comes_back_by_itself_and_has_missed_nothing_when_its_node_is_killed_beside_redis(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    with (
+        redis_server() as redis,
+        a_site(tmp_path / "log", REDIS_URL=redis.url) as site,
+        a_node(tmp_path / "other", REDIS_URL=redis.url) as other,
+    ):
+        page, witness = enter(context, site, "Ada")
+        site.publish(started())
+        site.publish(step(0.25, "Loading"))
+        site.publish(said("ada", "One, "))
+        expect(page.get_by_role("log")).to_have_text("One,")
+        witness.expect("WebSocket connection to")
+        with site.down():
+            expect(connection(page)).to_have_text(re.compile(r"^Back in \d+\.\d s$"))
+            for word in ("two, ", "three, ", "four"):
+                publish(other.url, said("ada", word))
+            publish(other.url, step(0.75, "Measuring"))
+            expect(progress(page)).to_have_attribute("aria-valuenow", "25")
+        expect(connection(page)).to_have_text("Live", timeout=BACK_MS)
+        expect(page.get_by_role("log")).to_have_text("One, two, three, four")
+        expect(progress(page)).to_have_attribute("aria-valuenow", "75")
+        position = publish(other.url, completed()).position
+        expect(progress(page)).to_have_attribute("aria-valuenow", "100")
+        expect(page.get_by_role("contentinfo")).to_contain_text(position)
+        expect(page.get_by_role("alert")).to_have_count(0)
+        witness.judge()
+
+
+def test_a_page_says_that_it_may_have_missed_something_when_its_node_is_killed_in_memory(
+    context: BrowserContext, site: Site
+) -> None:
+    page, witness = enter(context, site, "Blaise")
+    site.publish(said("blaise", "Before. "))
+    expect(page.get_by_role("log")).to_contain_text("Before.")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    witness.expect("WebSocket connection to")
+    with site.down():
+        expect(connection(page)).to_have_attribute("data-status", re.compile("waiting|connecting"))
+    expect(connection(page)).to_have_text("Live", timeout=BACK_MS)
+    expect(page.get_by_role("alert")).to_contain_text("Some events may be missing")
+    page.screenshot(path=ARTEFACTS / "lumiere-gap.png")
+    site.publish(said("blaise", "After."))
+    expect(page.get_by_role("log")).to_contain_text("After.")
+    page.get_by_role("button", name="Load anew").click()
+    expect(page.get_by_role("log")).to_have_text("After.")
+    expect(connection(page)).to_have_text("Live")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    witness.judge()
+
+
+def test_the_services_fill_the_page_until_ctrl_c_ends_all_of_it(browser: Browser) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "examples.lumiere"],
+        cwd=ROOT,
+        env=environment() | {"LUMIERE_PACE": "6"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    try:
+        told = iter(process.stdout.readline, "")
+        address = next(line for line in told if "Lumière" in line).split()[-1]
+        at, node = re.findall(
+            r"http://[^,]+|\d+(?=\.$)", next(line for line in told if "Courier is at" in line)
+        )
+        for scheme in SCHEMES:
+            for screen, size in SCREENS.items():
+                context = browser.new_context(viewport=size, color_scheme=scheme)
+                page = context.new_page()
+                witness = Witness(page, address, at)
+                page.goto(address)
+                page.get_by_role("button", name="Ada").click()
+                expect(page.locator("[data-status=completed]").first).to_be_visible(timeout=10_000)
+                expect(page.locator("[data-position]").first).to_be_visible(timeout=10_000)
+                expect(page.get_by_role("img", name=re.compile("^Equity: from"))).to_be_visible()
+                expect(page.locator("pre").first).to_contain_text("strategy", timeout=10_000)
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                page.screenshot(path=ARTEFACTS / f"lumiere-{screen}-{scheme}.png", full_page=True)
+                witness.judge()
+                context.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(node), 0)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(10)
+        process.stdout.close()
