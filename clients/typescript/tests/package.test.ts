@@ -66,7 +66,7 @@ test("the package has what is built, and its documents, and nothing else", () =>
 
 test("the lock file names no registry, and the package needs nothing at run time", () => {
   const lock = readFileSync(join(ROOT, "package-lock.json"), "utf8");
-  expect(lock).not.toMatch(/"resolved": "(?!https:\/\/registry\.npmjs\.org\/)/);
+  expect(lock).not.toContain('"resolved": "http');
   const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Record<string, unknown>;
   expect(manifest).not.toHaveProperty("dependencies");
 });
