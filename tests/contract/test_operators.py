@@ -77,19 +77,16 @@ def method_of(document: Schema, path: str) -> str:
     return str(method).upper()
 
 
-async def test_every_answer_is_as_it_says(document: Schema, servers: Servers) -> None:
-    server = servers.signed
-    [envelope] = sent(document, PUBLISH).values()
-    published = await AdminProvoker(server, pytest.MonkeyPatch()).post(ENVELOPE, envelope)
-    judge(document, "Receipt").validate(published.json)
+async def test_every_answer_is_as_it_says(
+    document: Schema, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, provoker = servers.signed, AdminProvoker(servers.signed, monkeypatch)
+    [by_shop] = sent(document, PUBLISH).values()
+    by_default = {"channel": "user.u1", "data": announcement(source="courier-admin")}
     async with server.subscribe("user.u1") as websocket:
-        await websocket.get_message()
-        own = announcement(source="courier-admin")
-        envelope = {"channel": "user.u1", "data": own}
-        again = await AdminProvoker(server, pytest.MonkeyPatch()).post(
-            ENVELOPE, envelope, X_Service_Name=None
-        )
-        assert again.status == 200, again.body
+        for envelope, service in ((by_shop, "shop"), (by_default, None)):
+            published = await provoker.post(ENVELOPE, envelope, X_Service_Name=service)
+            judge(document, "Receipt").validate(published.json)
         [row] = (await server.request("GET", "/admin/connections", headers=BEARER)).json["connections"]
         for path in PATHS:
             if path == PUBLISH:
