@@ -16,27 +16,19 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import NamedTuple
-from urllib.request import urlopen
+
+from tools.commands import ENVIRONMENT, Failed, get, must, ok, run
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 TRIALS = ROOT / "tools" / "trials"
 TYPESCRIPT = ROOT / "clients" / "typescript"
 LARGEST_BYTES = 1024 * 1024
-SECONDS = 300
 
-# Nothing of this repository's environment reaches what is tried.
-ENVIRONMENT = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith(("COURIER_", "PYTHON", "VIRTUAL_ENV", "npm_", "MAKE"))
-}
+
 EVENT = {"type": "system.announcement", "source": "shop", "title": "t", "message": "m", "severity": "info"}
-
-
-class Failed(Exception):
-    """A check failed: what was seen instead."""
 
 
 class Package(NamedTuple):
@@ -175,7 +167,10 @@ def use_node(piece: Path, courier: Path, url: str, work: Path) -> Node:
     command: list[str | Path] = [courier, "subscribe", "user.alice", "--since", since, *mine]
     with subprocess.Popen(command, cwd=work, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
+        late = Timer(30, process.kill)
+        late.start()
         heard = any(json.loads(line).get("id") == published["id"] for line in process.stdout)
+        late.cancel()
         process.terminate()
     must(piece, heard, "courier subscribe ended without the event")
     ok(piece.name, "serve; publish, history, subscribe")
@@ -232,32 +227,6 @@ def environment_of(piece: Path | str, folder: Path) -> Path:
 def one(pattern: str) -> Path:
     [found] = DIST.glob(pattern)
     return found
-
-
-def get(url: str) -> str:
-    with urlopen(url, timeout=10) as response:  # noqa: S310 - of the server that was just started
-        text: str = response.read().decode()
-        return text
-
-
-def run(*command: str | Path, cwd: Path) -> str:
-    """What it prints. Raises Failed with what it said when it fails."""
-    given = [str(part) for part in command]
-    done = subprocess.run(
-        given, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
-    if done.returncode != 0:
-        raise Failed(f"{' '.join(given)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def must(piece: Path, holds: bool, said: str) -> None:
-    if not holds:
-        raise Failed(f"{piece.name}: {said}")
-
-
-def ok(piece: str, sentence: str) -> None:
-    print(f"ok   {piece:40} {sentence}", flush=True)
 
 
 if __name__ == "__main__":
