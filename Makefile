@@ -21,7 +21,7 @@ T ?=
 FOR ?= 0
 QUICK ?=
 
-.PHONY: demo lumiere test lint programs clients format bench curves lock clean
+.PHONY: demo lumiere test lint programs clients format bench curves dist lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
@@ -120,6 +120,10 @@ $(BENCH)/ready: requirements-bench.lock $(VENV)/ready
 	$(BENCH)/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.lock
 	@mkdir -p $(BENCH)/debian
 	@touch $@
+
+# What would be published, in dist/, each piece installed into an empty environment and used.
+dist: $(VENV)/ready programs $(BROWSER_CLIENT)/ready
+	$(BIN)/python -m tools.dist
 
 # One lock for every supported Python: markers say where the versions differ.
 lock: $(VENV)/ready

@@ -18,11 +18,13 @@ InstantText = Annotated[
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What all of them are."""
+
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-class Receipt(_Answer):
+class Receipt(Answer):
     """Proof that an event is in its channel's log."""
 
     status: Literal["published"]
@@ -57,7 +59,7 @@ class LineFailure(Failure):
     """Its number, counted from 1, blank lines included."""
 
 
-class BatchReceipt(_Answer):
+class BatchReceipt(Answer):
     """What became of a batch: the good ones are published though others fail."""
 
     status: Literal["published"]
@@ -67,7 +69,7 @@ class BatchReceipt(_Answer):
     """One an event, in order."""
 
 
-class StreamReceipt(_Answer):
+class StreamReceipt(Answer):
     """What became of a stream of lines."""
 
     status: Literal["published"]
@@ -79,7 +81,7 @@ class StreamReceipt(_Answer):
     """The first 1,000; all are counted."""
 
 
-class History(_Answer):
+class History(Answer):
     """A stretch of a channel's log."""
 
     channel: ChannelText
@@ -93,13 +95,13 @@ class History(_Answer):
     """Whether some follow."""
 
 
-class Live(_Answer):
+class Live(Answer):
     """The process answers."""
 
     status: Literal["alive"]
 
 
-class Ready(_Answer):
+class Ready(Answer):
     """Whether the node may be sent traffic."""
 
     status: Literal["ready", "not_ready"]
@@ -108,7 +110,7 @@ class Ready(_Answer):
     """Why not."""
 
 
-class EventLoopPart(_Answer):
+class EventLoopPart(Answer):
     """The event loop, as a task finds it that does nothing but sleep."""
 
     status: Literal["healthy", "degraded"]
@@ -116,14 +118,14 @@ class EventLoopPart(_Answer):
     """The latest that the task was woken in the last seconds, in milliseconds."""
 
 
-class BackplanePart(_Answer):
+class BackplanePart(Answer):
     """What joins the nodes."""
 
     status: Literal["healthy", "down"]
     kind: Literal["memory", "redis"]
 
 
-class SupervisorPart(_Answer):
+class SupervisorPart(Answer):
     """What starts, retires and restarts channels."""
 
     status: Literal["healthy", "degraded"]
@@ -135,7 +137,7 @@ class SupervisorPart(_Answer):
     """Of these, the ones that did not."""
 
 
-class VerifierKeysPart(_Answer):
+class VerifierKeysPart(Answer):
     """The public keys of a JWKS URL."""
 
     status: Literal["healthy", "degraded"]
@@ -144,7 +146,7 @@ class VerifierKeysPart(_Answer):
     """How long ago they were had; null when they never were."""
 
 
-class Parts(_Answer):
+class Parts(Answer):
     """What a node is made of."""
 
     event_loop: EventLoopPart
@@ -154,7 +156,7 @@ class Parts(_Answer):
     """Only where `COURIER_JWKS_URL` is set."""
 
 
-class Figures(_Answer):
+class Figures(Answer):
     """What a node has counted."""
 
     active_connections: Count
@@ -163,7 +165,7 @@ class Figures(_Answer):
     total_messages_received: Count
 
 
-class Health(_Answer):
+class Health(Answer):
     """How a node is. In production, without a service's token, its `status` only."""
 
     status: Literal["healthy", "degraded", "draining"]
@@ -175,7 +177,7 @@ class Health(_Answer):
     timestamp: InstantText | MISSING = MISSING
 
 
-class FieldError(_Answer):
+class FieldError(Answer):
     """What is wrong with one field of an event."""
 
     loc: list[str | int]
@@ -212,7 +214,7 @@ class Detail(BaseModel):
     """Names like the one that there is not."""
 
 
-class Refusal(_Answer):
+class Refusal(Answer):
     """The body of every answer that is no success."""
 
     detail: Detail

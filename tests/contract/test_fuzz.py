@@ -43,6 +43,6 @@ async def test_no_answer_is_5xx_undocumented_or_other_than_its_schema(
         report = told.stdout.decode(errors="replace")
         assert told.returncode == 0, f"{report[:4000]}\n…\n{report[-1500:]}"
         [selected, total] = re.findall(r"(\d+) selected / (\d+) total", report)[0]
-        assert int(selected) == int(total) >= 10
+        assert int(selected) == int(total) >= 19  # all but the document that it has read
         live = await server.request("GET", "/health/live")
         assert live.status == 200

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from courier.schemas import answers
+from courier.schemas import admin, answers
 from courier.schemas.channels import CHANNEL_PATTERN
 from courier.schemas.closing import CloseReason
 from courier.schemas.contract.examples import TIME, example_of
@@ -41,6 +41,13 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     answers.Live,
     answers.Ready,
     answers.Health,
+    admin.Stats,
+    admin.Overview,
+    admin.ChannelPage,
+    admin.OpenedChannel,
+    admin.ConnectionPage,
+    admin.Closing,
+    admin.EventSchemas,
     answers.Refusal,
 )
 

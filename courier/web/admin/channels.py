@@ -59,10 +59,10 @@ async def show_channel(site: Site, name: str, given: Mapping[str, str]) -> Answe
     """
     query = parse_query(given, connections.TABLE.columns)
     limit = number(given, "events", EVENTS, least=1, most=LARGEST_EVENTS)
-    since = _since(given.get("since"))
+    since = read_position(given.get("since"))
     channel = site.node.hub.supervisor.running(ChannelName.parse(name))
     if channel is None:
-        raise HttpError(404, "Channel is not running on this node")
+        raise not_running()
     subscribers = await connections.connections_of(site, channel, query)
     return Answer(200, _opened(channel, subscribers, since, limit), HEADERS)
 
@@ -95,7 +95,13 @@ def _events(channel: Channel, stretch: Stretch) -> list[bytes]:
     return events[::-1]
 
 
-def _since(text: str | None) -> Since | None:
+def not_running() -> HttpError:
+    """The answer about a channel that this node does not have."""
+    return HttpError(404, "Channel is not running on this node")
+
+
+def read_position(text: str | None) -> Since | None:
+    """What `since` says; None when it is not given. HttpError 400 when it cannot be read."""
     try:
         return None if text is None else parse_since(text)
     except ValueError as error:

@@ -54,9 +54,14 @@ def close_connection(site: Site, id: str) -> dict[str, Any]:
     none of that id."""
     session = site.sessions.get(id)
     if session is None:
-        raise HttpError(404, "Connection is not there, or not any more")
+        raise not_there()
     session.subscriber.end(CLOSED_BY_ADMIN)
     return {"status": "closing", "id": id, "code": CLOSED_BY_ADMIN.code, "reason": CLOSED_BY_ADMIN.reason}
+
+
+def not_there() -> HttpError:
+    """The answer about a subscription that this node does not have."""
+    return HttpError(404, "Connection is not there, or not any more")
 
 
 def shown(found: Found[Session], query: Query) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from courier.web.site import Site
 
 CHANNELS_A_TURN = 500
 
-_LATEST = 2**53
+LATEST = 2**53
 
 
 def overview(site: Site, given: Mapping[str, str]) -> dict[str, Any]:
     """What the node is like, and its samples, those after the sample of `since` (its `at`) when that is
     given. HttpError 400 when it cannot be read."""
-    since = number(given, "since", 0, least=0, most=_LATEST)
+    since = number(given, "since", 0, least=0, most=LATEST)
     node, settings = site.node, site.settings
     hub = node.hub
     return {

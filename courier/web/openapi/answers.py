@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from courier.schemas.channels import CHANNEL_PATTERN
 from courier.schemas.contract.examples import example_of
 from courier.schemas.contract.shapes import Schema
 from courier.web.openapi.refusals import Refusals, examples
@@ -137,3 +138,15 @@ def headers_of(names: tuple[str, ...]) -> Schema:
 def ref(name: str) -> Schema:
     """A reference to a schema of the document."""
     return {"$ref": COMPONENTS + name}
+
+
+def channel_parameter() -> Schema:
+    """The channel in a path."""
+    return {
+        "name": "channel",
+        "in": "path",
+        "required": True,
+        "description": "`global`, `user.<id>`, `strategy.<id>`, `backtest.<id>` or `forge.job.<id>`.",
+        "schema": {"type": "string", "pattern": CHANNEL_PATTERN},
+        "example": "user.alice",
+    }

@@ -18,6 +18,7 @@ from courier.web.openapi.answers import (
     TEXT,
     answer,
     body_of,
+    channel_parameter,
     content_of,
     example_named,
     headers_of,
@@ -26,6 +27,7 @@ from courier.web.openapi.answers import (
     refusals_of,
     refused,
 )
+from courier.web.openapi.operators import operators
 from courier.web.openapi.refusals import (
     anywhere,
     batch_refusals,
@@ -77,6 +79,7 @@ _BY_SUBSCRIBER: list[Schema] = [{"subscriberToken": []}, {"subscriberQuery": []}
 
 def openapi(registry: Registry, bundle: Schema) -> Schema:
     """OpenAPI 3.1 of the HTTP side of a node with this registry, whose contract is `bundle`."""
+    first = _first_event(registry, bundle)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -91,9 +94,16 @@ def openapi(registry: Registry, bundle: Schema) -> Schema:
             {"name": "Publish", "description": "For services."},
             {"name": "History", "description": "For subscribers."},
             {"name": "Health", "description": "For whatever watches the node."},
+            {"name": "Operators", "description": "For those who run the node: what `/admin` is made of."},
             {"name": "Contract", "description": "These documents."},
         ],
-        "paths": {**_publish(registry, bundle), **_history(bundle), **_health(), **_documents()},
+        "paths": {
+            **_publish(registry, bundle, first),
+            **_history(bundle),
+            **_health(),
+            **operators(registry, bundle, first),
+            **_documents(),
+        },
         "components": {
             "schemas": _schemas(bundle),
             "responses": {
@@ -123,23 +133,37 @@ _SECURITY: Schema = {
         "name": "token",
         "description": "The same, where headers cannot be set.",
     },
+    "adminToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "`COURIER_ADMIN_TOKEN`; in a browser the session that signing in at `/admin` gives. A"
+        " development node without one is open to its own machine.",
+    },
+    "metricsToken": {"type": "http", "scheme": "bearer", "description": "`COURIER_METRICS_TOKEN`."},
 }
 
 
-def _publish(registry: Registry, bundle: Schema) -> Schema:
-    events = {
+def _events(bundle: Schema) -> dict[str, Any]:
+    """An example of each event, by type."""
+    return {
         schema["properties"]["type"]["const"]: schema["examples"][0]
         for schema in (bundle["$defs"][name] for name in members(bundle, PUBLISHED))
         if "examples" in schema
     }
-    # In the examples the service is `shop` and the channel alice's, whatever the event.
-    first = next(iter(events.values()), {"type": next(iter(registry.models)), "source": "shop"})
+
+
+def _first_event(registry: Registry, bundle: Schema) -> Any:
+    """The event of all examples. In them the service is `shop` and the channel alice's, whatever it is."""
+    return next(iter(_events(bundle).values()), {"type": next(iter(registry.models)), "source": "shop"})
+
+
+def _publish(registry: Registry, bundle: Schema, first: Any) -> Schema:
     envelope = {"channel": "user.alice", "data": first}
     refusals = publish_refusals(registry, first)
     receipt = example_named("Receipt", bundle)
     again = {"first": {k: v for k, v in receipt.items() if k != "deduplicated"}, "repeated": receipt}
     single = {**answer("Receipt", again, "The event is in its channel's log."), **refusals_of(refusals)}
-    one = {name: {"summary": name, "value": event} for name, event in events.items()}
+    one = {name: {"summary": name, "value": event} for name, event in _events(bundle).items()}
     return {
         "/publish/{channel}": {
             "post": {
@@ -147,7 +171,7 @@ def _publish(registry: Registry, bundle: Schema) -> Schema:
                 "tags": ["Publish"],
                 "summary": "Publish one event.",
                 "security": _BY_SERVICE,
-                "parameters": [_channel(), _SERVICE, _KEY],
+                "parameters": [channel_parameter(), _SERVICE, _KEY],
                 "requestBody": body_of({JSON: content_of(PUBLISHED, one)}),
                 "responses": single,
             }
@@ -213,7 +237,7 @@ def _history(bundle: Schema) -> Schema:
                 "summary": "What a channel's log holds.",
                 "description": "For whoever may join the channel.",
                 "security": _BY_SUBSCRIBER,
-                "parameters": [_channel(), _SINCE, _LIMIT],
+                "parameters": [channel_parameter(), _SINCE, _LIMIT],
                 "responses": {
                     **answer("History", stretch, "A stretch of the log, oldest first.", ()),
                     **refusals_of(history_refusals()),
@@ -320,17 +344,6 @@ def _document(name: str, about: str) -> Schema:
             },
             "304": {"description": "The one that `If-None-Match` names is still good.", "headers": headers},
         },
-    }
-
-
-def _channel() -> Schema:
-    return {
-        "name": "channel",
-        "in": "path",
-        "required": True,
-        "description": "`global`, `user.<id>`, `strategy.<id>`, `backtest.<id>` or `forge.job.<id>`.",
-        "schema": {"type": "string", "pattern": CHANNEL_PATTERN},
-        "example": "user.alice",
     }
 
 

@@ -1,7 +1,7 @@
 """Refusals: every way in which a request can fail, as what fails raises it, so that no example is made up."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from courier.actors.errors import ChannelFailed, Draining, TooManyChannels
@@ -9,6 +9,11 @@ from courier.backplane import BackplaneAway, InboxFull, KeyConflict
 from courier.schemas.channels import ChannelName
 from courier.schemas.claims import ServiceClaims
 from courier.schemas.registry import BATCH_EVENTS, Registry
+from courier.settings import load_settings
+from courier.web.admin.channels import EVENTS, LARGEST_EVENTS, not_running, read_position
+from courier.web.admin.gate import Gate, Visit, check_origin
+from courier.web.admin.listing import LONGEST_SEARCH, number, parse_query
+from courier.web.admin.overview import LATEST
 from courier.web.auth import KeysUnavailable, TokenExpired, TokenInvalid, TokenMissing
 from courier.web.batch import BATCH_BYTES, check_rate
 from courier.web.body import too_large, too_slow
@@ -102,6 +107,69 @@ def history_refusals() -> Refusals:
         "limit": _raised(lambda: read_limit("0")),
         "redis_away": BackplaneAway(),
         "too_many_channels": TooManyChannels(),
+    }
+
+
+def admin_refusals() -> Refusals:
+    """Of whoever may not see everything, wherever that is asked."""
+    stranger = Visit("GET", "192.0.2.1", {}, None)
+    open_node, closed_node = load_settings({}), load_settings({}, admin_token="admin-token")  # noqa: S106
+    return {
+        "token_missing": _raised(lambda: Gate(closed_node).admit(stranger)),
+        "other_machine": _raised(lambda: Gate(open_node).admit(stranger)),
+        "hidden": nothing_here(),
+    }
+
+
+def admin_action_refusals() -> Refusals:
+    """Of what changes something, which no other site's page may ask for."""
+    visit = Visit("POST", "127.0.0.1", {"host": "localhost", "origin": "https://other.example"}, None)
+    return {**admin_refusals(), "other_site": _raised(lambda: check_origin(visit, required=False))}
+
+
+def listing_refusals(columns: Iterable[str]) -> Refusals:
+    """Of a page of rows that have these columns."""
+
+    def asked(**given: str) -> Exception:
+        return _raised(lambda: parse_query(given, columns))
+
+    return {
+        **admin_refusals(),
+        "sort": asked(sort="colour"),
+        "order": asked(order="up"),
+        "search": asked(search="x" * (LONGEST_SEARCH + 1)),
+        "limit": asked(limit="0"),
+        "offset": asked(offset="-1"),
+    }
+
+
+def overview_refusals() -> Refusals:
+    """Of the node as a whole."""
+    return {
+        **admin_refusals(),
+        "since": _raised(lambda: number({"since": "x"}, "since", 0, least=0, most=LATEST)),
+    }
+
+
+def opened_channel_refusals(columns: Iterable[str]) -> Refusals:
+    """Of one channel with a page of its subscribers."""
+    return {
+        **listing_refusals(columns),
+        "events": _raised(lambda: number({"events": "0"}, "events", EVENTS, least=1, most=LARGEST_EVENTS)),
+        "since": _raised(lambda: read_position("yesterday")),
+        "channel": _unknown_channel(),
+        "not_running": not_running(),
+    }
+
+
+def admin_publish_refusals(registry: Registry, event: dict[str, Any]) -> Refusals:
+    """Of a test event: no service's token is asked for, and no idempotency key is read."""
+    left_out = {"service_missing", "keys_unavailable", "other_service", "key", "key_conflict"}
+    left_out |= {"token_missing", "token_invalid", "token_expired"}
+    of_a_publish = publish_refusals(registry, event).items()
+    return {
+        **admin_action_refusals(),
+        **{name: error for name, error in of_a_publish if name not in left_out},
     }
 
 

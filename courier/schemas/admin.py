@@ -1,0 +1,168 @@
+"""Admin: what operators are told, as models.
+
+The bytes are made where the answer is; tests hold them against these.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from courier.schemas.answers import Answer, ChannelText, Count, InstantText, PositionText
+from courier.schemas.channels import Kind
+
+
+class Stats(Answer):
+    """What a node has counted, and how many subscribers each of its channels has."""
+
+    total_connections: Count
+    active_channels: Count
+    total_messages_sent: Count
+    total_messages_received: Count
+    uptime_seconds: Annotated[float, Field(ge=0, examples=[3600.5])]
+    channels: Annotated[dict[str, Count], Field(examples=[{"user.alice": 2}])]
+
+
+class NodeFacts(Answer):
+    """What a node is like now."""
+
+    version: Annotated[str, Field(examples=["0.1.0"])]
+    environment: Literal["development", "production"]
+    phase: Literal["ready", "leaving", "draining"]
+    uptime_seconds: Annotated[float, Field(ge=0, examples=[3600.5])]
+    backplane: Literal["memory", "redis"]
+    backplane_up: bool
+    connections: Count
+    max_connections: Count
+    channels: Count
+    log_bytes: Count
+    history_bytes: Count
+    """What the logs of all channels may take together."""
+    signs_in: bool
+    """Whether there is an admin token to sign in with."""
+
+
+class NodeTotals(Answer):
+    """All that was counted since the node started."""
+
+    published: Count
+    delivered: Count
+    replayed: Count
+    gaps: Count
+    evictions: Count
+    refused_publishes: Count
+    refused_joins: Count
+    errors: Count
+    rate_limited: Count
+
+
+class Samples(Answer):
+    """The node once a second, for fifteen minutes; what is counted is so many a second."""
+
+    columns: Annotated[list[str], Field(examples=[["at", "connections", "published", "publish_p99_ms"]])]
+    """What each figure of a row is. `at` is in Unix milliseconds."""
+    rows: Annotated[list[list[float | None]], Field(examples=[[[1_769_860_800_000, 2, 10.0, None]]])]
+    """Oldest first."""
+
+
+class Overview(Answer):
+    """The node as a whole."""
+
+    node: NodeFacts
+    totals: NodeTotals
+    samples: Samples
+
+
+class ChannelRow(Answer):
+    """One channel, as this node has it."""
+
+    channel: ChannelText
+    kind: Annotated[Kind, Field(examples=["user"])]
+    connections: Count
+    position: PositionText
+    """Its last event's."""
+    events: Count
+    """How many its log holds."""
+    bytes: Count
+    oldest_at: InstantText | None
+    newest_at: InstantText | None
+    lag: Count
+    """How many events the last of its subscribers is behind."""
+    waiting: Count
+    """Messages in its inbox."""
+
+
+class ConnectionRow(Answer):
+    """One subscriber."""
+
+    id: Annotated[str, Field(examples=["c-17"])]
+    user_id: Annotated[str, Field(examples=["alice"])]
+    channel: ChannelText
+    kind: Annotated[Kind, Field(examples=["user"])]
+    state: Annotated[Literal["joining", "current", "behind", "closing"], Field(examples=["current"])]
+    position: PositionText | None
+    lag: Count
+    """How many events it is behind."""
+    held_bytes: Count
+    unsent_bytes: Count
+    connected_at: InstantText
+    heard_at: InstantText
+    pinged_at: InstantText | None
+    subprotocol: Annotated[str, Field(examples=["courier.bearer"])] | None
+    address: Annotated[str, Field(examples=["192.0.2.1"])] | None
+
+
+class Page(Answer):
+    """Which of the rows these are."""
+
+    total: Annotated[int, Field(ge=0, examples=[1])]
+    """How many there are on all pages."""
+    limit: Annotated[int, Field(ge=1, examples=[50])]
+    offset: Count
+
+
+class ChannelPage(Page):
+    """One page of a node's channels."""
+
+    channels: list[ChannelRow]
+
+
+class ConnectionPage(Page):
+    """One page of a node's subscribers."""
+
+    connections: list[ConnectionRow]
+
+
+class Arrival(Answer):
+    """An event, and when it arrived."""
+
+    arrived_at: InstantText
+    event: Annotated[dict[str, Any], Field(examples=[{"id": "k3v9x0qa-42", "type": "system.announcement"}])]
+    """As subscribers got it."""
+
+
+class OpenedChannel(ConnectionPage):
+    """One channel, a page of its subscribers, and its latest events."""
+
+    channel: ChannelRow
+    position: PositionText
+    """The place just after the last of `events`: go on from there."""
+    skipped: bool
+    """Whether there was no room for all that was asked for, or some of it is gone."""
+    events: list[Arrival]
+    """Oldest first."""
+
+
+class Closing(Answer):
+    """A subscription that is being ended."""
+
+    status: Literal["closing"]
+    id: Annotated[str, Field(examples=["c-17"])]
+    code: Annotated[int, Field(examples=[1013])]
+    """Of the close frame, as its `reason`."""
+    reason: Annotated[str, Field(examples=["Try again later"])]
+
+
+class EventSchemas(Answer):
+    """The JSON Schema of each event that may be published; an empty one of a model that has none."""
+
+    types: Annotated[dict[str, dict[str, Any]], Field(examples=[{"system.announcement": {"type": "object"}}])]

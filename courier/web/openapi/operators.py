@@ -1,0 +1,201 @@
+"""Operators: the paths for those who run a node."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from courier.schemas.contract.shapes import Schema
+from courier.schemas.names import SERVICE_NAME_PATTERN
+from courier.schemas.registry import Registry
+from courier.web.admin import channels, connections, listing
+from courier.web.admin.overview import LATEST
+from courier.web.admin.routes import SOURCE
+from courier.web.openapi.answers import (
+    RATE,
+    TEXT,
+    answer,
+    body_of,
+    channel_parameter,
+    content_of,
+    example_named,
+    refusals_of,
+    refused,
+)
+from courier.web.openapi.refusals import (
+    Refusals,
+    admin_action_refusals,
+    admin_publish_refusals,
+    admin_refusals,
+    anywhere,
+    listing_refusals,
+    opened_channel_refusals,
+    overview_refusals,
+)
+from courier.web.publish import JSON
+
+_ADMIN: list[Schema] = [{"adminToken": []}, {}]
+_TEXTS = ("text/plain", "application/openmetrics-text")
+_METRIC = """\
+# HELP courier_websocket_connections_active Subscribers that are connected
+# TYPE courier_websocket_connections_active gauge
+courier_websocket_connections_active{channel="user"} 2.0
+"""
+
+
+def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
+    """The paths, by path; `event` is the one of the examples."""
+
+    def asked(name: str, about: str, schema: str, refusals: Refusals, *parameters: Schema) -> Schema:
+        told = {"example": example_named(schema, bundle)}
+        return _operation(
+            name, about, {**answer(schema, told, about, ()), **refusals_of(refusals)}, *parameters
+        )
+
+    of_channels, of_connections = channels.TABLE.columns, connections.TABLE.columns
+    id = {"name": "id", "in": "path", "required": True, "schema": TEXT, "example": "c-17"}
+    receipt = {k: v for k, v in example_named("Receipt", bundle).items() if k != "deduplicated"}
+    return {
+        "/metrics": {"get": _metrics()},
+        "/stats": {
+            "get": asked("stats", "What the node has counted, and its channels.", "Stats", admin_refusals())
+        },
+        "/admin/overview": {
+            "get": asked(
+                "overview",
+                "The node, now and in its last fifteen minutes.",
+                "Overview",
+                overview_refusals(),
+                _number("since", "Only the samples after this one's `at`.", 0, 0, LATEST),
+            )
+        },
+        "/admin/channels": {
+            "get": asked(
+                "listChannels",
+                "One page of the node's channels.",
+                "ChannelPage",
+                listing_refusals(of_channels),
+                *_page(of_channels),
+            )
+        },
+        "/admin/channels/{channel}": {
+            "get": asked(
+                "openChannel",
+                "One channel, a page of its subscribers, and its latest events.",
+                "OpenedChannel",
+                opened_channel_refusals(of_connections),
+                channel_parameter(),
+                *_page(of_connections),
+                _number("events", "How many events at most.", channels.EVENTS, 1, channels.LARGEST_EVENTS),
+                {
+                    "name": "since",
+                    "in": "query",
+                    "description": "Only events after this position, or ISO 8601 time.",
+                    "schema": TEXT,
+                    "example": "2026-01-31T12:00:00Z",
+                },
+            )
+        },
+        "/admin/connections": {
+            "get": asked(
+                "listConnections",
+                "One page of the node's subscribers.",
+                "ConnectionPage",
+                listing_refusals(of_connections),
+                *_page(of_connections),
+            )
+        },
+        "/admin/connections/{id}/close": {
+            "post": asked(
+                "closeConnection",
+                "End one subscription; whoever it was may come back.",
+                "Closing",
+                {**admin_action_refusals(), "not_there": connections.not_there()},
+                id,
+            )
+        },
+        "/admin/schemas": {
+            "get": asked(
+                "eventSchemas",
+                "What the form for a test event is made from.",
+                "EventSchemas",
+                admin_refusals(),
+            )
+        },
+        "/admin/publish": {
+            "post": {
+                **_operation(
+                    "publishTestEvent",
+                    "Publish one event without a service's token.",
+                    {
+                        **answer("Receipt", {"first": receipt}, "The event is in its channel's log.", RATE),
+                        **refusals_of(admin_publish_refusals(registry, event)),
+                    },
+                    {
+                        "name": "X-Service-Name",
+                        "in": "header",
+                        "description": "The event's `source`.",
+                        "schema": {"type": "string", "pattern": SERVICE_NAME_PATTERN, "default": SOURCE},
+                        "example": "shop",
+                    },
+                ),
+                "requestBody": body_of(
+                    {
+                        JSON: content_of(
+                            "Envelope", {"envelope": {"value": {"channel": "user.alice", "data": event}}}
+                        )
+                    }
+                ),
+            }
+        },
+    }
+
+
+def _operation(name: str, about: str, responses: Schema, *parameters: Schema) -> Schema:
+    return {
+        "operationId": name,
+        "tags": ["Operators"],
+        "summary": about,
+        "security": _ADMIN,
+        "parameters": list(parameters),
+        "responses": responses,
+    }
+
+
+def _metrics() -> Schema:
+    text = {"schema": TEXT, "examples": {"gauge": {"value": _METRIC}}}
+    openmetrics = {"schema": TEXT, "examples": {"gauge": {"value": _METRIC + "# EOF\n"}}}
+    told = {
+        "description": "Every metric, in the format that `Accept` asks for.",
+        "content": dict(zip(_TEXTS, (text, openmetrics), strict=True)),
+    }
+    hidden = refused({"hidden": anywhere()["nothing_here"]}, 404)
+    operation = _operation("metrics", "What the node counts, for Prometheus.", {"200": told, "404": hidden})
+    return {**operation, "security": [{"metricsToken": []}, {"adminToken": []}, {}]}
+
+
+def _page(columns: Iterable[str]) -> list[Schema]:
+    """The parameters of one page of rows that have these columns."""
+    names = list(columns)
+    return [
+        _number("limit", "How many rows at most.", listing.LIMIT, 1, listing.LARGEST_LIMIT),
+        _number("offset", "How many rows to pass over.", 0, 0, listing.LARGEST_OFFSET),
+        {
+            "name": "search",
+            "in": "query",
+            "description": "Only rows that have this text, in any case of letters.",
+            "schema": {**TEXT, "maxLength": listing.LONGEST_SEARCH},
+            "example": "alice",
+        },
+        _choice("sort", "The column to sort by.", names),
+        _choice("order", "From the smallest, or from the largest.", ["asc", "desc"]),
+    ]
+
+
+def _choice(name: str, about: str, choices: list[str]) -> Schema:
+    """A parameter that is one of these, the first one by default."""
+    schema = {"type": "string", "enum": choices, "default": choices[0]}
+    return {"name": name, "in": "query", "description": about, "schema": schema}
+
+
+def _number(name: str, about: str, default: int, least: int, most: int) -> Schema:
+    schema = {"type": "integer", "minimum": least, "maximum": most, "default": default}
+    return {"name": name, "in": "query", "description": about, "schema": schema}
