@@ -244,7 +244,7 @@ def test_the_services_fill_the_page_until_ctrl_c_ends_all_of_it(browser: Browser
     process = subprocess.Popen(
         [sys.executable, "-m", "examples.lumiere"],
         cwd=ROOT,
-        env=environment() | {"LUMIERE_PACE": "6"},
+        env=environment() | {"LUMIERE_PACE": "6", "LUMIERE_PORT": "0", "LUMIERE_NODE_PORT": "0"},
         stdout=subprocess.PIPE,
         text=True,
     )
