@@ -25,11 +25,11 @@ async def run() -> None:
     """Until SIGINT or SIGTERM: the services stop first, then the node drains."""
     pace = Pace(float(os.environ.get("LUMIERE_PACE") or 1))
     secret = os.environ.get("COURIER_JWT_SECRET") or secrets.token_urlsafe(32)
-    bind = f"127.0.0.1:{free_port(8766)}"
+    bind = "127.0.0.1:" + str(free_port("LUMIERE_NODE_PORT", 8766))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with sign_in(f"http://{bind}", secret, free_port(8780)) as page:
+    with sign_in(f"http://{bind}", secret, free_port("LUMIERE_PORT", 8780)) as page:
         introduce(page)
         async with asyncio.TaskGroup() as group:
             node = group.create_task(keep_a_node(bind, secret, page, console.print))
@@ -60,12 +60,13 @@ def introduce(page: str) -> None:
     )
 
 
-def free_port(usual: int) -> int:
-    """The usual port, or any free one when that is taken."""
+def free_port(variable: str, usual: int) -> int:
+    """The port that the variable names, or the usual one; any free one when that is taken, or 0."""
+    wanted = int(os.environ.get(variable) or usual)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", usual))
+            probe.bind(("127.0.0.1", wanted))
         except OSError:
             probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

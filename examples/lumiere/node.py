@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 20
 
 
 async def keep_a_node(bind: str, secret: str, origin: str, tell: Callable[[str], None]) -> None:
-    """Run until it is cancelled, and drain then. Raises RuntimeError when a node does not get ready."""
+    """Run until it is cancelled, and drain then. Raises when a node does not get ready."""
     env = (
         {"COURIER_DRAIN_SECONDS": "1", "COURIER_LOG_LEVEL": "error"}
         | os.environ

@@ -187,6 +187,18 @@ def test_what_comes_between_the_history_and_the_socket_is_shown_once(
     witness.judge()
 
 
+def test_a_page_without_a_network_says_so_and_catches_up(context: BrowserContext, site: Site) -> None:
+    page, witness = enter(context, site, "Blaise")
+    context.set_offline(True)
+    expect(connection(page)).to_have_text("Offline")
+    site.publish(said("blaise", "Meanwhile", conversation="c3"))
+    expect(page.get_by_text("Meanwhile")).to_have_count(0)
+    context.set_offline(False)
+    expect(page.get_by_text("Meanwhile")).to_be_visible()
+    expect(connection(page)).to_have_text("Live")
+    witness.judge()
+
+
 @needs_redis
 def test_a_page_comes_back_by_itself_and_has_missed_nothing_when_its_node_is_killed_beside_redis(
     context: BrowserContext, tmp_path: Path
@@ -244,7 +256,7 @@ def test_the_services_fill_the_page_until_ctrl_c_ends_all_of_it(browser: Browser
     process = subprocess.Popen(
         [sys.executable, "-m", "examples.lumiere"],
         cwd=ROOT,
-        env=environment() | {"LUMIERE_PACE": "6"},
+        env=environment() | {"LUMIERE_PACE": "6", "LUMIERE_PORT": "0", "LUMIERE_NODE_PORT": "0"},
         stdout=subprocess.PIPE,
         text=True,
     )
