@@ -107,11 +107,14 @@ test(
     await areOpen();
 
     let published = 0;
+    const publishAll = () => {
+      published++;
+      return Promise.all(CHANNELS.map((channel) => publish(balancer.url, channel, published)));
+    };
     const over = new AbortController();
     const publishing = (async () => {
       while (!over.signal.aborted) {
-        published++;
-        await Promise.all(CHANNELS.map((channel) => publish(balancer.url, channel, published)));
+        await publishAll();
         await new Promise((done) => setTimeout(done, PAUSE_MS));
       }
     })();
@@ -128,6 +131,7 @@ test(
     await areOpen();
     over.abort();
     await publishing;
+    await publishAll(); // who misses all others gets this one
     await until(() => pages.every(({ titles }) => titles.at(-1) === published));
 
     for (const { titles, gaps } of pages) {
