@@ -125,6 +125,7 @@ test(
       const [, successor] = await Promise.all([leaving.end("SIGTERM"), processes.node(variables)]);
       return successor;
     }
+    await until(() => published > 10);
     const successor = await restart(first, second);
     const last = await restart(second, successor);
     balancer.lead(successor, last);
