@@ -20,8 +20,9 @@ MANY_TIMES := tests/actors/test_simulation.py tests/backplane/test_simulation.py
 T ?=
 FOR ?= 0
 QUICK ?=
+SEEDS ?= 0:3000
 
-.PHONY: demo lumiere test lint programs clients format bench curves dist lock clean
+.PHONY: demo lumiere test soak lint programs clients format bench curves dist lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
@@ -48,6 +49,13 @@ test: lint programs $(TYPESCRIPT)/ready $(BROWSER_CLIENT)/ready $(LUMIERE)/dist/
 	$(BIN)/pytest $(SIDE_BY_SIDE) -c clients/python/pyproject.toml clients/python/tests
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(MANY_TIMES)
 endif
+
+# What `make test` does a few hundred times, a few thousand times; SEEDS=0:20000 asks for more runs of several nodes.
+SOAK := $(BIN)/pytest -n 2 --dist worksteal --timeout 900 -o faulthandler_timeout=900
+soak: $(VENV)/ready programs $(BROWSER_CLIENT)/ready
+	cd clients/typescript && COURIER_CLIENTS=500 npx vitest run tests/rolling.test.ts
+	$(SOAK) --hypothesis-profile soak -m hypothesis
+	COURIER_SEEDS=$(SEEDS) COURIER_CASES=1500 $(SOAK) tests/web/test_lane_differential.py tests/backplane/test_simulation.py
 
 # The tests start servers of their own; no service is set up, since runlevel 1 is one for maintenance.
 MISSING = $(strip $(foreach program,$(PROGRAMS),$(if $(shell command -v $(program) 2>/dev/null),,\

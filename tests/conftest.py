@@ -7,6 +7,7 @@ WAITING = ("system", "deploy", "browser")
 """The directories whose tests wait for processes and for clocks."""
 
 settings.register_profile("courier", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", parent=settings.get_profile("courier"), max_examples=1000)
 settings.load_profile("courier")
 
 

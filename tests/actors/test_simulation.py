@@ -114,10 +114,13 @@ GIVEN_UP_BEFORE_WHO_WAITS_FOR_ROOM = Plan(
 )
 
 
+SOAK = settings.get_current_profile_name() == "soak"
+
+
 @pytest.mark.timeout(600)  # to have time to shrink what fails
 @settings(
-    max_examples=200,
-    derandomize=True,
+    max_examples=5000 if SOAK else 200,
+    derandomize=not SOAK,
     database=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

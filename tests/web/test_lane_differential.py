@@ -1,4 +1,6 @@
-"""The lane and the long way: whatever bytes they get, all that can be seen of them is the same."""
+"""The lane and the long way: whatever bytes they get, all that can be seen of them is the same.
+
+`COURIER_CASES=2000` sends more of them, and `COURIER_TEST_SEED=2` others."""
 
 import os
 from collections import Counter
@@ -10,7 +12,7 @@ from tests.web.requests import LAST, Case, a_case, odd_requests, small_requests
 from tests.web.ways import SLOTS, both_ways, who
 
 SEED = os.environ.get("COURIER_TEST_SEED", "1")
-CASES = 120
+CASES = int(os.environ.get("COURIER_CASES", "120"))
 
 SETTINGS: dict[str, dict[str, object]] = {
     "open": {},

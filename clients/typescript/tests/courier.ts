@@ -93,7 +93,7 @@ export class Node {
   }
 }
 
-/** What a client reaches a node through, as through a balancer: it leads to one node, and later to another. */
+/** What a client reaches nodes through, as through a balancer: it leads to some, and later to others. */
 export class Balancer {
   readonly url: string;
   readonly #server: Server;
@@ -104,18 +104,19 @@ export class Balancer {
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  static async to(node: Node): Promise<Balancer> {
+  static async to(...nodes: Node[]): Promise<Balancer> {
     const server = createServer();
     await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
     const balancer = new Balancer(server);
-    balancer.lead(node);
+    balancer.lead(...nodes);
     return balancer;
   }
 
-  /** Leads new connections to this node. */
-  lead(node: Node): void {
+  /** Leads new connections to these nodes, in turn. */
+  lead(...nodes: Node[]): void {
+    let turn = 0;
     this.#server.removeAllListeners("connection").on("connection", (from) => {
-      const to = connect(node.port, "127.0.0.1");
+      const to = connect(nodes[turn++ % nodes.length]!.port, "127.0.0.1");
       for (const [one, other] of [
         [from, to],
         [to, from],
