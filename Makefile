@@ -20,7 +20,7 @@ MANY_TIMES := tests/actors/test_simulation.py tests/backplane/test_simulation.py
 T ?=
 FOR ?= 0
 QUICK ?=
-SEEDS ?= 0:3000
+SEEDS ?= 0:8000
 
 .PHONY: demo lumiere test soak lint programs clients format bench curves dist lock clean
 

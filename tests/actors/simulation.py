@@ -168,6 +168,7 @@ class Saboteur:
         self.fatal: Counter[str] = Counter()
         """Crashes that may each have cost one asker its answer."""
         self._armed: dict[tuple[str, Point], list[int]] = {}
+        self._applying = False
         self._crashes: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=5))
 
     def arm(self, crash: Crash) -> None:
@@ -205,7 +206,11 @@ class Saboteur:
 
         def sabotaged_apply(channel: Channel, message: Message) -> None:
             self.passes(channel.name.name, "apply")
-            apply(channel, message)
+            self._applying = True
+            try:
+                apply(channel, message)
+            finally:
+                self._applying = False
             self.passes(channel.name.name, "applied")
 
         def sabotaged_event_frame(position: Position, channel: str, payload: bytes) -> bytes:
@@ -218,7 +223,8 @@ class Saboteur:
             self.passes(channel.name.name, "trimmed")
 
         def sabotaged_start(subscriber: Subscriber, *arguments: Any) -> None:
-            self.passes(subscriber.channel, "start")
+            if self._applying:  # else who asked for the join starts it, and no channel can crash there
+                self.passes(subscriber.channel, "start")
             start(subscriber, *arguments)
 
         def sabotaged_offer(subscriber: Subscriber, page: Page) -> int:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
 from courier.actors.limits import Limits
@@ -130,4 +130,5 @@ SOAK = settings.get_current_profile_name() == "soak"
 @example(RELIEF_CRASHES)
 @example(GIVEN_UP_BEFORE_WHO_WAITS_FOR_ROOM)
 def test_whatever_happens_nothing_is_lost_repeated_or_left_unanswered(plan: Plan) -> None:
+    note(repr(plan))  # hypothesis leaves out what has more than one line
     replay(plan)
