@@ -354,8 +354,7 @@ class Channel:
 
     def look(self) -> None:
         """Note how far behind the subscribers are."""
-        head = self.log.head
-        behind = [lag for subscriber in self.subscribers if (lag := head - subscriber.cursor)]
+        behind = [lag for lag in self.lags() if lag]
         self._metrics.lagging(behind, len(self.subscribers) - len(behind))
 
     def trim(self) -> None:
