@@ -203,9 +203,8 @@ class Channel:
                 message.reply.give(self._append(message.publications))
             case Arrive(records):
                 self._follow(records)
-            case Refill(since, floor_ms, stretch, reply):
-                if since.epoch == self.log.epoch:  # else it was read too long ago
-                    self._refill(stretch, floor_ms)
+            case Refill(floor_ms, stretch, reply):
+                self._refill(stretch, floor_ms)
                 reply.give(None)
             case Read(since, limit, reply):
                 reply.give(self.read(since, limit))

@@ -23,7 +23,7 @@ from courier.backplane.reply import Reply
 from courier.metrics import Metrics, NodeState
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
-from courier.schemas.position import Since
+from courier.schemas.position import Position, Since
 
 CLOSES_A_SECOND = 500
 """How fast a drain closes subscribers, at the least: so that they do not all come back at once."""
@@ -158,7 +158,7 @@ class Hub:
             owner,
             spawn=self.supervisor.spawn,
             leave=lambda subscriber: self._left(subscriber, inbox),
-            read_older=lambda position: self.backplane.read(channel, position, OLDER_EVENTS),
+            read_older=lambda position: self._read_older(channel, position),
             metrics=self._metrics,
             clock=self._clock,
         )
@@ -185,13 +185,29 @@ class Hub:
             if running is None:
                 raise ChannelFailed
             log = running.log
-            if log.cursor_after(stretch.head) is None:
+            if None in (log.cursor_after(stretch.start), log.cursor_after(stretch.head)):
                 await self.supervisor.repairs.catch_up(channel)
             cursor = log.cursor_after(stretch.start)
             if cursor is not None:
                 subscriber.start(log, Replay(cursor, stretch.gap), since)
                 return
         raise ChannelFailed
+
+    async def _read_older(self, channel: ChannelName, position: Position) -> Stretch:
+        """What follows a position that the channel's own log does not hold any more.
+
+        It is what stood there, and not what has taken its place, if the two logs still agree afterwards. So
+        they are compared before anything is shown that the own log does not hold; if they do not agree, that
+        has then gone on to a new epoch, and knows no position of the old one but those that it holds.
+        """
+        stretch = await self.backplane.read(channel, position, OLDER_EVENTS)
+        running = self.supervisor.running(channel)
+        if running is None:
+            raise ChannelFailed
+        cursor = running.log.cursor_after(stretch.start)
+        if cursor is not None and cursor < running.log.first:
+            await self.supervisor.repairs.catch_up(channel)
+        return stretch
 
     async def drain(self, by: float) -> DrainReport:
         """Refuse what is new, then close every subscriber as soon as it has everything.

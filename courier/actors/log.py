@@ -168,14 +168,16 @@ class Log:
     def cursor_after(self, position: Position) -> int | None:
         """The cursor that reads next what follows `position`; below `first` when that is not held.
 
-        None when the log knows no such position: another epoch, ahead of the head, or within a gap.
+        None when the log knows no such position: another epoch, ahead of the head, within a gap, or not held
+        and before one. What is not held is read elsewhere, and there is nothing left there of before a gap;
+        what comes back of it is not what this log had.
         """
-        end = self.head
-        for number in range(len(self.segments) - 1, -1, -1):
+        end, last = self.head, len(self.segments) - 1
+        for number in range(last, -1, -1):
             start, (epoch, offset) = self.segments[number]
             cursor = start + position.offset - offset
             if epoch == position.epoch and cursor <= end and (start <= cursor or number == 0):
-                return cursor
+                return cursor if cursor >= self.first or number == last else None
             end = start - 1  # at which the gap's own entry stands
         return None
 

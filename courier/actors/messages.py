@@ -8,7 +8,7 @@ from courier.actors.log import Replay
 from courier.actors.subscriber import Subscriber
 from courier.backplane import Outcome, Publication, Record, Stretch
 from courier.backplane.reply import Reply
-from courier.schemas.position import Position, Since
+from courier.schemas.position import Since
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,6 @@ class Arrive:
 class Refill:
     """What the shared log holds from where this node's log stopped, because it may have missed something."""
 
-    since: Position
-    """From where it was read."""
     floor_ms: int
     """Unix milliseconds: of what it cannot give any more, all had arrived by then."""
     stretch: Stretch

@@ -37,6 +37,8 @@ class Repairs:
         self._metrics = metrics
         self._doubted: dict[str, Position | None] = {}
         """Channels that are being caught up; where their log was when it was doubted again."""
+        self._waiting: dict[str, list[Reply[None]]] = {}
+        """By channel, those who asked for it since the last look at the shared log began."""
 
     def doubt(self, channel: Channel) -> None:
         """Have the channel caught up, from where its log is now. Never waits."""
@@ -45,45 +47,66 @@ class Repairs:
             self._nursery.start_soon(self._repair, name)
         self._doubted[name.name] = self._doubted.get(name.name) or channel.log.position
 
+    async def catch_up(self, name: ChannelName) -> None:
+        """Return when the channel's log has what the shared log had at some moment since the call.
+
+        Raises `BackplaneAway`, or `ChannelFailed` when the channel ends or crashes meanwhile.
+        """
+        channel = self._running(name)
+        if channel is None or channel.inbox.closed:
+            raise ChannelFailed
+        reply: Reply[None] = Reply()
+        self._waiting.setdefault(name.name, []).append(reply)
+        self.doubt(channel)
+        await reply.wait()
+
     async def _repair(self, name: ChannelName) -> None:
-        """Catch up until nobody doubts the channel any more: one task a channel, whoever has noticed."""
+        """Look until nobody doubts the channel any more: one task a channel, one look for all who ask."""
+        waiting: list[Reply[None]] = []
         try:
             while (sure := self._doubted[name.name]) is not None:
                 self._doubted[name.name] = None
+                waiting = self._waiting.pop(name.name, [])
                 try:
-                    await self.catch_up(name, sure)
-                except BackplaneAway:
-                    await trio.sleep(AGAIN_SECONDS)
-                    self._doubted[name.name] = sure
-                except ChannelFailed:
+                    await self._look(name, sure)
+                except (BackplaneAway, ChannelFailed) as error:
+                    for reply in waiting:
+                        reply.fail(error)
+                    if isinstance(error, BackplaneAway):
+                        await trio.sleep(AGAIN_SECONDS)
                     self._doubted[name.name] = sure if self._running(name) is not None else None
+                for reply in waiting:
+                    reply.give(None)
         finally:
             del self._doubted[name.name]
+            for reply in [*waiting, *self._waiting.pop(name.name, [])]:
+                reply.fail(ChannelFailed())
 
-    async def catch_up(self, name: ChannelName, sure: Position | None = None) -> None:
-        """Return when the channel's log has what the shared log had at some moment since the call.
-
-        What has come since the log was at `sure` is looked at once more: it may follow what was lost.
-        Raises `BackplaneAway`, or `ChannelFailed` when the channel ends or crashes meanwhile.
-        """
+    async def _look(self, name: ChannelName, sure: Position) -> None:
+        """Bring the log up to the shared one. What has come since it was at `sure` is looked at once more: it
+        may follow what was lost."""
         channel = self._running(name)
         if channel is None:
             return
         log = channel.log
-        sure = sure if sure is not None and sure.epoch == log.epoch else log.position
+        sure = sure if sure.epoch == log.epoch else log.position
         known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
         to, floor_ms = await self._backplane.follow(name, known)
         if log.has_left(to.epoch):
             to, floor_ms = await self._backplane.follow(name, Position(to.epoch, BEYOND_ALL))
         since = Position(sure.epoch, max(0, sure.offset - 1))  # what both have tells whether they are one log
         unsure = floor_ms != log.last_ms or sure != log.position
+        changed = False
         while unsure or log.epoch != to.epoch or log.offset < to.offset:
             unsure, before = False, log.position
             stretch = await self._backplane.read(name, since, REFILL_EVENTS)
             reply: Reply[None] = Reply()
-            channel.inbox.put(Refill(since, floor_ms, stretch, reply))
+            channel.inbox.put(Refill(floor_ms, stretch, reply))
             await reply.wait()
             if since == before == log.position:
-                return  # the shared log has changed once more, and says so by itself
+                changed = stretch.gap is not None
+                break
             since = log.position
             self._metrics.repaired()
+        if changed or log.forked:
+            await self._look(name, sure)

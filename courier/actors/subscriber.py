@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import trio
 
-from courier.actors.errors import WireClosed, WireError, WireStalled
+from courier.actors.errors import ChannelFailed, WireClosed, WireError, WireStalled
 from courier.actors.frames import Page, event_frame, gap_frame
 from courier.actors.log import Entry, Log, Replay
 from courier.actors.statistics import State, SubscriberStatistics
@@ -312,7 +312,7 @@ class Subscriber:
         cursor = self.cursor
         try:
             stretch = await self._read_older(log.position_before(cursor))
-        except BackplaneAway:
+        except (BackplaneAway, ChannelFailed):
             await trio.sleep(AGAIN_SECONDS)
             return
         if self._ended or cursor >= log.first:
