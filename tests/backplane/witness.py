@@ -1,6 +1,7 @@
 """Witness: a shared log that remembers all that was ever in it, and judges what subscribers were shown."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +19,9 @@ class Witness(SharedLog):
 
     def __init__(self, keep: int, page: int) -> None:
         super().__init__(wall_clock, keep=keep, page=page)
-        self.before: dict[tuple[Position, int], int | None] = {}
-        """By position and number: the number that stood before it; None at the start of an epoch."""
+        self.before: defaultdict[tuple[Position, int], set[int | None]] = defaultdict(set)
+        """By position and number: the numbers that stood before it; None at the start of an epoch. More than
+        one where an event was lost, and published again to the same place."""
         self.epochs: dict[str, set[str]] = {}
         """By channel, those in which something was appended."""
         self.lossy = False
@@ -34,7 +36,7 @@ class Witness(SharedLog):
             if isinstance(outcome, Appended) and not outcome.deduplicated:
                 number = json.loads(publication.event)["n"]
                 epoch, offset = outcome.position
-                self.before[outcome.position, number] = self._now.get(Position(epoch, offset - 1))
+                self.before[outcome.position, number].add(self._now.get(Position(epoch, offset - 1)))
                 self._now[outcome.position] = number
                 self.epochs.setdefault(channel.name, set()).add(epoch)
         return outcomes
@@ -102,7 +104,7 @@ class Subscription:
             f"{position} came after {self.last}, and no gap was told"
         )
         if self._number is not None:
-            assert witness.before[position, number] == self._number, (
+            assert self._number in witness.before[position, number], (
                 f"{position} is {number}; what it follows was lost, and nobody said so"
             )
         self.last, self._number = position, number
