@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import trio
 
-from courier.actors.errors import WireClosed, WireError, WireStalled
+from courier.actors.errors import ChannelFailed, WireClosed, WireError, WireStalled
 from courier.actors.frames import Page, event_frame, gap_frame
 from courier.actors.log import Entry, Log, Replay
 from courier.actors.statistics import State, SubscriberStatistics
@@ -250,6 +250,8 @@ class Subscriber:
 
     def finish(self, reason: CloseReason, by: float) -> None:
         """End it as soon as it has everything; the last word is to be said by the time `by`."""
+        if self._ended:
+            return  # its last word has its time
         self._finishing = reason
         self.goodbye.deadline = by
         self._wake()
@@ -312,10 +314,12 @@ class Subscriber:
         cursor = self.cursor
         try:
             stretch = await self._read_older(log.position_before(cursor))
+        except ChannelFailed:
+            return  # it goes on with a fresh actor, or has ended all its subscribers
         except BackplaneAway:
             await trio.sleep(AGAIN_SECONDS)
             return
-        if self._ended or cursor >= log.first:
+        if self._ended:
             return
         if stretch.gap is None and not stretch.records:
             await trio.sleep(AGAIN_SECONDS)  # the two disagree: the channel will find out which is right
@@ -324,15 +328,17 @@ class Subscriber:
             resumed = log.cursor_after(stretch.start)
             if resumed is None or not cursor < resumed < log.first:
                 resumed = log.first
-            self._overrun(log, resumed)
-        if not self._ended and self._told(log, wire):
-            older = [
-                self._entry(record)
-                for number, record in enumerate(stretch.records, start=self.cursor + 1)
-                if number <= log.first and log.cursor_after(record.position) == number
-            ]
-            if older:
-                self._write(wire, Page.of(entry.frame for entry in older), older)
+            if not self._overrun(log, resumed):
+                return
+        older = [
+            self._entry(record)
+            for number, record in enumerate(stretch.records, start=self.cursor + 1)
+            if number <= log.first and log.cursor_after(record.position) == number
+        ]
+        if older and self._told(log, wire):  # a gap is told when there is something to give after it
+            self._write(wire, Page.of(entry.frame for entry in older), older)
+        if self.cursor >= log.first:
+            self._advance(wire)  # in the same step: the next event may cost the log its oldest
 
     def _entry(self, record: Record) -> Entry:
         position, arrived_ms, event = record
@@ -364,17 +370,21 @@ class Subscriber:
             logger.info("Gap told", **self._facts(), **facts)
         return True
 
-    def _overrun(self, log: Log, cursor: int) -> None:
-        """What the cursor stood at is gone: once is told as a gap, twice within a minute is too slow."""
-        now = trio.current_time()
-        if now - self._overrun_at < OVERRUN_SECONDS:
-            self._evict("overrun")
-            return
-        self._overrun_at = now
+    def _overrun(self, log: Log, cursor: int) -> bool:
+        """What the cursor stood at is gone: once is told as a gap, twice within a minute is too slow.
+
+        Returns whether it goes on, at `cursor`.
+        """
         if self._gap is None:  # one that is still owed says it all
+            now = trio.current_time()
+            if now - self._overrun_at < OVERRUN_SECONDS:
+                self._evict("overrun")
+                return False
+            self._overrun_at = now
             self._gap = Missed(GapReason.OVERRUN, str(log.position_before(self.cursor)))
         self._from += cursor - self.cursor
         self.cursor = cursor
+        return True
 
     def _evict(self, why: str) -> None:
         if self._ended:
