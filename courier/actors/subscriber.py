@@ -23,7 +23,7 @@ PAGE_BYTES = 64 * 1024
 """What the pump of a subscriber that is behind takes from the log at a time."""
 
 OVERRUN_SECONDS = 60.0
-"""Who falls off the log's tail twice within this time is too slow, and closed."""
+"""Who falls off the log's tail again so soon after it was told of it is too slow, and closed."""
 
 GOODBYE_SECONDS = 5.0
 """How long the last word may take when nothing else says so."""
@@ -364,6 +364,8 @@ class Subscriber:
             if not wire.write_nowait(Page.of([frame])):
                 return False
             self._gap = None
+            if reason is GapReason.OVERRUN:
+                self._overrun_at = trio.current_time()
             self._traffic.gap(reason)
             resumed_from = str(log.position_before(self.cursor))
             facts = {"requested": requested, "resumed_from": resumed_from, "reason": reason}
@@ -371,16 +373,14 @@ class Subscriber:
         return True
 
     def _overrun(self, log: Log, cursor: int) -> bool:
-        """What the cursor stood at is gone: once is told as a gap, twice within a minute is too slow.
+        """What the cursor stood at is gone: once is told as a gap, and again within a minute is too slow.
 
         Returns whether it goes on, at `cursor`.
         """
         if self._gap is None:  # one that is still owed says it all
-            now = trio.current_time()
-            if now - self._overrun_at < OVERRUN_SECONDS:
+            if trio.current_time() - self._overrun_at < OVERRUN_SECONDS:
                 self._evict("overrun")
                 return False
-            self._overrun_at = now
             self._gap = Missed(GapReason.OVERRUN, str(log.position_before(self.cursor)))
         self._from += cursor - self.cursor
         self.cursor = cursor
