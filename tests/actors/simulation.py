@@ -17,6 +17,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.actors import channel as channel_module
+from courier.actors import hub as hub_module
+from courier.actors import log as log_module
 from courier.actors import subscriber as subscriber_module
 from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed, Draining, WireError
@@ -25,7 +27,7 @@ from courier.actors.hub import LAST_WORD_SECONDS, DrainReport, Hub
 from courier.actors.limits import Limits
 from courier.actors.log import Log
 from courier.actors.messages import Deliver, Message
-from courier.actors.subscriber import GOODBYE_SECONDS, OVERRUN_SECONDS, ReadOlder, Subscriber
+from courier.actors.subscriber import GOODBYE_SECONDS, OVERRUN_SECONDS, Beginning, ReadOlder, Subscriber
 from courier.actors.supervisor import Supervisor
 from courier.backplane import Appended, Outcome, Stretch
 from courier.backplane import Publication as Event
@@ -246,6 +248,8 @@ class Saboteur:
                 (channel_module, "OFFERS_A_TURN", 2),
                 (channel_module, "TURN_BYTES", 600),
                 (subscriber_module, "PAGE_BYTES", 150),
+                (hub_module, "OLDER_EVENTS", 3),
+                (log_module, "_COMPACT_AFTER", 2),
             ):
                 stack.enter_context(patch.object(owner, name, value))
             yield
@@ -278,8 +282,10 @@ class Connection:
     channel: int
     since: Since | None
     socket: Socket
+    asked_ms: int
+    """When the join was asked, by the wall clock."""
     asked_at: Position | None
-    """Where the log was when the join was asked; None when no log was there."""
+    """Where the log was then; None when no log was there."""
     given_up_before: int
     """How often the channel had been given up by then."""
     shelf: Position | None = None
@@ -372,7 +378,10 @@ def judge_start(connection: Connection, ledger: Ledger, start: Position) -> None
         return
     assert isinstance(connection.since, Moment)
     moment = connection.since.milliseconds
+    epochs = ledger.heads[connection.channel]
     for place, arrived in ledger.arrivals.items():
+        if place.epoch in epochs and place.epoch != start.epoch and arrived < connection.asked_ms:
+            assert arrived <= moment, "it missed what came after the moment, in an epoch that is forgotten"
         if place.epoch == start.epoch and place.offset <= start.offset:
             assert arrived <= moment, "it missed what came after the moment"
         if place.epoch == start.epoch and start.offset < place.offset <= low:
@@ -401,6 +410,29 @@ def judge_refusal(connection: Connection, ledger: Ledger, resumed: Position, gap
             assert since.milliseconds < START_MS or forgotten, "a gap that misses nothing"
         else:
             assert arrived is None or arrived > since.milliseconds, "a gap that misses nothing"
+
+
+def judge_beginning(connection: Connection, beginning: Beginning) -> None:
+    """What a connection was told of its beginning agrees with what it then received."""
+    position, recovered, replayed = beginning
+    joined = connection.joined_at
+    if joined is not None and joined.epoch == position.epoch:
+        assert position.offset + replayed <= joined.offset, "it was promised more than there was"
+    assert not recovered or connection.since is not None, "it came back, and had not been there"
+    first = next((one for one in connection.messages if one.get("type") != "close"), None)
+    if first is None:
+        return
+    refused = "n" not in first and first["reason"] != "overrun"
+    assert recovered == (connection.since is not None and not refused), "it was told otherwise"
+    if refused:  # the log may have dropped more before the wire was opened
+        resumed = Position.parse(first["resumed_from"])
+        assert position.epoch == resumed.epoch
+        assert position.offset <= resumed.offset
+    elif "n" in first:
+        at = Position.parse(first["id"])
+        assert position == Position(at.epoch, at.offset - 1), "its next event was another one"
+    else:
+        assert position == Position.parse(first["requested"]), "what it misses begins elsewhere"
 
 
 # The run
@@ -536,6 +568,7 @@ class Simulation:
             channel,
             self.since(step, channel),
             Socket(step.room, lambda gap: self.judge_gap(connection, gap)),
+            asked_ms=wall_clock(),
             asked_at=None if log is None else log.position,
             given_up_before=self.saboteur.given_up[CHANNELS[channel].name],
         )
@@ -674,6 +707,8 @@ class Simulation:
         subscriber = connection.subscriber
         assert not connection.there or connection.opened, "a join was not answered"
         if subscriber is not None:
+            assert subscriber.beginning is not None
+            judge_beginning(connection, subscriber.beginning)
             if subscriber.alive.cancel_called:
                 self.judge_end(connection, subscriber)
             elif connection.opened:
