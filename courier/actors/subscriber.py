@@ -23,7 +23,7 @@ PAGE_BYTES = 64 * 1024
 """What the pump of a subscriber that is behind takes from the log at a time."""
 
 OVERRUN_SECONDS = 60.0
-"""Who falls off the log's tail twice within this time is too slow, and closed."""
+"""Who falls off the log's tail again so soon after it was told of it is too slow, and closed."""
 
 GOODBYE_SECONDS = 5.0
 """How long the last word may take when nothing else says so."""
@@ -250,6 +250,8 @@ class Subscriber:
 
     def finish(self, reason: CloseReason, by: float) -> None:
         """End it as soon as it has everything; the last word is to be said by the time `by`."""
+        if self._ended:
+            return  # its last word has its time
         self._finishing = reason
         self.goodbye.deadline = by
         self._wake()
@@ -312,10 +314,12 @@ class Subscriber:
         cursor = self.cursor
         try:
             stretch = await self._read_older(log.position_before(cursor))
-        except (BackplaneAway, ChannelFailed):
+        except ChannelFailed:
+            return  # it goes on with a fresh actor, or has ended all its subscribers
+        except BackplaneAway:
             await trio.sleep(AGAIN_SECONDS)
             return
-        if self._ended or cursor >= log.first:
+        if self._ended:
             return
         if stretch.gap is None and not stretch.records:
             await trio.sleep(AGAIN_SECONDS)  # the two disagree: the channel will find out which is right
@@ -324,15 +328,17 @@ class Subscriber:
             resumed = log.cursor_after(stretch.start)
             if resumed is None or not cursor < resumed < log.first:
                 resumed = log.first
-            self._overrun(log, resumed)
-        if not self._ended and self._told(log, wire):
-            older = [
-                self._entry(record)
-                for number, record in enumerate(stretch.records, start=self.cursor + 1)
-                if number <= log.first and log.cursor_after(record.position) == number
-            ]
-            if older:
-                self._write(wire, Page.of(entry.frame for entry in older), older)
+            if not self._overrun(log, resumed):
+                return
+        older = [
+            self._entry(record)
+            for number, record in enumerate(stretch.records, start=self.cursor + 1)
+            if number <= log.first and log.cursor_after(record.position) == number
+        ]
+        if older and self._told(log, wire):  # a gap is told when there is something to give after it
+            self._write(wire, Page.of(entry.frame for entry in older), older)
+        if self.cursor >= log.first:
+            self._advance(wire)  # in the same step: the next event may cost the log its oldest
 
     def _entry(self, record: Record) -> Entry:
         position, arrived_ms, event = record
@@ -358,23 +364,27 @@ class Subscriber:
             if not wire.write_nowait(Page.of([frame])):
                 return False
             self._gap = None
+            if reason is GapReason.OVERRUN:
+                self._overrun_at = trio.current_time()
             self._traffic.gap(reason)
             resumed_from = str(log.position_before(self.cursor))
             facts = {"requested": requested, "resumed_from": resumed_from, "reason": reason}
             logger.info("Gap told", **self._facts(), **facts)
         return True
 
-    def _overrun(self, log: Log, cursor: int) -> None:
-        """What the cursor stood at is gone: once is told as a gap, twice within a minute is too slow."""
-        now = trio.current_time()
-        if now - self._overrun_at < OVERRUN_SECONDS:
-            self._evict("overrun")
-            return
-        self._overrun_at = now
+    def _overrun(self, log: Log, cursor: int) -> bool:
+        """What the cursor stood at is gone: once is told as a gap, and again within a minute is too slow.
+
+        Returns whether it goes on, at `cursor`.
+        """
         if self._gap is None:  # one that is still owed says it all
+            if trio.current_time() - self._overrun_at < OVERRUN_SECONDS:
+                self._evict("overrun")
+                return False
             self._gap = Missed(GapReason.OVERRUN, str(log.position_before(self.cursor)))
         self._from += cursor - self.cursor
         self.cursor = cursor
+        return True
 
     def _evict(self, why: str) -> None:
         if self._ended:

@@ -290,12 +290,12 @@ class Supervisor:
         while True:
             await self._pressed.wait()
             while excess := self.budget.excess_bytes:
-                await trio.lowlevel.checkpoint()  # at the node's end all inboxes are closed
                 largest = max(self, key=lambda channel: channel.log.bytes)
                 trim = Trim(free_bytes=excess + self.budget.limit_bytes // TRIM_SHARE)
                 with suppress(ChannelFailed):
                     largest.inbox.put(trim)
                     await trim.reply.wait()
+                await trio.lowlevel.checkpoint()  # at the node's end all inboxes are closed
             self._pressed.clear()
 
     async def settle(self) -> None:

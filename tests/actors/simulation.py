@@ -1,7 +1,7 @@
 """A whole hub in memory, put through a list of steps, with what everyone saw checked against the promise.
 
 Publishers, subscribers and their sockets are tasks that run while the steps go on. `Plan` is one run, as
-data; `replay` does it. After a failure, give the plan that was printed to `@example` or to `replay`.
+data; `replay` does it. A plan that fails is printed: give it to `replay`.
 """
 
 import json
@@ -17,6 +17,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.actors import channel as channel_module
+from courier.actors import hub as hub_module
+from courier.actors import log as log_module
 from courier.actors import subscriber as subscriber_module
 from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed, Draining, WireError
@@ -25,9 +27,9 @@ from courier.actors.hub import LAST_WORD_SECONDS, DrainReport, Hub
 from courier.actors.limits import Limits
 from courier.actors.log import Log
 from courier.actors.messages import Deliver, Message
-from courier.actors.subscriber import OVERRUN_SECONDS, Subscriber
+from courier.actors.subscriber import GOODBYE_SECONDS, OVERRUN_SECONDS, Beginning, ReadOlder, Subscriber
 from courier.actors.supervisor import Supervisor
-from courier.backplane import Appended, Outcome
+from courier.backplane import Appended, Outcome, Stretch
 from courier.backplane import Publication as Event
 from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
@@ -246,6 +248,8 @@ class Saboteur:
                 (channel_module, "OFFERS_A_TURN", 2),
                 (channel_module, "TURN_BYTES", 600),
                 (subscriber_module, "PAGE_BYTES", 150),
+                (hub_module, "OLDER_EVENTS", 3),
+                (log_module, "_COMPACT_AFTER", 2),
             ):
                 stack.enter_context(patch.object(owner, name, value))
             yield
@@ -278,10 +282,14 @@ class Connection:
     channel: int
     since: Since | None
     socket: Socket
+    asked_ms: int
+    """When the join was asked, by the wall clock."""
     asked_at: Position | None
-    """Where the log was when the join was asked; None when no log was there."""
+    """Where the log was then; None when no log was there."""
     given_up_before: int
     """How often the channel had been given up by then."""
+    shelf: Position | None = None
+    """After what the events begin that were read for it last, since its log did not hold all any more."""
     subscriber: Subscriber | None = None
     joined_at: Position | None = None
     """Where the log was when the join was answered."""
@@ -296,6 +304,8 @@ class Connection:
     gone: bool = False
     """The peer has left, or its socket was closed."""
     overruns: list[float] = field(default_factory=list)
+    given_next: bool = False
+    """With the last gap its socket took everything, and there was something: an event must have followed."""
     aborted: bool = False
     ended_at: float | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
@@ -368,7 +378,10 @@ def judge_start(connection: Connection, ledger: Ledger, start: Position) -> None
         return
     assert isinstance(connection.since, Moment)
     moment = connection.since.milliseconds
+    epochs = ledger.heads[connection.channel]
     for place, arrived in ledger.arrivals.items():
+        if place.epoch in epochs and place.epoch != start.epoch and arrived < connection.asked_ms:
+            assert arrived <= moment, "it missed what came after the moment, in an epoch that is forgotten"
         if place.epoch == start.epoch and place.offset <= start.offset:
             assert arrived <= moment, "it missed what came after the moment"
         if place.epoch == start.epoch and start.offset < place.offset <= low:
@@ -397,6 +410,29 @@ def judge_refusal(connection: Connection, ledger: Ledger, resumed: Position, gap
             assert since.milliseconds < START_MS or forgotten, "a gap that misses nothing"
         else:
             assert arrived is None or arrived > since.milliseconds, "a gap that misses nothing"
+
+
+def judge_beginning(connection: Connection, beginning: Beginning) -> None:
+    """What a connection was told of its beginning agrees with what it then received."""
+    position, recovered, replayed = beginning
+    joined = connection.joined_at
+    if joined is not None and joined.epoch == position.epoch:
+        assert position.offset + replayed <= joined.offset, "it was promised more than there was"
+    assert not recovered or connection.since is not None, "it came back, and had not been there"
+    first = next((one for one in connection.messages if one.get("type") != "close"), None)
+    if first is None:
+        return
+    refused = "n" not in first and first["reason"] != "overrun"
+    assert recovered == (connection.since is not None and not refused), "it was told otherwise"
+    if refused:  # the log may have dropped more before the wire was opened
+        resumed = Position.parse(first["resumed_from"])
+        assert position.epoch == resumed.epoch
+        assert position.offset <= resumed.offset
+    elif "n" in first:
+        at = Position.parse(first["id"])
+        assert position == Position(at.epoch, at.offset - 1), "its next event was another one"
+    else:
+        assert position == Position.parse(first["requested"]), "what it misses begins elsewhere"
 
 
 # The run
@@ -532,6 +568,7 @@ class Simulation:
             channel,
             self.since(step, channel),
             Socket(step.room, lambda gap: self.judge_gap(connection, gap)),
+            asked_ms=wall_clock(),
             asked_at=None if log is None else log.position,
             given_up_before=self.saboteur.given_up[CHANNELS[channel].name],
         )
@@ -582,6 +619,7 @@ class Simulation:
         try:
             with subscriber.alive:
                 connection.opened = True
+                subscriber._read_older = self.watching(connection, subscriber._read_older)
                 subscriber.open(connection.socket)
                 await trio.sleep_forever()
             if subscriber.reason is not None:
@@ -592,6 +630,16 @@ class Simulation:
             subscriber.fail(error)
             connection.aborted = True
         subscriber.close(aborted=connection.aborted)
+
+    def watching(self, connection: Connection, read_older: ReadOlder) -> ReadOlder:
+        """Note from where on the connection was given what it read."""
+
+        async def watched(position: Position) -> Stretch:
+            stretch = await read_older(position)
+            connection.shelf = stretch.start
+            return stretch
+
+        return watched
 
     # Judgement
 
@@ -608,16 +656,17 @@ class Simulation:
         with self.judging():
             log, now = self.log(connection.channel), trio.current_time()
             assert log is not None, "a channel that is not running told a gap"
-            oldest = Position(log.epoch, log.offset - len(log))
-            assert Position.parse(gap["resumed_from"]) == oldest, (
-                f"the log holds all that came after {oldest}"
-            )
+            oldest, resumed = Position(log.epoch, log.offset - len(log)), Position.parse(gap["resumed_from"])
+            # What was read may have left the log since: it comes next, and `judge_stream` sees to that.
+            assert resumed in (oldest, connection.shelf), f"the log holds all that came after {oldest}"
             assert gap["channel"] == connection.name
             if gap["reason"] == "overrun":
                 assert not connection.steady, "whoever took everything at once was overrun"
                 last = max(connection.overruns, default=-math.inf)
                 assert now - last >= OVERRUN_SECONDS, "twice within a minute is too slow"
                 connection.overruns.append(now)
+            socket = connection.socket
+            connection.given_next = resumed != log.position and socket._room == math.inf and not socket.busy
 
     async def settle(self) -> None:
         """When nobody has anything left to do, everyone who can have an answer has it."""
@@ -658,6 +707,8 @@ class Simulation:
         subscriber = connection.subscriber
         assert not connection.there or connection.opened, "a join was not answered"
         if subscriber is not None:
+            assert subscriber.beginning is not None
+            judge_beginning(connection, subscriber.beginning)
             if subscriber.alive.cancel_called:
                 self.judge_end(connection, subscriber)
             elif connection.opened:
@@ -689,8 +740,13 @@ class Simulation:
             case CloseReason.CHANNEL_FAILED:
                 given_up = self.saboteur.given_up[connection.name] > connection.given_up_before
                 assert connection.broken or given_up, "neither its socket nor its channel failed"
+            case CloseReason.TOO_SLOW if not connection.socket.stalled:
+                assert not connection.steady, "it took everything at once"
+                assert connection.overruns, "the first time it is told a gap"
+                told = [one for one in connection.messages if one.get("type") != "close"][-1]
+                assert not connection.given_next or "n" in told, "it was told a gap, and then given nothing"
             case CloseReason.TOO_SLOW:
-                assert connection.socket.stalled or not connection.steady, "it took everything at once"
+                pass
             case CloseReason.SHUTTING_DOWN:
                 assert self.draining
             case reason:
@@ -736,9 +792,10 @@ class Simulation:
     async def drain(self) -> None:
         leaving = [connection for connection in self.connections if connection.there]
         steady = [connection for connection in leaving if connection.steady]
+        ended = [one for one in leaving if one.subscriber is not None and one.subscriber.alive.cancel_called]
         logs = [self.log(connection.channel) for connection in leaving]
         heads = [None if log is None else log.position for log in logs]
-        recovering = [one for one in leaving if one.peer in self.plan.recovering]
+        recovering = [one for one in map(self.connection, self.plan.recovering) if one is not None]
         self.draining = True
         start = trio.current_time()
 
@@ -758,6 +815,9 @@ class Simulation:
         for connection in leaving:
             assert connection.ended_at is not None, "the drain is over, and a subscriber is still there"
             assert connection.ended_at <= start + DRAIN_SECONDS + LAST_WORD_SECONDS
+        for connection in ended:
+            assert connection.ended_at is not None
+            assert connection.ended_at <= start + GOODBYE_SECONDS, "its last word was prolonged"
         if self.plan.calm:
             for connection in steady:
                 assert connection.ended_at is not None

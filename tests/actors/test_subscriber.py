@@ -277,6 +277,17 @@ async def test_the_first_reason_stands_and_the_last_word_gets_its_time(autojump_
         assert stage.pumps == 0
 
 
+async def test_a_drain_does_not_prolong_the_last_word_of_who_was_ended_before(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_stage() as stage:
+        stage.start()
+        stage.subscriber.open(FakeWire())
+        stage.subscriber.end(CloseReason.TOO_SLOW)
+        stage.subscriber.finish(CloseReason.SHUTTING_DOWN, by=20)
+        assert stage.subscriber.goodbye.deadline == trio.current_time() + GOODBYE_SECONDS
+
+
 async def test_it_leaves_once(autojump_clock: MockClock) -> None:
     async with a_stage() as stage:
         stage.start()
