@@ -23,6 +23,9 @@ describe("the constructor", () => {
     ["two ways to a token", { getToken: () => "t1" }],
     ["no URL", { url: "//" }],
     ["a relative URL without a page", { url: "/bus" }],
+    ["a host without a scheme", { url: "courier.example" }],
+    ["a host and a port without a scheme", { url: "localhost:8766" }],
+    ["another protocol", { url: "ftp://courier.example" }],
   ])("refuses %s", (_, wrong) => {
     expect(() => new CourierClient({ ...good, ...wrong })).toThrow(TypeError);
   });

@@ -87,6 +87,18 @@ test.each([
   expect(server.sockets).toHaveLength(2);
 });
 
+test("a clock that is set back while it is offline makes no wait longer", async () => {
+  const { server, client } = kept(following());
+  server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 });
+  server.socket.end(1001, "Server shutting down for maintenance");
+  offline();
+  vi.setSystemTime(Date.now() - 3_600_000);
+  online();
+  expect(client.state).toMatchObject({ status: "waiting", retryAt: Date.now() + 8_400 });
+  await vi.advanceTimersByTimeAsync(8_400);
+  expect(server.sockets).toHaveLength(2);
+});
+
 test("`connect` shortens any wait", () => {
   const { server, client } = kept(following());
   server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 });

@@ -415,7 +415,7 @@ describe("tokens", () => {
     await settle();
     act(() => server.socket.join());
     rerender(<Bus getToken={() => "t2"} children={<Status />} />);
-    await settle();
+    await pass(10_000);
     expect(server.sockets).toHaveLength(1);
     act(() => server.socket.end(1008, "Token expired"));
     await settle();
