@@ -110,7 +110,7 @@ export class CourierClient {
       this.#failures = 0;
       this.#refused = undefined;
       if (this.#getToken) this.#token = undefined;
-      this.#unwatch ??= watchNetwork(
+      this.#unwatch = watchNetwork(
         () => this.#lost(),
         () => this.#awake(),
       );
@@ -265,7 +265,6 @@ export class CourierClient {
   #stop(state: State): void {
     this.#leave();
     this.#unwatch?.();
-    this.#unwatch = undefined;
     this.#become(state);
   }
 

@@ -66,6 +66,16 @@ test("in a page the URL may be relative", () => {
   expect(server.socket.url.href).toBe("wss://app.example/bus/ws/user.alice");
 });
 
+test("whatever the channel is, it stays one piece of the path", () => {
+  const { server } = following({ channel: "user.alice/../?a#b" });
+  expect(server.socket.url.href).toBe("wss://courier.example/ws/user.alice%2F..%2F%3Fa%23b");
+});
+
+test("a `since` of nothing is asked as it was given: only Courier says that it cannot be read", () => {
+  const { server } = following({ since: "" });
+  expect(server.socket.url.search).toBe("?since=");
+});
+
 test("a time with a zone arrives as it was given", () => {
   const { server } = following({ since: "2026-01-31T12:00:00+01:00" });
   expect(server.socket.url.search).toBe("?since=2026-01-31T12%3A00%3A00%2B01%3A00");

@@ -190,8 +190,11 @@ test("a connection that ends as soon as it has joined does not begin the backoff
   await vi.advanceTimersByTimeAsync(500);
   server.socket.join();
   await vi.advanceTimersByTimeAsync(10_000);
-  server.socket.end(1011, "Channel failed");
-  expect(wait()).toBe(250);
+  for (const ms of [250, 500, 1_000]) {
+    server.socket.end(1011, "Channel failed"); // the second and the third without having joined
+    expect(wait()).toBe(ms);
+    await vi.advanceTimersByTimeAsync(ms);
+  }
 });
 
 describe("a drain", () => {
@@ -202,6 +205,13 @@ describe("a drain", () => {
     expect(all.client.state.status).toBe("open");
     all.server.socket.end(1001, "Server shutting down for maintenance");
     await comesBackAfter(8_400, all);
+  });
+
+  test("`disconnect` before the node has closed leaves at once", () => {
+    const { server, client } = following();
+    server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 });
+    client.disconnect();
+    expect(server.socket.left).toBe(true);
   });
 
   test("the slot counts also when the connection breaks instead of being closed", async () => {

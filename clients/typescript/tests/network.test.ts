@@ -59,6 +59,15 @@ test("offline while the token is asked for: the token that comes late opens noth
   expect(server.sockets.map((socket) => socket.token)).toEqual(["t2"]);
 });
 
+test("neither online nor a page that is shown disturbs a connection that is being made", () => {
+  const { server, client } = kept(aClient());
+  client.connect();
+  online();
+  show("visible");
+  expect(server.sockets).toHaveLength(1);
+  expect(server.socket.left).toBe(false);
+});
+
 test("online does not wait for the backoff of a broken connection", () => {
   const { server } = kept(following());
   server.socket.end();
@@ -105,6 +114,9 @@ test("`connect` shortens any wait", () => {
   server.socket.end(1001, "Server shutting down for maintenance");
   client.connect();
   expect(server.sockets).toHaveLength(2);
+  server.socket.end();
+  online(); // what Courier had asked for is over
+  expect(server.sockets).toHaveLength(3);
 });
 
 test("a page that is shown again asks its connection, and leaves a dead one within 5 s", async () => {

@@ -45,6 +45,11 @@ test("the client alone brings nothing of React", () => {
   expect(readFileSync(join(ROOT, "dist", chunk), "utf8")).not.toMatch(/from "react"/);
 });
 
+test("the hooks say to a framework that renders on a server that they are for the browser", () => {
+  expect(readFileSync(join(ROOT, "dist/react.js"), "utf8")).toMatch(/^"use client";/);
+  expect(readFileSync(join(ROOT, "dist/index.js"), "utf8")).not.toContain("use client");
+});
+
 test("the package has what is built, and its documents, and nothing else", () => {
   const [{ files }] = JSON.parse(run("npm", ["pack", "--dry-run", "--json"], ROOT)) as [
     { files: { path: string }[] },

@@ -145,6 +145,23 @@ test("after a refusal `connect` makes another try, with another token", async ()
   expect(server.socket.token).toBe("t2");
 });
 
+test("after a refused token `connect` begins anew: with no stale token, and with two to try", async () => {
+  let count = 0;
+  const getToken = vi.fn<(stale?: string) => string>(() => `t${++count}`);
+  const { server, client } = aClient({ getToken });
+  const refuseBoth = async () => {
+    client.connect();
+    for (let turn = 0; turn < 2; turn++) {
+      await settle();
+      server.socket.end(1008, "Invalid token");
+    }
+    expect(client.state.status).toBe("refused");
+  };
+  await refuseBoth();
+  await refuseBoth();
+  expect(getToken.mock.calls).toEqual([[undefined], ["t1"], [undefined], ["t3"]]);
+});
+
 describe("a token that is about to end", () => {
   async function renewing(...tokens: (string | null | Error)[]) {
     const getToken = vi.fn<(stale?: string) => Promise<string | null>>(async () => {
