@@ -191,9 +191,8 @@ export class CourierClient {
   }
 
   #closed(code: number, reason: string, slotMs: number | undefined): void {
-    const openMs = this.#openedAt === undefined ? undefined : performance.now() - this.#openedAt;
-    const settled = openMs !== undefined && openMs >= SETTLED_MS;
-    if (settled) this.#failures = 0;
+    const openMs = performance.now() - (this.#openedAt ?? NaN); // neither short nor long where it has not joined
+    if (openMs >= SETTLED_MS) this.#failures = 0;
     const comeBack = slotMs === undefined ? afterClose(code, reason) : "yes, at the slot, with since";
     const why = reason || (code === ABNORMAL ? "No connection" : `Closed with ${code}`);
     switch (comeBack) {
@@ -206,19 +205,17 @@ export class CourierClient {
         } else {
           this.#refused = this.#token;
           this.#token = undefined;
-          if (openMs === undefined || settled) this.#open();
-          else this.#wait(this.#nextBackoff(), why); // its tokens end as soon as they are used
+          if (openMs < SETTLED_MS) this.#wait(this.#nextBackoff(), why);
+          else this.#open();
         }
         break;
       case "yes, at the slot, with since":
         this.#wait(Math.max(slotMs ?? Math.random() * LEAVE_SPREAD_MS, this.#nextBackoff()), why, true);
         break;
-      case "yes, backing off":
-        this.#wait(this.#nextBackoff(), why, code === TRY_AGAIN_LATER);
-        break;
       case "yes":
       case "yes, with since":
-        this.#wait(this.#nextBackoff(), why);
+      case "yes, backing off":
+        this.#wait(this.#nextBackoff(), why, code === TRY_AGAIN_LATER);
         break;
       default:
         comeBack satisfies never;

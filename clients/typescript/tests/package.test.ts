@@ -95,7 +95,13 @@ test("installed into an empty project it works, and its types are in order, with
     export default said;
   `;
   writeFileSync(join(project, "program.ts"), program);
-  const compilerOptions = { strict: true, module: "nodenext", target: "es2022", lib: ["es2022"], types: [] };
+  const strictest = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    isolatedModules: true,
+    skipLibCheck: false,
+  };
+  const compilerOptions = { ...strictest, module: "nodenext", target: "es2022", lib: ["es2022"], types: [] };
   writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions }));
   expect(run("node", [join(ROOT, "node_modules/typescript/bin/tsc"), "--noEmitOnError"])).toBe("");
   const said = run("node", ["-e", 'import("./program.js").then((it) => console.log(it.default))']);
