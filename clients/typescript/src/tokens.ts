@@ -11,7 +11,7 @@ export const ANSWER_MS = 30_000;
 /**
  * A `getToken` for several clients: however many ask, yours is called once, and all get the same token until
  * one of them says that it is stale. When yours fails, all who wait for it fail, and the next one to ask
- * calls it again.
+ * calls it again; so it does when yours has given no answer for half a minute.
  */
 export function shareToken(getToken: GetToken): GetToken {
   let held: string | null = null;
