@@ -2,14 +2,14 @@ import { backoff } from "./backoff.js";
 import { afterClose } from "./closing.js";
 import { Connection } from "./connection.js";
 import type { CourierJoined } from "./events.js";
-import { Handlers, report, type Handler, type OnError } from "./handlers.js";
+import { careful, Handlers, type Handler, type OnError } from "./handlers.js";
 import { Inbox, type Gap } from "./inbox.js";
 import { watchNetwork } from "./network.js";
 import { TokenRefresh } from "./refresh.js";
 import type { ClientOptions } from "./options.js";
 import type { AnyEvent } from "./register.js";
 import type { State } from "./state.js";
-import type { GetToken } from "./tokens.js";
+import { ANSWER_MS, type GetToken } from "./tokens.js";
 import { subscriptionUrl, webSocketClass, type WebSocketClass } from "./websocket.js";
 
 /** Where the node leaves without naming a slot: come back within this time. */
@@ -44,6 +44,7 @@ export class CourierClient {
   #refused: string | undefined;
   #connection: Connection | undefined;
   #refresh: TokenRefresh | undefined;
+  /** By `performance.now()`, as `#notBefore`: what a clock shows may be set. */
   #openedAt: number | undefined;
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -63,7 +64,7 @@ export class CourierClient {
     this.#url = options.url;
     this.#token = options.token;
     this.#getToken = options.getToken;
-    this.#onError = options.onError ?? report;
+    this.#onError = careful(options.onError);
     this.#inbox = new Inbox(options.since, this.#onError, () => {
       if (this.#state.status === "waiting" && this.#state.retryAt === undefined) this.#open();
     });
@@ -109,7 +110,7 @@ export class CourierClient {
       this.#failures = 0;
       this.#refused = undefined;
       if (this.#getToken) this.#token = undefined;
-      this.#unwatch ??= watchNetwork(
+      this.#unwatch = watchNetwork(
         () => this.#lost(),
         () => this.#awake(),
       );
@@ -142,6 +143,10 @@ export class CourierClient {
 
   async #askForToken(turn: number): Promise<void> {
     let token: string | null | undefined;
+    this.#timer = setTimeout(
+      () => this.#wait(this.#nextBackoff(), "No token: getToken does not answer"),
+      ANSWER_MS,
+    );
     try {
       token = await this.#getToken?.(this.#refused);
     } catch (error) {
@@ -150,6 +155,7 @@ export class CourierClient {
       return;
     }
     if (turn !== this.#turn) return;
+    clearTimeout(this.#timer);
     if (!token || token === this.#refused) this.#stop({ status: "refused", ...NO_TOKEN });
     else this.#join((this.#token = token));
   }
@@ -180,12 +186,13 @@ export class CourierClient {
   #joined({ position, recovered }: CourierJoined): void {
     this.#inbox.joined(position, recovered);
     this.#refused = undefined;
-    this.#openedAt = Date.now();
+    this.#openedAt = performance.now();
     this.#become({ status: "open" });
   }
 
   #closed(code: number, reason: string, slotMs: number | undefined): void {
-    if (this.#openedAt !== undefined && Date.now() - this.#openedAt >= SETTLED_MS) this.#failures = 0;
+    const openMs = performance.now() - (this.#openedAt ?? NaN); // neither short nor long where it has not joined
+    if (openMs >= SETTLED_MS) this.#failures = 0;
     const comeBack = slotMs === undefined ? afterClose(code, reason) : "yes, at the slot, with since";
     const why = reason || (code === ABNORMAL ? "No connection" : `Closed with ${code}`);
     switch (comeBack) {
@@ -198,18 +205,17 @@ export class CourierClient {
         } else {
           this.#refused = this.#token;
           this.#token = undefined;
-          this.#open();
+          if (openMs < SETTLED_MS) this.#wait(this.#nextBackoff(), why);
+          else this.#open();
         }
         break;
       case "yes, at the slot, with since":
-        this.#wait(slotMs ?? Math.max(Math.random() * LEAVE_SPREAD_MS, this.#nextBackoff()), why, true);
-        break;
-      case "yes, backing off":
-        this.#wait(this.#nextBackoff(), why, code === TRY_AGAIN_LATER);
+        this.#wait(Math.max(slotMs ?? Math.random() * LEAVE_SPREAD_MS, this.#nextBackoff()), why, true);
         break;
       case "yes":
       case "yes, with since":
-        this.#wait(this.#nextBackoff(), why);
+      case "yes, backing off":
+        this.#wait(this.#nextBackoff(), why, code === TRY_AGAIN_LATER);
         break;
       default:
         comeBack satisfies never;
@@ -225,10 +231,9 @@ export class CourierClient {
   /** `asked`: Courier has asked for it, so that nothing but `connect` shortens it. */
   #wait(ms: number, reason: string, asked = false): void {
     this.#leave();
-    const retryAt = Date.now() + ms;
-    if (asked) this.#notBefore = retryAt;
+    if (asked) this.#notBefore = performance.now() + ms;
     this.#timer = setTimeout(() => this.#open(), ms);
-    this.#become({ status: "waiting", retryAt, reason });
+    this.#become({ status: "waiting", retryAt: Date.now() + ms, reason });
   }
 
   #lost(): void {
@@ -238,7 +243,7 @@ export class CourierClient {
 
   #awake(): void {
     const { status } = this.#state;
-    const heldMs = this.#notBefore - Date.now();
+    const heldMs = this.#notBefore - performance.now();
     if (status === "open") this.#connection?.check();
     else if (status === "offline" && heldMs > 0) this.#wait(heldMs, "Courier asked to wait", true);
     else if (status === "offline" || (status === "waiting" && heldMs <= 0)) this.#open();
@@ -257,7 +262,6 @@ export class CourierClient {
   #stop(state: State): void {
     this.#leave();
     this.#unwatch?.();
-    this.#unwatch = undefined;
     this.#become(state);
   }
 

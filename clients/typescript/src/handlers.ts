@@ -10,19 +10,25 @@ export function report(error: unknown): void {
   else console.error(error);
 }
 
+/** An `onError` that does not throw: an error of its own is reported. */
+export function careful(onError: OnError = report): OnError {
+  return (error) => {
+    try {
+      onError(error);
+    } catch (another) {
+      report(another);
+    }
+  };
+}
+
 /** Handlers of one kind of value, called in the order in which they were added. None stops another. */
 export class Handlers<T> {
   readonly #handlers = new Set<Handler<T>>();
   readonly #onError: OnError;
 
-  constructor(onError: OnError = report) {
-    this.#onError = (error) => {
-      try {
-        onError(error);
-      } catch (another) {
-        report(another);
-      }
-    };
+  /** `onError` must not throw. */
+  constructor(onError: OnError) {
+    this.#onError = onError;
   }
 
   /** Adds a handler, once however often it is added; what you get removes it. */

@@ -64,12 +64,13 @@ export class Inbox {
   take(item: AnyEvent | CourierGap): boolean {
     if (item.type === "courier.gap") {
       this.#put(item.resumed_from, this.gaps, item);
-      return true;
+    } else {
+      const follows = step(this.#seen, item.id);
+      if (follows === undefined) return false;
+      if (follows === "hole") this.#put(before(item.id), this.gaps, this.#hole(item));
+      if (follows !== "repeat") this.#put(item.id, this.messages, item);
     }
-    const follows = step(this.#seen, item.id);
-    if (follows === undefined) return false;
-    if (follows === "hole") this.#put(before(item.id), this.gaps, this.#hole(item));
-    if (follows !== "repeat") this.#put(item.id, this.messages, item);
+    this.#work();
     return true;
   }
 
@@ -82,7 +83,6 @@ export class Inbox {
   #put<T>(position: string, handlers: Handlers<T>, value: T): void {
     this.#seen = position;
     this.#items.push({ position, handle: () => handlers.emit(value) });
-    this.#work();
   }
 
   #work(): void {

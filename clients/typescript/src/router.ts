@@ -1,4 +1,4 @@
-import { Handlers, type Handler, type OnError } from "./handlers.js";
+import { careful, Handlers, type Handler, type OnError } from "./handlers.js";
 import type { AnyEvent, AnyEventOf, AnyEventType } from "./register.js";
 
 /**
@@ -9,10 +9,10 @@ import type { AnyEvent, AnyEventOf, AnyEventType } from "./register.js";
  */
 export class EventRouter {
   readonly #types = new Map<string, Handlers<AnyEvent>>();
-  readonly #onError: OnError | undefined;
+  readonly #onError: OnError;
 
   constructor(options: { onError?: OnError | undefined } = {}) {
-    this.#onError = options.onError;
+    this.#onError = careful(options.onError);
   }
 
   /** Calls `handler` with each event of the type; what you get removes it. */

@@ -19,12 +19,22 @@ export function webSocketClass(given: WebSocketClass | undefined): WebSocketClas
   return found;
 }
 
-/** Where to subscribe to a channel. Relative to the page, where there is one; TypeError when it is no URL. */
+/** Where to subscribe to a channel. TypeError when no WebSocket can have the URL. */
 export function subscriptionUrl(url: string, channel: string, since: string | undefined): string {
-  const target = new URL(url, (globalThis as { location?: { href: string } }).location?.href);
-  target.protocol = target.protocol.replace(/^http/, "ws");
+  const target = webSocketUrl(url);
   target.pathname = `${target.pathname.replace(/\/$/, "")}/ws/${encodeURIComponent(channel)}`;
   target.hash = "";
   if (since !== undefined) target.searchParams.set("since", since);
   return target.href;
+}
+
+function webSocketUrl(url: string): URL {
+  try {
+    const target = new URL(url, (globalThis as { location?: { href: string } }).location?.href);
+    target.protocol = target.protocol.replace(/^http/, "ws");
+    if (/^wss?:$/.test(target.protocol)) return target;
+  } catch {
+    // the same as one of another scheme
+  }
+  throw new TypeError("`url` must begin with https://, http://, wss:// or ws://, or be relative to a page");
 }

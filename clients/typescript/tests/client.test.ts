@@ -23,6 +23,9 @@ describe("the constructor", () => {
     ["two ways to a token", { getToken: () => "t1" }],
     ["no URL", { url: "//" }],
     ["a relative URL without a page", { url: "/bus" }],
+    ["a host without a scheme", { url: "courier.example" }],
+    ["a host and a port without a scheme", { url: "localhost:8766" }],
+    ["another protocol", { url: "ftp://courier.example" }],
   ])("refuses %s", (_, wrong) => {
     expect(() => new CourierClient({ ...good, ...wrong })).toThrow(TypeError);
   });
@@ -61,6 +64,16 @@ test("in a page the URL may be relative", () => {
   vi.stubGlobal("location", { href: "https://app.example/charts?x=1" });
   const { server } = following({ url: "/bus" });
   expect(server.socket.url.href).toBe("wss://app.example/bus/ws/user.alice");
+});
+
+test("whatever the channel is, it stays one piece of the path", () => {
+  const { server } = following({ channel: "user.alice/../?a#b" });
+  expect(server.socket.url.href).toBe("wss://courier.example/ws/user.alice%2F..%2F%3Fa%23b");
+});
+
+test("a `since` of nothing is asked as it was given: only Courier says that it cannot be read", () => {
+  const { server } = following({ since: "" });
+  expect(server.socket.url.search).toBe("?since=");
 });
 
 test("a time with a zone arrives as it was given", () => {

@@ -61,12 +61,31 @@ describe.each(CLOSE_CODES.filter((row) => row.comeBack === "with a new token"))(
     await vi.advanceTimersByTimeAsync(0);
     server.socket.join();
     server.socket.event(1);
+    await vi.advanceTimersByTimeAsync(10_000);
     server.socket.end(row.code, row.reason);
     await vi.advanceTimersByTimeAsync(0);
     expect(getToken.mock.calls).toEqual([[undefined], ["t1"]]);
     expect(server.sockets.map((socket) => socket.token)).toEqual(["t1", "t2"]);
     server.socket.join();
     expect(client.state.status).toBe("open");
+  });
+
+  test("fresh tokens that all end as soon as they have joined are asked for less and less often", async () => {
+    let count = 0;
+    const { server, client } = aClient({ getToken: () => `t${++count}` });
+    client.connect();
+    const waits: number[] = [];
+    for (let failure = 0; failure < 8; failure++) {
+      await vi.advanceTimersByTimeAsync(0);
+      server.socket.join();
+      server.socket.end(row.code, row.reason);
+      expect(client.state).toMatchObject({ status: "waiting", reason: row.reason });
+      const before = Date.now();
+      await vi.advanceTimersToNextTimerAsync();
+      waits.push(Date.now() - before);
+    }
+    expect(waits).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
+    expect(server.socket.token).toBe("t9");
   });
 
   test("when the fresh token is refused as well, the client stops", async () => {
@@ -84,6 +103,25 @@ describe.each(CLOSE_CODES.filter((row) => row.comeBack === "with a new token"))(
     expect(getToken).toHaveBeenCalledTimes(2);
   });
 });
+
+test.each([1000, 1001, 1005, 1006, 1009, 1011, 4008, 4009])(
+  "a server that lets all in and closes them at once with %d is asked less and less often, for ever",
+  async (code) => {
+    const { server, client } = aClient();
+    client.connect();
+    const waits: number[] = [];
+    for (let failure = 0; failure < 50; failure++) {
+      server.socket.join();
+      server.socket.event(failure + 1);
+      server.socket.end(code, "");
+      const before = Date.now();
+      await vi.advanceTimersToNextTimerAsync();
+      waits.push(Date.now() - before);
+    }
+    expect(waits).toEqual([...waits].sort((one, other) => one - other));
+    expect(new Set(waits.slice(6))).toEqual(new Set([15_000]));
+  },
+);
 
 test.each([
   [1000, ""],
@@ -152,8 +190,11 @@ test("a connection that ends as soon as it has joined does not begin the backoff
   await vi.advanceTimersByTimeAsync(500);
   server.socket.join();
   await vi.advanceTimersByTimeAsync(10_000);
-  server.socket.end(1011, "Channel failed");
-  expect(wait()).toBe(250);
+  for (const ms of [250, 500, 1_000]) {
+    server.socket.end(1011, "Channel failed"); // the second and the third without having joined
+    expect(wait()).toBe(ms);
+    await vi.advanceTimersByTimeAsync(ms);
+  }
 });
 
 describe("a drain", () => {
@@ -164,6 +205,13 @@ describe("a drain", () => {
     expect(all.client.state.status).toBe("open");
     all.server.socket.end(1001, "Server shutting down for maintenance");
     await comesBackAfter(8_400, all);
+  });
+
+  test("`disconnect` before the node has closed leaves at once", () => {
+    const { server, client } = following();
+    server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 });
+    client.disconnect();
+    expect(server.socket.left).toBe(true);
   });
 
   test("the slot counts also when the connection breaks instead of being closed", async () => {
@@ -180,6 +228,21 @@ describe("a drain", () => {
     all.server.socket.end(1001, "Server shutting down for maintenance");
     await vi.advanceTimersByTimeAsync(8_400);
     all.server.socket.end();
-    expect(all.client.state).toMatchObject({ retryAt: Date.now() + HALF_OF_THE_FIRST_LIMIT });
+    expect(all.client.state).toMatchObject({ retryAt: Date.now() + 2 * HALF_OF_THE_FIRST_LIMIT });
+  });
+
+  test("nodes that always leave at once, and name a slot of no time, are asked less and less often", async () => {
+    const { server, client } = aClient();
+    client.connect();
+    const waits: number[] = [];
+    for (let failure = 0; failure < 8; failure++) {
+      server.socket.join();
+      server.socket.say({ type: "courier.drain", reconnect_in_ms: 0 });
+      server.socket.end(1001, "Server shutting down for maintenance");
+      const before = Date.now();
+      await vi.advanceTimersToNextTimerAsync();
+      waits.push(Date.now() - before);
+    }
+    expect(waits).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
   });
 });

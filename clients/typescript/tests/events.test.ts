@@ -151,6 +151,12 @@ describe("order", () => {
     },
   );
 
+  test.each([new ArrayBuffer(2), new Blob(["{}"])])("a message that is no text, neither", (data) => {
+    const { server, client } = following();
+    server.socket.message(data);
+    expect(client.state).toMatchObject({ status: "waiting", reason: "A message that cannot be read" });
+  });
+
   test("what a later Courier says of its own is passed over", () => {
     const { server, got, client } = following();
     server.socket.say({ type: "courier.news" });
@@ -322,6 +328,19 @@ describe("handlers", () => {
     server.socket.join();
     server.socket.event(2);
     expect(got).toEqual([1, 2]);
+  });
+
+  test("`disconnect` where a hole is told: the event behind it is not delivered, and comes again", () => {
+    const { server, client, got } = following();
+    const remove = client.onGap(() => client.disconnect());
+    server.socket.event(5);
+    expect(got).toEqual(["hole"]);
+    remove();
+    client.connect();
+    expect(server.socket.since).toBe(at(4));
+    server.socket.join();
+    server.socket.event(5);
+    expect(got).toEqual(["hole", 5]);
   });
 
   test("`disconnect` forgets what waits for a promise: it comes again with the next `connect`", async () => {

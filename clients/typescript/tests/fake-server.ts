@@ -70,8 +70,12 @@ export class FakeSocket implements WebSocketLike {
   }
 
   say(message: object | string): void {
+    this.message(typeof message === "string" ? message : JSON.stringify(message));
+  }
+
+  message(data: unknown): void {
     this.#open = true;
-    this.#emit("message", { data: typeof message === "string" ? message : JSON.stringify(message) });
+    this.#emit("message", { data });
   }
 
   event(offset: number, epoch?: string): void {

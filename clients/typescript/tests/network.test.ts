@@ -59,6 +59,15 @@ test("offline while the token is asked for: the token that comes late opens noth
   expect(server.sockets.map((socket) => socket.token)).toEqual(["t2"]);
 });
 
+test("neither online nor a page that is shown disturbs a connection that is being made", () => {
+  const { server, client } = kept(aClient());
+  client.connect();
+  online();
+  show("visible");
+  expect(server.sockets).toHaveLength(1);
+  expect(server.socket.left).toBe(false);
+});
+
 test("online does not wait for the backoff of a broken connection", () => {
   const { server } = kept(following());
   server.socket.end();
@@ -87,12 +96,27 @@ test.each([
   expect(server.sockets).toHaveLength(2);
 });
 
+test("a clock that is set back while it is offline makes no wait longer", async () => {
+  const { server, client } = kept(following());
+  server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 });
+  server.socket.end(1001, "Server shutting down for maintenance");
+  offline();
+  vi.setSystemTime(Date.now() - 3_600_000);
+  online();
+  expect(client.state).toMatchObject({ status: "waiting", retryAt: Date.now() + 8_400 });
+  await vi.advanceTimersByTimeAsync(8_400);
+  expect(server.sockets).toHaveLength(2);
+});
+
 test("`connect` shortens any wait", () => {
   const { server, client } = kept(following());
   server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 });
   server.socket.end(1001, "Server shutting down for maintenance");
   client.connect();
   expect(server.sockets).toHaveLength(2);
+  server.socket.end();
+  online(); // what Courier had asked for is over
+  expect(server.sockets).toHaveLength(3);
 });
 
 test("a page that is shown again asks its connection, and leaves a dead one within 5 s", async () => {

@@ -45,6 +45,11 @@ test("the client alone brings nothing of React", () => {
   expect(readFileSync(join(ROOT, "dist", chunk), "utf8")).not.toMatch(/from "react"/);
 });
 
+test("the hooks say to a framework that renders on a server that they are for the browser", () => {
+  expect(readFileSync(join(ROOT, "dist/react.js"), "utf8")).toMatch(/^"use client";/);
+  expect(readFileSync(join(ROOT, "dist/index.js"), "utf8")).not.toContain("use client");
+});
+
 test("the package has what is built, and its documents, and nothing else", () => {
   const [{ files }] = JSON.parse(run("npm", ["pack", "--dry-run", "--json"], ROOT)) as [
     { files: { path: string }[] },
@@ -90,7 +95,13 @@ test("installed into an empty project it works, and its types are in order, with
     export default said;
   `;
   writeFileSync(join(project, "program.ts"), program);
-  const compilerOptions = { strict: true, module: "nodenext", target: "es2022", lib: ["es2022"], types: [] };
+  const strictest = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    isolatedModules: true,
+    skipLibCheck: false,
+  };
+  const compilerOptions = { ...strictest, module: "nodenext", target: "es2022", lib: ["es2022"], types: [] };
   writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions }));
   expect(run("node", [join(ROOT, "node_modules/typescript/bin/tsc"), "--noEmitOnError"])).toBe("");
   const said = run("node", ["-e", 'import("./program.js").then((it) => console.log(it.default))']);

@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { act, cleanup, configure, render, renderHook, screen } from "@testing-library/react";
-import { useEffect, useState, type ReactNode } from "react";
+import { Activity, startTransition, Suspense, use, useEffect, useState, type ReactNode } from "react";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, test, vi, type MockInstance } from "vitest";
 
@@ -23,8 +23,9 @@ afterEach(() => {
   cleanup();
   vi.runOnlyPendingTimers();
   vi.useRealTimers();
-  expect(complaints).not.toHaveBeenCalled(); // React complains there of what is done after an unmount
+  const said = [...complaints.mock.calls]; // React complains there of what is done after an unmount
   vi.restoreAllMocks();
+  expect(said).toEqual([]);
 });
 
 const settle = () => act(() => vi.advanceTimersByTimeAsync(0));
@@ -139,6 +140,37 @@ describe("sockets", () => {
     expect(screen.getByText("open")).toBeDefined();
   });
 
+  test("what is hidden holds none, and what is shown again opens one", async () => {
+    const page = (mode: "hidden" | "visible") => (
+      <Bus>
+        <Activity mode={mode}>
+          <Status />
+        </Activity>
+      </Bus>
+    );
+    const { rerender } = render(page("visible"));
+    await settle();
+    rerender(page("hidden"));
+    await pass(5_000);
+    expect(server.socket.left).toBe(true);
+    rerender(page("visible"));
+    await settle();
+    act(() => server.socket.join());
+    expect(server.sockets).toHaveLength(2);
+    expect(screen.getByText("open")).toBeDefined();
+  });
+
+  test("a component that comes while its channel waits for a slot does not shorten the wait", async () => {
+    const { rerender } = render(<Bus children={<Status key={1} />} />);
+    await settle();
+    act(() => server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 }));
+    act(() => server.socket.end(1001, "Server shutting down for maintenance"));
+    rerender(<Bus children={[<Status key={1} />, <Status key={2} />]} />);
+    await pass(8_399);
+    expect(screen.getAllByText("waiting")).toHaveLength(2);
+    expect(server.sockets).toHaveLength(1);
+  });
+
   test("one that was closed is opened anew by the next component", async () => {
     const { rerender } = render(<Bus children={<Status key={1} />} />);
     await settle();
@@ -221,6 +253,22 @@ describe("useCourier", () => {
     expect(server.sockets).toHaveLength(2);
   });
 
+  test("a gap stays when the state changes, and the state when a gap comes or is dismissed", async () => {
+    let renders = 0;
+    const { result } = renderHook(() => (renders++, useCourier(CHANNEL)), { wrapper: Bus });
+    await settle();
+    act(() => server.socket.join());
+    act(() => server.socket.gap(at(0), at(4)));
+    expect(result.current.state.status).toBe("open");
+    act(() => server.socket.end());
+    expect(result.current).toMatchObject({ state: { status: "waiting" }, gap: { reason: "expired" } });
+    act(() => result.current.dismissGap());
+    expect(result.current).toMatchObject({ state: { status: "waiting" }, gap: undefined });
+    const before = renders;
+    act(() => result.current.dismissGap());
+    expect(renders).toBe(before);
+  });
+
   test("its position is the client's, and events render nothing", async () => {
     let renders = 0;
     const { result } = renderHook(() => (renders++, useCourier(CHANNEL)), { wrapper: Bus });
@@ -236,6 +284,16 @@ describe("useCourier", () => {
   test("on a server it is idle, and opens nothing", () => {
     expect(renderToString(<Bus children={<Status />} />)).toBe("<p>idle</p>");
     expect(server.sockets).toHaveLength(0);
+  });
+
+  test("a page that was rendered on a server goes on in the browser", async () => {
+    const page = document.body.appendChild(document.createElement("div"));
+    page.innerHTML = renderToString(<Bus children={<Status />} />);
+    render(<Bus children={<Status />} />, { container: page, hydrate: true });
+    await settle();
+    act(() => server.socket.join());
+    expect(page.textContent).toBe("open");
+    expect(server.sockets).toHaveLength(1);
   });
 
   test("without a provider it says so", () => {
@@ -296,6 +354,75 @@ describe("useCourierEvent", () => {
     expect(seen).toEqual(["1 at 0", "2 at 1", "3 at 2"]);
     expect(screen.getByText("3")).toBeDefined();
     expect(server.sockets).toHaveLength(1);
+  });
+
+  test("another handler takes the place of the last one, and its turn", async () => {
+    const calls: string[] = [];
+    const second = <Titles onTitle={() => calls.push("second")} />; // rendered once, being the same
+    const both = (first: string) => (
+      <Bus>
+        <Titles onTitle={() => calls.push(first)} />
+        {second}
+      </Bus>
+    );
+    const { rerender } = render(both("first"));
+    await settle();
+    server.socket.join();
+    rerender(both("another"));
+    server.socket.event(1);
+    expect(calls).toEqual(["another", "second"]);
+  });
+
+  test("a handler of a render that React has thrown away is not called", async () => {
+    const calls: string[] = [];
+    const never = new Promise<never>(() => undefined);
+    function Page({ name }: { name: string }): ReactNode {
+      useCourierEvent(CHANNEL, "system.announcement", () => calls.push(name));
+      return name === "shown" ? name : use(never);
+    }
+    const page = (name: string) => <Bus children={<Suspense children={<Page name={name} />} />} />;
+    const { rerender } = render(page("shown"));
+    await settle();
+    server.socket.join();
+    await act(async () => {
+      startTransition(() => rerender(page("not ready")));
+      await vi.advanceTimersByTimeAsync(0);
+    });
+    server.socket.event(1);
+    expect(screen.getByText("shown")).toBeDefined();
+    expect(calls).toEqual(["shown"]);
+  });
+
+  test("another type, or another channel, is followed, and the last one no more", async () => {
+    const calls: string[] = [];
+    const { rerender } = renderHook(
+      ({ channel, type }: { channel: string; type: "system.announcement" | "system.maintenance" }) =>
+        useCourierEvent(channel, type, (event) => calls.push(`${event.type} on ${event.channel}`)),
+      { wrapper: Bus, initialProps: { channel: CHANNEL, type: "system.announcement" } },
+    );
+    await settle();
+    let offset = 0;
+    const say = (type: string) => {
+      offset++;
+      for (const socket of server.sockets) {
+        socket.say({ ...announcement(offset), type, channel: socket.url.pathname.slice("/ws/".length) });
+      }
+    };
+    server.socket.join();
+    say("system.announcement");
+    say("system.maintenance");
+    rerender({ channel: CHANNEL, type: "system.maintenance" });
+    say("system.announcement");
+    say("system.maintenance");
+    rerender({ channel: "global", type: "system.maintenance" });
+    await settle();
+    server.socket.join();
+    say("system.maintenance");
+    expect(calls).toEqual([
+      "system.announcement on user.alice",
+      "system.maintenance on user.alice",
+      "system.maintenance on global",
+    ]);
   });
 
   test("without a channel yet, it hears nothing of the others", async () => {
@@ -415,7 +542,7 @@ describe("tokens", () => {
     await settle();
     act(() => server.socket.join());
     rerender(<Bus getToken={() => "t2"} children={<Status />} />);
-    await settle();
+    await pass(10_000);
     expect(server.sockets).toHaveLength(1);
     act(() => server.socket.end(1008, "Token expired"));
     await settle();

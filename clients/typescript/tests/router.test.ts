@@ -50,6 +50,15 @@ test("an error in one handler is reported and stops no other", () => {
   expect(second).toHaveBeenCalledOnce();
 });
 
+test("an event of a type that nobody asked for goes to nobody", () => {
+  const router = new EventRouter();
+  const handler = vi.fn();
+  router.on("backtest.progress", handler);
+  for (const type of ["acme.order_shipped", "constructor", "__proto__"])
+    expect(router.dispatch({ ...progress, type } as never)).toBeUndefined();
+  expect(handler).not.toHaveBeenCalled();
+});
+
 test("without `onError` the error goes to `reportError`, where there is one", () => {
   const reportError = vi.fn();
   vi.stubGlobal("reportError", reportError);

@@ -85,8 +85,52 @@ test("each token that was good for a join may be replaced when it ends", async (
     await settle();
     expect(server.socket.token).toBe(`t${turn}`);
     server.socket.join();
+    await vi.advanceTimersByTimeAsync(10_000);
     server.socket.end(1008, "Token expired");
   }
+});
+
+test("a `getToken` that gives no answer within 30 s is asked again, and what it says later is dropped", async () => {
+  const give: ((token: string) => void)[] = [];
+  const getToken = vi.fn(() => new Promise<string>((resolve) => give.push(resolve)));
+  const { server, client } = aClient({ getToken });
+  client.connect();
+  await vi.advanceTimersByTimeAsync(29_999);
+  expect(client.state.status).toBe("connecting");
+  await vi.advanceTimersByTimeAsync(1);
+  const reason = "No token: getToken does not answer";
+  expect(client.state).toEqual({ status: "waiting", retryAt: Date.now() + 250, reason });
+  give[0]!("late");
+  await vi.advanceTimersByTimeAsync(250);
+  expect(server.sockets).toHaveLength(0);
+  give[1]!("t2");
+  await settle();
+  expect(server.socket.token).toBe("t2");
+  server.socket.join();
+  for (let beat = 0; beat < 3; beat++) {
+    await vi.advanceTimersByTimeAsync(15_000);
+    server.socket.say("pong");
+  }
+  expect(client.state.status).toBe("open");
+});
+
+test("an `onError` that throws does not keep a client from asking for its token again", async () => {
+  const reported = vi.spyOn(console, "error").mockReturnValue();
+  const getToken = vi.fn<() => string>().mockReturnValue("t1");
+  const fail = () => {
+    throw new Error("no network");
+  };
+  getToken.mockImplementationOnce(fail);
+  const { server, client } = aClient({ getToken, onError: fail });
+  client.connect();
+  await vi.advanceTimersByTimeAsync(250);
+  server.socket.join();
+  getToken.mockImplementationOnce(fail).mockReturnValue("t2");
+  server.socket.say(EXPIRING);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(server.socket.sent).toEqual([refresh("t2")]);
+  expect(reported).toHaveBeenCalledTimes(2);
+  reported.mockRestore();
 });
 
 test("after a refusal `connect` makes another try, with another token", async () => {
@@ -99,6 +143,23 @@ test("after a refusal `connect` makes another try, with another token", async ()
   client.connect();
   await settle();
   expect(server.socket.token).toBe("t2");
+});
+
+test("after a refused token `connect` begins anew: with no stale token, and with two to try", async () => {
+  let count = 0;
+  const getToken = vi.fn<(stale?: string) => string>(() => `t${++count}`);
+  const { server, client } = aClient({ getToken });
+  const refuseBoth = async () => {
+    client.connect();
+    for (let turn = 0; turn < 2; turn++) {
+      await settle();
+      server.socket.end(1008, "Invalid token");
+    }
+    expect(client.state.status).toBe("refused");
+  };
+  await refuseBoth();
+  await refuseBoth();
+  expect(getToken.mock.calls).toEqual([[undefined], ["t1"], [undefined], ["t3"]]);
 });
 
 describe("a token that is about to end", () => {
@@ -196,7 +257,7 @@ describe("a token that is about to end", () => {
   test("a refresh that is refused is one refusal: a fresh token, and then the end", async () => {
     const { server, client, getToken } = await renewing("t1", "t2", "t3");
     server.socket.say(EXPIRING);
-    await settle();
+    await vi.advanceTimersByTimeAsync(10_000);
     server.socket.end(1008, "Invalid token");
     await settle();
     expect(getToken.mock.calls).toEqual([[undefined], ["t1"], ["t2"]]);
@@ -235,6 +296,25 @@ describe("shareToken", () => {
     expect(getToken.mock.calls).toEqual([[undefined], ["t1"]]);
     expect(server.sockets.map((socket) => socket.sent)).toEqual(Array(20).fill([refresh("t2")]));
     for (const client of clients) client.disconnect();
+  });
+
+  test("one that gives no answer within 30 s is asked again, and what it says later changes nothing", async () => {
+    const give: ((token: string) => void)[] = [];
+    const getToken = vi.fn(() => new Promise<string>((resolve) => give.push(resolve)));
+    const shared = shareToken(getToken);
+    const first = shared();
+    await vi.advanceTimersByTimeAsync(29_999);
+    expect(shared()).toBe(first);
+    await vi.advanceTimersByTimeAsync(1);
+    const second = shared();
+    await settle();
+    give[0]!("t1");
+    expect(await first).toBe("t1");
+    expect(shared()).toBe(second);
+    give[1]!("t2");
+    expect(await second).toBe("t2");
+    expect(await shared()).toBe("t2");
+    expect(getToken).toHaveBeenCalledTimes(2);
   });
 
   test.each([

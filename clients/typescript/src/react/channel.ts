@@ -60,7 +60,8 @@ export class SharedChannel {
   /** Keeps it open until the release. */
   use(): () => void {
     clearTimeout(this.#linger);
-    if (this.#users++ === 0 && this.#client.state.status === "idle") this.#client.connect();
+    this.#users++;
+    if (this.#client.state.status === "idle") this.#client.connect();
     return () => {
       if (--this.#users === 0) this.#linger = setTimeout(this.#onUnused, LINGER_MS);
     };

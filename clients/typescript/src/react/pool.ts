@@ -67,14 +67,13 @@ export class Pool {
   }
 
   #channel(channel: string): SharedChannel {
-    let shared = this.#channels.get(channel);
-    if (!shared) {
-      shared = new SharedChannel(this.#options(channel), this.#all.dispatch, () => {
-        this.#channels.get(channel)?.close();
-        this.#channels.delete(channel);
-      });
-      this.#channels.set(channel, shared);
-    }
+    const open = this.#channels.get(channel);
+    if (open) return open;
+    const shared = new SharedChannel(this.#options(channel), this.#all.dispatch, () => {
+      shared.close();
+      this.#channels.delete(channel);
+    });
+    this.#channels.set(channel, shared);
     return shared;
   }
 }
