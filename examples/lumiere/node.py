@@ -17,7 +17,7 @@ class NodeFailed(Exception):
 
 
 async def keep_a_node(bind: str, secret: str, page: str, tell: Callable[[str], None]) -> None:
-    """Runs until it is cancelled, then drains. Raises NodeFailed when a node is not ready in time or fails."""
+    """Runs until it is cancelled, then drains. Raises NodeFailed when a node is late or fails."""
     env = (
         {"COURIER_DRAIN_SECONDS": "1", "COURIER_LOG_LEVEL": "error"}
         | os.environ
