@@ -205,6 +205,24 @@ def test_what_comes_between_the_history_and_the_socket_is_shown_once(
     witness.judge()
 
 
+def test_the_chat_follows_what_is_said_but_leaves_who_has_scrolled_up(
+    context: BrowserContext, site: Site
+) -> None:
+    page, witness = enter(context, site, "Ada")
+    log = page.get_by_role("log")
+    site.publish(said("ada", "word " * 1_000, conversation="long"))
+    expect(page.get_by_role("article").last).to_contain_text("word")
+    below = "log => log.scrollHeight - log.clientHeight - log.scrollTop"
+    assert log.evaluate(below) == pytest.approx(0, abs=1)
+    log.focus()
+    page.keyboard.press("Home")
+    page.wait_for_function("document.querySelector('[role=log]').scrollTop === 0")
+    site.publish(said("ada", "The end.", conversation="long", is_final=True))
+    expect(page.get_by_role("article").last).to_contain_text("The end.")
+    assert log.evaluate("log => log.scrollTop") == 0
+    witness.judge()
+
+
 def test_a_page_without_a_network_says_so_and_catches_up(context: BrowserContext, site: Site) -> None:
     page, witness = enter(context, site, "Blaise")
     context.set_offline(True)
@@ -268,9 +286,11 @@ def test_orders_positions_and_equity_are_what_the_events_come_to(context: Browse
     expect_cells(page, "position=p3", "BTC", "–", "–", "60,300.00", "+12.25 +0.50 %")
     expect_figures(page, equity="10,004.75 USDC", open_gain="+2.25", made="+2.50")
     expect_curve(page, 15)
-    site.publish_many(trades[15:])
+    channel, kind, data = trades[15]
+    site.publish_many([(channel, kind, {**data, "timestamp": "2026-01-05T08:59:00Z"})])  # by a slow clock
     expect(page.locator("[data-position]")).to_have_count(0)
     expect_figures(page, equity="5,000.00 USDC", open_gain="0.00", made="0.00")
+    assert [x for x, _ in curve(page)][-2:] == [100, 100]
     witness.judge()
 
 
@@ -285,12 +305,17 @@ def expect_figures(page: Page, *, equity: str, open_gain: str, made: str) -> Non
     expect(figures).to_have_text([equity, open_gain, made])
 
 
+def curve(page: Page) -> list[tuple[float, ...]]:
+    """The points of the equity curve in percent, from the left and from the top."""
+    path = page.locator("path.stroke").get_attribute("d") or ""
+    return [tuple(map(float, point.split(","))) for point in path.removeprefix("M").split("L")]
+
+
 def expect_curve(page: Page, count: int) -> None:
     """Its points are the equity after each of so many events, each at its time."""
     known = [(place, equity) for place, (_, equity) in enumerate(TRADES[:count]) if equity is not None]
     values = [equity for _, equity in known]
-    path = page.locator("path.stroke").get_attribute("d") or ""
-    shown = [tuple(map(float, point.split(","))) for point in path.removeprefix("M").split("L")]
+    shown = curve(page)
     assert [x for x, _ in shown] == pytest.approx(
         [100 * place / known[-1][0] for place, _ in known], abs=0.01
     )

@@ -37,7 +37,9 @@ export function reduceAccount(account: Account, event: DeliveredEvent): Account 
   const next = change(account, event);
   const worth = equity(next);
   if (next === account || worth === undefined) return next;
-  const point = { at: Date.parse(event.timestamp), equity: worth };
+  // The log's order counts, whatever the clocks of those who publish say.
+  const at = Math.max(Date.parse(event.timestamp), next.points.at(-1)?.at ?? 0);
+  const point = { at, equity: worth };
   return { ...next, points: [...next.points, point].slice(-KEPT) };
 }
 

@@ -3,13 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from examples.lumiere.node import NodeFailed, keep_a_node
 from examples.lumiere.pace import choose_pace
 from examples.lumiere.ports import choose_port
-from tests.browser.conftest import Node
+from tests.browser.conftest import a_node
 from tests.web.servers import SECRET
 
 VARIABLE = "LUMIERE_PORT"
@@ -52,11 +53,11 @@ def test_what_is_no_pace_ends_the_program(said: str, monkeypatch: pytest.MonkeyP
 
 
 def test_a_node_whose_port_another_node_has_is_not_started_for_ever(
-    node: Node, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    bind = node.url.removeprefix("http://")
     told: list[str] = []
-    with pytest.raises(NodeFailed, match="Courier has failed"):
+    with a_node(tmp_path / "log") as node, pytest.raises(NodeFailed, match="Courier has failed"):
+        bind = node.url.removeprefix("http://")
         asyncio.run(keep_a_node(bind, SECRET, "http://127.0.0.1:1", told.append))
     assert len(told) == 1  # the other node is taken for it, until it ends
     assert f"cannot listen on {bind}" in capfd.readouterr().err
