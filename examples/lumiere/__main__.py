@@ -4,13 +4,14 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
+import sys
 
 from courier_client import CourierClient
 from rich.console import Console
 
-from examples.lumiere.node import keep_a_node
-from examples.lumiere.pace import Pace
+from examples.lumiere.node import NodeFailed, keep_a_node
+from examples.lumiere.pace import Pace, choose_pace
+from examples.lumiere.ports import choose_port
 from examples.lumiere.services.cartographe import explore
 from examples.lumiere.services.chevalier import trade
 from examples.lumiere.services.prophet import advise
@@ -22,14 +23,15 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 async def run() -> None:
-    """Until SIGINT or SIGTERM: the services stop first, then the node drains."""
-    pace = Pace(float(os.environ.get("LUMIERE_PACE") or 1))
+    """Until the terminal or a signal ends it: the services stop first, then the node drains."""
+    pace = choose_pace()
     secret = os.environ.get("COURIER_JWT_SECRET") or secrets.token_urlsafe(32)
-    bind = "127.0.0.1:" + str(free_port("LUMIERE_NODE_PORT", 8766))
+    bind = f"127.0.0.1:{choose_port('LUMIERE_NODE_PORT', 8766, console.print)}"
+    page_port = choose_port("LUMIERE_PORT", 8780, console.print)
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with sign_in(f"http://{bind}", secret, free_port("LUMIERE_PORT", 8780)) as page:
+    with sign_in(f"http://{bind}", secret, page_port) as page:
         introduce(page)
         async with asyncio.TaskGroup() as group:
             node = group.create_task(keep_a_node(bind, secret, page, console.print))
@@ -60,18 +62,8 @@ def introduce(page: str) -> None:
     )
 
 
-def free_port(variable: str, usual: int) -> int:
-    """The port that the variable names, or the usual one; any free one when that is taken, or 0."""
-    wanted = int(os.environ.get(variable) or usual)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 if __name__ == "__main__":
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except* NodeFailed as failed:
+        sys.exit(str(failed.exceptions[0]))

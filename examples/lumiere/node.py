@@ -12,15 +12,20 @@ COURIER = Path(sys.executable).with_name("courier")
 PATIENCE_SECONDS = 20
 
 
-async def keep_a_node(bind: str, secret: str, origin: str, tell: Callable[[str], None]) -> None:
-    """Run until it is cancelled, and drain then. Raises when a node does not get ready."""
+class NodeFailed(Exception):
+    """A node could not be started or has failed; what it had to say about that is on standard error."""
+
+
+async def keep_a_node(bind: str, secret: str, page: str, tell: Callable[[str], None]) -> None:
+    """Runs until it is cancelled, then drains. Raises NodeFailed when a node is late or fails."""
     env = (
         {"COURIER_DRAIN_SECONDS": "1", "COURIER_LOG_LEVEL": "error"}
         | os.environ
         | {
             "COURIER_JWT_SECRET": secret,
             "COURIER_RATE_LIMIT": "0",
-            "COURIER_ALLOWED_ORIGINS": origin,
+            # Browsers take the machine's name for another origin than its number.
+            "COURIER_ALLOWED_ORIGINS": f"{page},{page.replace('127.0.0.1', 'localhost')}",
         }
     )
     while True:
@@ -31,7 +36,8 @@ async def keep_a_node(bind: str, secret: str, origin: str, tell: Callable[[str],
         try:
             await _until_ready(f"http://{bind}", process)
             tell(f"Courier is at http://{bind}, as process {process.pid}.")
-            await process.wait()
+            if await process.wait() > 0:  # of itself, and not by a signal: another one would do the same
+                raise NodeFailed("Courier has failed")
             tell("Courier has ended, and is started again.")
         finally:
             if process.returncode is None:
@@ -40,13 +46,15 @@ async def keep_a_node(bind: str, secret: str, origin: str, tell: Callable[[str],
 
 
 async def _until_ready(url: str, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS), httpx.AsyncClient() as http:
-        while True:
-            if process.returncode is not None:
-                raise RuntimeError("Courier could not be started")
-            try:
-                if (await http.get(f"{url}/health/ready")).is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.05)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS), httpx.AsyncClient() as http:
+            while process.returncode is None:
+                try:
+                    if (await http.get(f"{url}/health/ready")).is_success:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise NodeFailed(f"Courier was not ready within {PATIENCE_SECONDS} seconds") from None
+    raise NodeFailed("Courier could not be started")

@@ -17,6 +17,17 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSi
 from examples.lumiere.sign_in import PAGE, sign_in
 from tests.backplane.redis_servers import needs_redis, redis_server
 from tests.browser.conftest import ARTEFACTS, DESK, PHONE, Witness, a_node
+from tests.browser.trades import (
+    cancelled,
+    closed,
+    deployed,
+    failed,
+    filled,
+    opened,
+    placed,
+    timed,
+    updated,
+)
 from tests.system.processes import ROOT, a_free_port, environment
 from tests.web.servers import SECRET
 
@@ -26,6 +37,8 @@ BACK_MS = 20_000
 BACKTEST = {"backtest_id": "b1", "job_id": "j1", "user_id": "ada"}
 SUMMARY = {"sharpe": 1.5, "return_pct": 4.2}
 SCREENS: dict[str, ViewportSize] = {"desk": DESK, "phone": PHONE}
+HOSTS = {"light": "127.0.0.1", "dark": "localhost"}
+"""What a person may call the machine; a browser takes them for two origins."""
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 
 
@@ -40,23 +53,28 @@ class Site:
         self._variables = {"ALLOWED_ORIGINS": page_url, **variables}
         self._running = ExitStack()
 
-    def start(self) -> None:
-        self._node = self._running.enter_context(a_node(self._log, self._bind, **self._variables))
+    def start(self, **variables: str) -> None:
+        node = a_node(self._log, self._bind, **self._variables, **variables)
+        self._node = self._running.enter_context(node)
 
     def stop(self) -> None:
         self._running.close()
 
     @contextmanager
-    def down(self) -> Iterator[None]:
-        """The node is killed, and started again at the end of the block."""
+    def down(self, **variables: str) -> Iterator[None]:
+        """The node is killed, and started again at the end of the block, with settings of its own."""
         self._node.process.kill()
         self._node.process.wait()
         self.stop()
         yield
-        self.start()
+        self.start(**variables)
 
     def publish(self, event: tuple[str, str, Any]) -> Receipt:
         return publish(self.url, event)
+
+    def publish_many(self, events: list[tuple[str, str, Any]]) -> None:
+        with CourierSyncClient(url=self.url, service_name="lumiere") as courier:
+            courier.publish_many(events)
 
 
 def publish(url: str, event: tuple[str, str, Any]) -> Receipt:
@@ -187,6 +205,24 @@ def test_what_comes_between_the_history_and_the_socket_is_shown_once(
     witness.judge()
 
 
+def test_the_chat_follows_what_is_said_but_leaves_who_has_scrolled_up(
+    context: BrowserContext, site: Site
+) -> None:
+    page, witness = enter(context, site, "Ada")
+    log = page.get_by_role("log")
+    site.publish(said("ada", "word " * 1_000, conversation="long"))
+    expect(page.get_by_role("article").last).to_contain_text("word")
+    below = "log => log.scrollHeight - log.clientHeight - log.scrollTop"
+    assert log.evaluate(below) == pytest.approx(0, abs=1)
+    log.focus()
+    page.keyboard.press("Home")
+    page.wait_for_function("document.querySelector('[role=log]').scrollTop === 0")
+    site.publish(said("ada", "The end.", conversation="long", is_final=True))
+    expect(page.get_by_role("article").last).to_contain_text("The end.")
+    assert log.evaluate("log => log.scrollTop") == 0
+    witness.judge()
+
+
 def test_a_page_without_a_network_says_so_and_catches_up(context: BrowserContext, site: Site) -> None:
     page, witness = enter(context, site, "Blaise")
     context.set_offline(True)
@@ -196,6 +232,133 @@ def test_a_page_without_a_network_says_so_and_catches_up(context: BrowserContext
     context.set_offline(False)
     expect(page.get_by_text("Meanwhile")).to_be_visible()
     expect(connection(page)).to_have_text("Live")
+    witness.judge()
+
+
+TRADES = (
+    (deployed(10_000), 10_000.0),
+    (placed("o1", "SOL", "buy", 0.8), None),
+    (filled("o1", 0.7, 100.0, fees=1.0), 9_999.0),
+    (filled("o1", 0.1, 108.0, fees=0.5), 9_998.5),
+    (opened("p1", "SOL", 0.8, 101.0), 9_998.5),
+    (updated("p1", "SOL", 105.0, 3.2, 3.96), 10_001.7),
+    (opened("p2", "ETH", 2.0, 3_000.0), 10_001.7),
+    (updated("p2", "ETH", 2_985.0, -30.0, -0.5), 9_971.7),
+    (placed("o2", "ETH", "sell", 2.0, limit=3_100.0), None),
+    (placed("o3", "BTC", "buy", 0.5), None),
+    (cancelled("o2"), None),
+    (failed("o3"), None),
+    (closed("p1", "SOL", 4.0), 9_972.5),
+    (updated("p2", "ETH", 2_995.0, -10.0, -0.17), 9_992.5),
+    (updated("p3", "BTC", 60_300.0, 12.25, 0.5), 10_004.75),
+    (deployed(5_000), 5_000.0),
+)
+"""What happens, and the equity at the end of the curve from then on; None is no point of the curve."""
+
+
+def test_orders_positions_and_equity_are_what_the_events_come_to(context: BrowserContext, site: Site) -> None:
+    page, witness = enter(context, site, "Blaise")
+    trades = timed(event for event, _ in TRADES)
+
+    site.publish_many(trades[:3])
+    expect_cells(page, "order=o1", "buy SOL market", "0.8000", "100.00", "open, 88 % filled")
+    expect_figures(page, equity="9,999.00 USDC", open_gain="0.00", made="−1.00")
+    site.publish_many(trades[3:8])
+    expect_cells(page, "order=o1", "buy SOL market", "0.8000", "101.00", "filled")
+    expect_cells(page, "position=p1", "SOL", "0.8000", "101.00", "105.00", "+3.20 +3.96 %")
+    expect_cells(page, "position=p2", "ETH", "2.0000", "3,000.00", "2,985.00", "−30.00 −0.50 %")
+    expect_figures(page, equity="9,971.70 USDC", open_gain="−26.80", made="−1.50")
+
+    context.set_offline(True)
+    expect(connection(page)).to_have_text("Offline")
+    site.publish_many(trades[8:13])
+    context.set_offline(False)
+    for _ in range(2):  # as it was replayed to the page, and as a new page finds it
+        expect_cells(page, "order=o2", "sell ETH limit", "2.0000", "3,100.00", "cancelled")
+        expect_cells(page, "order=o3", "buy BTC market", "0.5000", "–", "failed")
+        expect(page.locator("[data-position=p1]")).to_have_count(0)
+        expect_figures(page, equity="9,972.50 USDC", open_gain="−30.00", made="+2.50")
+        expect_curve(page, 13)
+        page.reload()
+        expect(connection(page)).to_have_text("Live")
+
+    site.publish_many(trades[13:15])
+    expect_cells(page, "position=p3", "BTC", "–", "–", "60,300.00", "+12.25 +0.50 %")
+    expect_figures(page, equity="10,004.75 USDC", open_gain="+2.25", made="+2.50")
+    expect_curve(page, 15)
+    channel, kind, data = trades[15]
+    site.publish_many([(channel, kind, {**data, "timestamp": "2026-01-05T08:59:00Z"})])  # by a slow clock
+    expect(page.locator("[data-position]")).to_have_count(0)
+    expect_figures(page, equity="5,000.00 USDC", open_gain="0.00", made="0.00")
+    assert [x for x, _ in curve(page)][-2:] == [100, 100]
+    witness.judge()
+
+
+def expect_cells(page: Page, row: str, *texts: str) -> None:
+    """What stands in a row of a table, but for the time of day."""
+    cells = page.locator(f"[data-{row}] td:not(.number)")
+    expect(cells).to_have_text(list(texts), use_inner_text=True)
+
+
+def expect_figures(page: Page, *, equity: str, open_gain: str, made: str) -> None:
+    figures = page.locator(".figure", has_not_text="Strategy").locator(".value")
+    expect(figures).to_have_text([equity, open_gain, made])
+
+
+def curve(page: Page) -> list[tuple[float, ...]]:
+    """The points of the equity curve in percent, from the left and from the top."""
+    path = page.locator("path.stroke").get_attribute("d") or ""
+    return [tuple(map(float, point.split(","))) for point in path.removeprefix("M").split("L")]
+
+
+def expect_curve(page: Page, count: int) -> None:
+    """Its points are the equity after each of so many events, each at its time."""
+    known = [(place, equity) for place, (_, equity) in enumerate(TRADES[:count]) if equity is not None]
+    values = [equity for _, equity in known]
+    shown = curve(page)
+    assert [x for x, _ in shown] == pytest.approx(
+        [100 * place / known[-1][0] for place, _ in known], abs=0.01
+    )
+    highest, lowest = shown[values.index(max(values))][1], shown[values.index(min(values))][1]
+    assert 0 < highest < lowest < 100
+    scale = (lowest - highest) / (max(values) - min(values))
+    assert [y for _, y in shown] == pytest.approx(
+        [highest + (max(values) - value) * scale for value in values], abs=0.02
+    )
+    expect(page.get_by_role("img", name=f"Equity: from 10,000.00 to {values[-1]:,.2f}")).to_be_visible()
+
+
+def test_a_page_that_is_refused_says_so_asks_no_more_and_lets_one_sign_in_again(
+    context: BrowserContext, site: Site
+) -> None:
+    context.clock.install()
+    page, witness = enter(context, site, "Ada")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url))
+
+    def expect_refusal() -> None:
+        expect(page.get_by_role("alert")).to_contain_text("It does not accept your sign-in any more.")
+        assert asked
+        asked.clear()
+        page.clock.run_for(120_000)
+        assert asked == []
+
+    witness.expect("WebSocket connection to")
+    with site.down(JWT_SECRET="a-secret-that-the-sign-in-has-not-been-told"):
+        expect(connection(page)).to_have_attribute("data-status", re.compile("waiting|connecting"))
+    expect(connection(page)).to_have_text("Refused", timeout=BACK_MS)
+    expect_refusal()
+    page.screenshot(path=ARTEFACTS / "lumiere-refused.png")
+    witness.expect("status of 401")
+    page.reload()
+    expect_refusal()
+    with site.down():
+        pass
+    page.get_by_role("button", name="Sign in again").click()
+    page.get_by_role("button", name="Ada").click()
+    expect(connection(page)).to_have_text("Live")
+    expect(page.get_by_role("alert")).to_have_count(0)
     witness.judge()
 
 
@@ -215,7 +378,7 @@ def test_a_page_comes_back_by_itself_and_has_missed_nothing_when_its_node_is_kil
         expect(page.get_by_role("log")).to_have_text("One,")
         witness.expect("WebSocket connection to")
         with site.down():
-            expect(connection(page)).to_have_text(re.compile(r"^Back in \d+\.\d s$"))
+            expect(connection(page)).to_have_text(re.compile(r"^Back in \d+\.\d s"))
             for word in ("two, ", "three, ", "four"):
                 publish(other.url, said("ada", word))
             publish(other.url, step(0.75, "Measuring"))
@@ -271,8 +434,9 @@ def test_the_services_fill_the_page_until_ctrl_c_ends_all_of_it(browser: Browser
             for screen, size in SCREENS.items():
                 context = browser.new_context(viewport=size, color_scheme=scheme)
                 page = context.new_page()
-                witness = Witness(page, address, at)
-                page.goto(address)
+                page_url = address.replace("127.0.0.1", HOSTS[scheme])
+                witness = Witness(page, page_url, at)
+                page.goto(page_url)
                 page.get_by_role("button", name="Ada").click()
                 expect(page.locator("[data-status=completed]").first).to_be_visible(timeout=10_000)
                 expect(page.locator("[data-position]").first).to_be_visible(timeout=10_000)

@@ -1,27 +1,19 @@
-import { useCallback, useEffect, useState } from "react";
+import { useState } from "react";
 
 import { Desk } from "./Desk";
-import { rememberedUser, signIn, signOut, type Session } from "./session";
+import { forget, remember, rememberedUser } from "./session";
 import { SignIn } from "./SignIn";
 import type { User } from "./users";
 
 export function App() {
-  const [session, setSession] = useState<Session>();
-  const [wrong, setWrong] = useState(false);
-
-  const enter = useCallback((user: User) => {
-    signIn(user).then(setSession, () => setWrong(true));
-  }, []);
-
-  useEffect(() => {
-    const user = rememberedUser();
-    if (user) enter(user);
-  }, [enter]);
-
-  if (!session) return <SignIn onChoose={enter} wrong={wrong} />;
-  const leave = () => {
-    signOut();
-    setSession(undefined);
+  const [user, setUser] = useState(rememberedUser);
+  const enter = (chosen: User) => {
+    remember(chosen);
+    setUser(chosen);
   };
-  return <Desk key={session.user.id} session={session} onLeave={leave} />;
+  const leave = () => {
+    forget();
+    setUser(undefined);
+  };
+  return user ? <Desk user={user} onLeave={leave} /> : <SignIn onChoose={enter} />;
 }

@@ -7,16 +7,16 @@ interface Props {
   onConnect: () => void;
 }
 
-/** How the page is joined to Courier, in a word, and what can be done about it. */
+/** How the page is joined to Courier, in a word, and the next try at once. */
 export function Connection({ state, onConnect }: Props) {
-  const now = useNow(state.status === "waiting" ? 200 : undefined);
   return (
     <span className="connection">
       <span className="pill" role="status" data-state={TONES[state.status]} data-status={state.status}>
         <span className="dot" />
-        <span className="number">{label(state, now)}</span>
+        {state.status === "waiting" && state.retryAt !== undefined && <Countdown to={state.retryAt} />}
+        <span className={state.status === "waiting" ? "visually-hidden" : ""}>{WORDS[state.status]}</span>
       </span>
-      {(state.status === "waiting" || state.status === "refused") && (
+      {state.status === "waiting" && (
         <button className="button small" onClick={onConnect}>
           Try now
         </button>
@@ -35,21 +35,22 @@ const TONES: Record<State["status"], string> = {
   closed: "idle",
 };
 
-function label(state: State, now: number): string {
-  switch (state.status) {
-    case "open":
-      return "Live";
-    case "waiting":
-      return state.retryAt
-        ? `Back in ${Math.max(0, (state.retryAt - now) / 1000).toFixed(1)} s`
-        : "Catching up";
-    case "offline":
-      return "Offline";
-    case "refused":
-      return `Refused: ${state.reason}`;
-    case "closed":
-      return "Closed";
-    default:
-      return "Connecting";
-  }
+const WORDS: Record<State["status"], string> = {
+  idle: "Connecting",
+  connecting: "Connecting",
+  open: "Live",
+  waiting: "Reconnecting",
+  offline: "Offline",
+  refused: "Refused",
+  closed: "Closed",
+};
+
+/** For the eye only: a screen reader would say each step. */
+function Countdown({ to }: { to: number }) {
+  const seconds = Math.max(0, to - useNow(200)) / 1_000;
+  return (
+    <span className="number" aria-hidden="true">
+      Back in {seconds.toFixed(1)} s
+    </span>
+  );
 }

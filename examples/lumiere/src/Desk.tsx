@@ -2,38 +2,61 @@ import { CourierProvider } from "@courier/client/react";
 import { useState } from "react";
 
 import { Header } from "./Header";
+import { Lobby } from "./Lobby";
 import { Panels } from "./Panels";
-import { getToken, type Session } from "./session";
+import { Refusal } from "./Refusal";
+import { getPass } from "./session";
 import { useHistory } from "./useHistory";
+import type { User } from "./users";
 
 interface Props {
-  session: Session;
+  user: User;
   onLeave: () => void;
 }
 
 /** Loads what was, then follows from exactly there: no event is missed in between, and none is shown twice. */
-export function Desk({ session, onLeave }: Props) {
-  const channel = `user.${session.user.id}`;
+export function Desk({ user, onLeave }: Props) {
+  const channel = `user.${user.id}`;
   const [turn, setTurn] = useState(0);
-  const loading = useHistory(session, channel, turn);
+  const loading = useHistory(user, channel, turn);
+  const reload = () => setTurn(turn + 1);
 
-  if (loading.status !== "ready") {
-    return (
-      <p className="loading quiet" role="status">
-        {loading.status === "loading" ? "Loading …" : "Courier cannot be reached. Trying again …"}
-      </p>
-    );
+  switch (loading.status) {
+    case "loading":
+      return (
+        <p className="visually-hidden" role="status">
+          Loading …
+        </p>
+      );
+    case "waiting":
+      return (
+        <Lobby>
+          <p className="quiet" role="status">
+            Courier cannot be reached. Trying again … Is <code>make lumiere</code> running?
+          </p>
+          <button className="button" onClick={onLeave}>
+            Sign out
+          </button>
+        </Lobby>
+      );
+    case "refused":
+      return (
+        <Lobby>
+          <Refusal reason={loading.reason} onSignIn={onLeave} onRetry={reload} />
+        </Lobby>
+      );
+    case "ready": {
+      const { courier, events, position } = loading.history;
+      return (
+        <CourierProvider
+          url={courier}
+          getToken={async () => (await getPass(user)).token}
+          since={() => position}
+        >
+          <Header channel={channel} user={user} onLeave={onLeave} onReload={reload} />
+          <Panels channel={channel} past={events} />
+        </CourierProvider>
+      );
+    }
   }
-  const { events, position } = loading.history;
-  return (
-    <CourierProvider
-      key={position}
-      url={session.courier}
-      getToken={() => getToken(session.user)}
-      since={() => position}
-    >
-      <Header channel={channel} user={session.user} onLeave={onLeave} onReload={() => setTurn(turn + 1)} />
-      <Panels channel={channel} past={events} />
-    </CourierProvider>
-  );
 }

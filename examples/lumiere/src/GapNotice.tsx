@@ -16,7 +16,7 @@ const REASONS: Record<Gap["reason"], string> = {
 /** What is shown may not be all: Courier says so, rather than nothing. */
 export function GapNotice({ gap, onReload, onDismiss }: Props) {
   return (
-    <div className="gap" role="alert">
+    <div className="notice" role="alert">
       <p>
         <strong>Some events may be missing here.</strong> {REASONS[gap.reason]}
       </p>

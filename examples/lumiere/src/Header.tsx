@@ -3,6 +3,7 @@ import { useCourier } from "@courier/client/react";
 import { Avatar } from "./Avatar";
 import { Connection } from "./Connection";
 import { GapNotice } from "./GapNotice";
+import { Refusal } from "./Refusal";
 import type { User } from "./users";
 
 interface Props {
@@ -28,6 +29,7 @@ export function Header({ channel, user, onLeave, onReload }: Props) {
           Sign out
         </button>
       </header>
+      {state.status === "refused" && <Refusal reason={state.reason} onSignIn={onLeave} onRetry={connect} />}
       {gap && <GapNotice gap={gap} onReload={onReload} onDismiss={dismissGap} />}
     </>
   );

@@ -37,7 +37,10 @@ export function Orders({ channel, past }: PanelProps) {
 
 const TONES = { open: "1", filled: "2", cancelled: "3", failed: "4" };
 
-function Row({ order: { id, placedAt, token, direction, type, amount, price, status } }: { order: Order }) {
+function Row({ order }: { order: Order }) {
+  const { id, placedAt, token, direction, type, amount, limit, filled, paid, status } = order;
+  const price = filled > 0 ? paid / filled : limit;
+  const part = filled > 0 && status !== "filled";
   return (
     <tr data-order={id}>
       <td className="number quiet" data-side="none">
@@ -57,7 +60,7 @@ function Row({ order: { id, placedAt, token, direction, type, amount, price, sta
       </td>
       <td className="end" data-side="right">
         <span className="badge" data-tone={TONES[status]}>
-          {status}
+          {part ? `${status}, ${Math.min(99, Math.round((100 * filled) / amount))} % filled` : status}
         </span>
       </td>
     </tr>

@@ -8,6 +8,7 @@ import { useReplay } from "./useReplay";
 
 export function Positions({ channel, past }: PanelProps) {
   const [positions, take] = useReplay(reducePositions, [], past);
+  useCourierEvent(channel, "strategy.deployed", take);
   useCourierEvent(channel, "position.opened", take);
   useCourierEvent(channel, "position.updated", take);
   useCourierEvent(channel, "position.closed", take);
@@ -41,10 +42,10 @@ function Row({ position: { id, token, size, entryPrice, price, pnl, percent } }:
         <strong>{token}</strong>
       </td>
       <td className="end" data-label="Size">
-        {formatAmount(size)}
+        {size === undefined ? "–" : formatAmount(size)}
       </td>
       <td className="end" data-label="Entry" data-side="none">
-        {formatMoney(entryPrice)}
+        {entryPrice === undefined ? "–" : formatMoney(entryPrice)}
       </td>
       <td className="end" data-label="Now" data-side="right">
         {formatMoney(price)}

@@ -1,16 +1,10 @@
 import { Avatar } from "./Avatar";
+import { Lobby } from "./Lobby";
 import { USERS, type User } from "./users";
 
-interface Props {
-  onChoose: (user: User) => void;
-  wrong: boolean;
-}
-
-export function SignIn({ onChoose, wrong }: Props) {
+export function SignIn({ onChoose }: { onChoose: (user: User) => void }) {
   return (
-    <main className="sign-in">
-      <img src="/icon.svg" alt="" width="48" height="48" />
-      <h1>Lumière</h1>
+    <Lobby>
       <p className="quiet">A trading desk that is alive, on Courier. Who are you?</p>
       <div className="card choices">
         {USERS.map((user) => (
@@ -26,12 +20,7 @@ export function SignIn({ onChoose, wrong }: Props) {
           </button>
         ))}
       </div>
-      {wrong && (
-        <p className="wrong" role="alert">
-          The sign-in cannot be reached. Is <code>make lumiere</code> running?
-        </p>
-      )}
       <p className="hint">No password: this is an example. Open a second tab as the other user.</p>
-    </main>
+    </Lobby>
   );
 }

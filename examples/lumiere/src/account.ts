@@ -7,14 +7,13 @@ export interface Point {
   readonly equity: number;
 }
 
-/** What the strategy is worth, and how it came to that. */
+/** What the strategy that was deployed last is worth, and how it came to that. */
 export interface Account {
   readonly strategy: string | undefined;
   /** Not known until a strategy is deployed; nothing is drawn before. */
   readonly capital: number | undefined;
   /** Gains of closed positions, less fees. */
   readonly made: number;
-  readonly fees: number;
   /** What each open position would gain. */
   readonly open: Readonly<Record<string, number>>;
   readonly points: readonly Point[];
@@ -24,7 +23,6 @@ export const NO_ACCOUNT: Account = {
   strategy: undefined,
   capital: undefined,
   made: 0,
-  fees: 0,
   open: {},
   points: [],
 };
@@ -39,25 +37,20 @@ export function reduceAccount(account: Account, event: DeliveredEvent): Account 
   const next = change(account, event);
   const worth = equity(next);
   if (next === account || worth === undefined) return next;
-  const point = { at: Date.parse(event.timestamp), equity: worth };
+  // The log's order counts, whatever the clocks of those who publish say.
+  const at = Math.max(Date.parse(event.timestamp), next.points.at(-1)?.at ?? 0);
+  const point = { at, equity: worth };
   return { ...next, points: [...next.points, point].slice(-KEPT) };
 }
 
 function change(account: Account, event: DeliveredEvent): Account {
   switch (event.type) {
     case "strategy.deployed":
-      return {
-        ...account,
-        strategy: event.name,
-        capital: event.initial_capital,
-        made: 0,
-        fees: 0,
-        open: {},
-      };
+      return { ...account, strategy: event.name, capital: event.initial_capital, made: 0, open: {} };
     case "strategy.stopped":
       return { ...account, strategy: undefined };
     case "trade.order_filled":
-      return { ...account, made: account.made - event.fees, fees: account.fees + event.fees };
+      return { ...account, made: account.made - event.fees };
     case "position.opened":
       return { ...account, open: { ...account.open, [event.position_id]: 0 } };
     case "position.updated":

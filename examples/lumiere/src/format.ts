@@ -6,11 +6,15 @@ export const formatMoney = (value: number) => money.format(value);
 export const formatAmount = (value: number) => amount.format(value);
 export const formatTime = (value: number | string) => clock.format(new Date(value));
 
-/** With its sign, and the true minus. */
+/** With its sign, and the true minus; what rounds to nothing has none. */
 export function formatGain(value: number, unit = ""): string {
-  const sign = value > 0 ? "+" : value < 0 ? "−" : "";
-  return `${sign}${money.format(Math.abs(value))}${unit}`;
+  return `${SIGNS[toneOf(value)]}${money.format(Math.abs(value))}${unit}`;
 }
 
 /** For colours. */
-export const toneOf = (value: number) => (value > 0 ? "gain" : value < 0 ? "loss" : "even");
+export function toneOf(value: number): "gain" | "loss" | "even" {
+  const cents = Math.round(value * 100);
+  return cents > 0 ? "gain" : cents < 0 ? "loss" : "even";
+}
+
+const SIGNS = { gain: "+", loss: "−", even: "" };

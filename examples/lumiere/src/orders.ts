@@ -1,6 +1,8 @@
 import type { DeliveredEvent } from "@courier/client";
 
 const KEPT = 6;
+/** Parts of an order add up to it but for what floating point leaves. */
+const DUST = 1e-9;
 
 export interface Order {
   readonly id: string;
@@ -9,7 +11,9 @@ export interface Order {
   readonly direction: "buy" | "sell";
   readonly type: "market" | "limit";
   readonly amount: number;
-  readonly price?: number | undefined;
+  readonly limit: number | undefined;
+  readonly filled: number;
+  readonly paid: number;
   readonly status: "open" | "filled" | "cancelled" | "failed";
 }
 
@@ -26,22 +30,30 @@ export function reduceOrders(all: Orders, event: DeliveredEvent): Orders {
         direction: event.direction,
         type: event.order_type,
         amount: event.amount,
-        price: event.limit_price,
+        limit: event.limit_price,
+        filled: 0,
+        paid: 0,
         status: "open",
       };
       return [placed, ...all.filter((one) => one.id !== placed.id)].slice(0, KEPT);
     }
     case "trade.order_filled":
-      return change(all, event.order_id, { status: "filled", price: event.fill_price });
+      return change(all, event.order_id, (one) => fill(one, event.fill_amount, event.fill_price));
     case "trade.order_cancelled":
-      return change(all, event.order_id, { status: "cancelled" });
+      return change(all, event.order_id, (one) => ({ ...one, status: "cancelled" }));
     case "trade.order_failed":
-      return change(all, event.order_id, { status: "failed" });
+      return change(all, event.order_id, (one) => ({ ...one, status: "failed" }));
     default:
       return all;
   }
 }
 
-function change(all: Orders, id: string, news: Partial<Order>): Orders {
-  return all.map((one) => (one.id === id ? { ...one, ...news } : one));
+function fill(order: Order, amount: number, price: number): Order {
+  const filled = order.filled + amount;
+  const status = filled > order.amount - DUST ? "filled" : order.status;
+  return { ...order, status, filled, paid: order.paid + amount * price };
+}
+
+function change(all: Orders, id: string, how: (one: Order) => Order): Orders {
+  return all.map((one) => (one.id === id ? how(one) : one));
 }

@@ -2,40 +2,29 @@ import { USERS, type User } from "./users";
 
 const KEY = "user";
 
-/** Who is signed in, in this tab. */
-export interface Session {
-  readonly user: User;
+/** What the sign-in gives a user. */
+export interface Pass {
+  readonly token: string;
   /** Courier's address. */
   readonly courier: string;
 }
 
-interface Answer {
-  readonly token: string;
-  readonly courier: string;
-}
-
-async function ask(user: string): Promise<Answer> {
-  const answer = await fetch(`/token?user=${user}`);
+/** Rejects when the sign-in cannot be reached. */
+export async function getPass(user: User): Promise<Pass> {
+  const answer = await fetch(`/token?user=${user.id}`);
   if (!answer.ok) throw new Error(`The sign-in answered ${answer.status}`);
-  return (await answer.json()) as Answer;
+  return (await answer.json()) as Pass;
 }
 
-/** A token of a user; rejects when the sign-in cannot be reached. */
-export async function getToken(user: User): Promise<string> {
-  return (await ask(user.id)).token;
-}
-
-export async function signIn(user: User): Promise<Session> {
-  const { courier } = await ask(user.id);
-  sessionStorage.setItem(KEY, user.id);
-  return { user, courier };
-}
-
-export function signOut(): void {
-  sessionStorage.removeItem(KEY);
-}
-
-/** Who was signed in before the page was reloaded. */
+/** Who is signed in, in this tab, also when the page is loaded again. */
 export function rememberedUser(): User | undefined {
   return USERS.find((user) => user.id === sessionStorage.getItem(KEY));
+}
+
+export function remember(user: User): void {
+  sessionStorage.setItem(KEY, user.id);
+}
+
+export function forget(): void {
+  sessionStorage.removeItem(KEY);
 }
