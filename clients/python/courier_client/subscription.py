@@ -121,7 +121,7 @@ class Subscription:
         try:
             if websocket is None:
                 await self._connect()
-            elif websocket.closed is not None:
+            elif websocket.closed is not None and not websocket.unread:
                 self._websocket = None
                 await self._come_back(what_next(websocket.closed), websocket.closed)
             elif anyio.current_time() >= session.refresh_at:
@@ -212,6 +212,8 @@ class Subscription:
                 if not self._token.renewable or self._token_asked:
                     raise SubscriptionRefused(*closed)
                 logger.info("Subscription to %s: %s; a fresh token is asked for", self.channel, closed.reason)
+                if self._session.joined:  # tokens that let it join and end at once are not asked for in haste
+                    self._back_off(closed.reason)
                 await self._token.fresh()
                 self._token_asked = True
             case ComeBack.AT_THE_SLOT if (slot := self._session.slot_seconds) is not None:

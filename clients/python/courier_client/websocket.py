@@ -64,6 +64,11 @@ class WebSocket:
             raise
         return self
 
+    @property
+    def unread(self) -> bool:
+        """Whether messages have come that `receive` gives without waiting."""
+        return bool(self._texts)
+
     async def receive(self) -> list[str]:
         """The messages that have come, at least one of them unless `closed` says why. Cancelled, nothing is
         lost."""

@@ -83,6 +83,23 @@ async def test_after_this_close_it_comes_back_with_a_fresh_token(code: int, reas
     assert [peer.headers["authorization"] for peer in fake.peers] == ["Bearer first", "Bearer second"]
 
 
+async def test_tokens_that_let_it_join_and_end_at_once_are_not_asked_for_in_haste(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[int] = []
+
+    def wait(backoff: Backoff, attempt: int) -> float:
+        waits.append(attempt)
+        return 0
+
+    monkeypatch.setattr(Backoff, "seconds", wait)
+    ended = [closing(1008, "Token expired") for _ in range(4)]
+    async with fake_websockets(*ended, going_on(1)) as fake, client(fake.url) as courier:
+        async with courier.subscribe("global", token=lambda: "fresh") as events:
+            assert await titles(events, 1) == ["1"]
+    assert waits == [0, 1, 2, 3]
+
+
 async def test_the_token_is_in_the_header_and_nowhere_else() -> None:
     async with fake_websockets(going_on(1)) as fake, client(fake.url) as courier:
         async with courier.subscribe("global", token="secret") as events:
