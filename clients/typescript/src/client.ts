@@ -231,9 +231,10 @@ export class CourierClient {
   /** `asked`: Courier has asked for it, so that nothing but `connect` shortens it. */
   #wait(ms: number, reason: string, asked = false): void {
     this.#leave();
-    if (asked) this.#notBefore = performance.now() + ms;
-    this.#timer = setTimeout(() => this.#open(), ms);
-    this.#become({ status: "waiting", retryAt: Date.now() + ms, reason });
+    const wholeMs = Math.ceil(ms); // a timer leaves out the rest, and so would be early
+    if (asked) this.#notBefore = performance.now() + wholeMs;
+    this.#timer = setTimeout(() => this.#open(), wholeMs);
+    this.#become({ status: "waiting", retryAt: Date.now() + wholeMs, reason });
   }
 
   #lost(): void {
