@@ -237,6 +237,27 @@ async def test_of_a_log_that_is_lost_again_while_it_is_looked_at_each_loss_is_to
         assert numbers(wire) == [1, "unknown_position", 2, "unknown_position", 3]
 
 
+async def test_a_log_that_goes_back_while_it_is_looked_at_is_looked_at_again(
+    autojump_clock: MockClock,
+) -> None:
+    shared = a_shared_log()
+    async with a_node(shared) as one, a_node(shared) as two:
+        await join(one.hub)
+        await publish(two.hub, 1, 2)
+        memory = shared.remember()
+        [lost] = await publish(two.hub, 3)
+        with one.backplane.cut():
+            await publish(two.hub, 4, 5)
+            with one.backplane.slow(2):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(one.hub.supervisor.repairs.catch_up, CHANNEL)
+                    await trio.sleep(1.5)  # it has been answered where the log stood
+                    one.backplane.feed = None  # nobody says so
+                    shared.go_back(memory)
+            assert one.log().epoch != lost.position.epoch
+        one.backplane.feed = one.hub.supervisor
+
+
 async def test_a_moment_within_a_gap_is_told_of_it_though_the_clocks_of_nodes_differ(
     autojump_clock: MockClock,
 ) -> None:

@@ -7,11 +7,13 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.actors.channel import Channel
+from courier.actors.errors import ChannelFailed
 from courier.actors.limits import Limits
 from courier.actors.messages import Arrive, Message, Refill
+from courier.backplane import BackplaneAway
 from courier.schemas.closing import CloseReason
 from tests.actors.hubs import CHANNEL, join, numbers, publish
-from tests.actors.nodes import a_node, a_shared_log
+from tests.actors.nodes import Node, a_node, a_shared_log
 
 
 async def test_a_hole_is_fetched_once_for_all_subscribers(autojump_clock: MockClock) -> None:
@@ -118,6 +120,34 @@ async def test_a_repair_that_failed_is_tried_again(autojump_clock: MockClock) ->
             assert not numbers(wire)
         await trio.sleep(1)
         assert numbers(wire) == [1, 2]
+
+
+async def test_whoever_waits_for_a_repair_is_told_when_the_backplane_is_away(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_node(a_shared_log()) as one:
+        await join(one.hub)
+        with one.backplane.away(), trio.fail_after(60), pytest.raises(BackplaneAway):
+            await one.hub.supervisor.repairs.catch_up(CHANNEL)
+
+
+async def test_whoever_waits_for_a_repair_is_told_when_the_node_ends(autojump_clock: MockClock) -> None:
+    told: list[int] = []
+
+    async def wait(node: Node, number: int) -> None:
+        with pytest.raises(ChannelFailed):
+            await node.hub.supervisor.repairs.catch_up(CHANNEL)
+        told.append(number)
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery, a_node(a_shared_log()) as one:
+            await join(one.hub)
+            with one.backplane.slow(10):
+                nursery.start_soon(wait, one, 1)
+                await trio.sleep(1)
+                nursery.start_soon(wait, one, 2)  # for the look after that one
+                await trio.sleep(1)
+    assert sorted(told) == [1, 2]
 
 
 # Crashes
