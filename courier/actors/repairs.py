@@ -87,7 +87,7 @@ class Repairs:
         may follow what was lost."""
         channel = self._running(name)
         if channel is None:
-            return
+            raise ChannelFailed
         log = channel.log
         sure = sure if sure.epoch == log.epoch else log.position
         known = Position(log.epoch, BEYOND_ALL) if log.forked else log.position
