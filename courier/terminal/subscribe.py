@@ -34,6 +34,16 @@ async def subscribe(
     `url` is the node's, `http://…` or `https://…`. Raises Closed when the node ends the subscription, and
     Unreachable when there is no node or it has fallen silent.
     """
+    async with aclosing(_messages(url, channel, token, since)) as messages:
+        async for message in messages:
+            if message["type"] != "courier.joined":
+                yield message
+
+
+async def _messages(
+    url: str, channel: str, token: str, since: str | None
+) -> AsyncGenerator[dict[str, Any], None]:
+    """As `subscribe`, and `courier.joined` first."""
     heartbeat_seconds = 30.0
     slot_seconds = None
     try:
@@ -53,6 +63,7 @@ async def subscribe(
                 match event["type"]:
                     case "courier.joined":
                         heartbeat_seconds = event["heartbeat_seconds"]
+                        yield event
                     case "courier.drain":
                         slot_seconds = event["reconnect_in_ms"] / 1000
                     case "courier.gap":
@@ -63,6 +74,20 @@ async def subscribe(
         raise Unreachable(f"The node at {url} has fallen silent") from None
     except (OSError, HandshakeError) as error:
         raise Unreachable(f"No node at {url}: {error.__cause__ or type(error).__name__}") from None
+
+
+def _position(message: dict[str, Any], since: str | None) -> str | None:
+    """Where to go on after this message, for a subscriber that came from `since`."""
+    match message["type"]:
+        case "courier.joined":
+            # On a quiet channel this is the only position there is. Where the join recovered nothing, a gap
+            # comes next: until it is here, the next join must ask for the same again.
+            recovered: bool = since is None or message["recovered"]
+            return str(message["position"]) if recovered else since
+        case "courier.gap":
+            return str(message["resumed_from"])
+        case _:
+            return str(message["id"])
 
 
 @asynccontextmanager
@@ -112,11 +137,12 @@ async def follow(
     failures = 0
     while True:
         try:
-            async with aclosing(subscribe(url, channel, token, since)) as events:
-                async for event in events:
-                    failures = 0
-                    since = event["resumed_from" if event["type"] == "courier.gap" else "id"]
-                    yield event
+            async with aclosing(_messages(url, channel, token, since)) as messages:
+                async for message in messages:
+                    since = _position(message, since)
+                    if message["type"] != "courier.joined":
+                        failures = 0
+                        yield message
         except (Closed, Unreachable) as end:
             if isinstance(end, Closed) and (end.code, end.reason) in _STAY_AWAY:
                 raise

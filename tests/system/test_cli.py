@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import trio
 
 from courier.settings import DEVELOPMENT_SECRET
 from courier.web.server import open_server
+from tests.backplane.redis_servers import redis_server
 from tests.system.processes import BIN, COMMANDS, ROOT, a_free_port, a_node, environment
 from tests.web.servers import announcement, settings_for, token
 
@@ -202,6 +203,26 @@ async def test_a_subscriber_that_follows_comes_back_at_its_slot_and_is_told_what
                 terminal.process.send_signal(signal.SIGINT)
                 code, said = await terminal.end()
                 assert (code, said) == (130, told)
+
+
+async def test_a_subscriber_that_follows_a_quiet_channel_misses_nothing_while_its_node_is_away(
+    tmp_path: Path,
+) -> None:
+    bind = f"127.0.0.1:{a_free_port()}"
+    with redis_server() as redis:
+        shared = {"REDIS_URL": redis.url, "DRAIN_SECONDS": "1"}
+        async with a_node(tmp_path / "other", **shared) as other, AsyncExitStack() as until_it_leaves:
+            first = await until_it_leaves.enter_async_context(a_node(tmp_path / "first", bind=bind, **shared))
+            command = ("subscribe", "user.u1", "--follow", "--json")
+            async with running(*command, URL=first.url, TOKEN=token()) as terminal:
+                while (await first.request("GET", "/health")).json["metrics"]["active_connections"] < 1:
+                    await trio.sleep(0.02)
+                first.signal_master()
+                await first.exit_code()
+                assert (await other.publish("user.u1", announcement("meanwhile"))).status == 200
+                async with a_node(tmp_path / "second", bind=bind, **shared):
+                    [line] = await terminal.said(1)
+                    assert json.loads(line)["title"] == "meanwhile"
 
 
 async def test_a_subscriber_that_follows_does_not_come_back_in_vain(tmp_path: Path) -> None:
