@@ -9,12 +9,19 @@ Kind = Literal["global", "user", "strategy", "backtest", "forge.job"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-CHANNEL_PATTERN = r"^(global|(user|strategy|backtest|forge\.job)\.[A-Za-z0-9_-]{1,128})$"
-_CHANNEL = re.compile(r"global|(user|strategy|backtest|forge\.job)\.([A-Za-z0-9_-]{1,128})")
+SEGMENT_PATTERN = "[A-Za-z0-9_@|:+~-]{1,128}"
+"""An id in a channel's name: `auth0|5f7c8ec7` and `urn:acme:7` are ids of identity providers. Nothing in it
+separates: no dot, no slash, and no brace, which ends a hash tag in Redis."""
+
+CHANNEL_PATTERN = rf"^(global|(user|strategy|backtest|forge\.job)\.{SEGMENT_PATTERN})$"
+_CHANNEL = re.compile(rf"global|(user|strategy|backtest|forge\.job)\.({SEGMENT_PATTERN})")
+
+SEGMENT_SAID = "1 to 128 of A-Z a-z 0-9 _ - @ | : + ~"
+"""The same for people."""
 
 UNKNOWN_CHANNEL = (
     "Unknown channel: expected global, user.<id>, strategy.<id>, backtest.<id> or forge.job.<id>,"
-    " where <id> is 1 to 128 of A-Z, a-z, 0-9, _ and -"
+    f" where <id> is {SEGMENT_SAID}"
 )
 
 _NAMES_KEPT = 4096

@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from courier.web.batch import NDJSON
 from courier.web.caller import HEADERS, Caller
@@ -24,9 +25,10 @@ HEADS_KEPT = 1024
 HEADS_KEPT_BYTES = 1024
 """Heads that were taken apart and are remembered: a publisher sends the same one again and again."""
 
-# RFC 9112, 3 and 5, less all that is allowed but never sent: absolute targets, escapes, folded lines,
-# space round the colon's name, control characters and bytes beyond ASCII.
-_REQUEST_LINE = re.compile(rb"POST /publish(?:/([A-Za-z0-9._-]+))? HTTP/1\.1")
+# RFC 9112, 3 and 5, less all that is allowed but never sent: absolute targets, escapes but for the four of
+# a channel's `@`, `|`, `:` and `+`, folded lines, space round the colon's name, control characters and bytes
+# beyond ASCII.
+_REQUEST_LINE = re.compile(rb"POST /publish(?:/((?:[A-Za-z0-9._@:+~-]|%(?:40|7C|3A|2B))+))? HTTP/1\.1")
 _HEADER = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 
 _FRAMING = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"http2-settings"})
@@ -120,7 +122,8 @@ def parse_head(raw: bytes) -> Head | None:
     caller = Caller._make([*[_text(headers.get(name)) for name in _CALLER_HEADERS], False])
     if media_type(caller) == NDJSON:
         return None  # read as it comes, and so not whole
-    return Head(caller, _text(line[1]), int(length))
+    channel = _text(line[1])
+    return Head(caller, channel and unquote(channel), int(length))
 
 
 _kept = lru_cache(HEADS_KEPT)(parse_head)

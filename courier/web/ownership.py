@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import quote
 
 import httpx
 import trio
@@ -122,7 +123,7 @@ class Ownership:
             logger.warning("Architect did not say whose strategy it is", strategy_id=strategy_id)
 
     async def _fetch(self, strategy_id: str) -> str | None:
-        url = f"{self._settings.architect_url}/strategies/{strategy_id}"
+        url = f"{self._settings.architect_url}/strategies/{quote(strategy_id, safe='')}"
         try:
             body = await fetch(self._client, url, MAX_ANSWER_BYTES, self._service_token())
         except NotFound:

@@ -48,6 +48,20 @@ async def test_offsets_count_up_from_one_and_arrivals_never_go_back(server: Redi
         assert await backplane.publish(ONE, [], trio.current_time()) == []
 
 
+async def test_every_character_of_an_id_stays_one_channel_and_one_hash_tag(server: RedisServer) -> None:
+    channel = ChannelName.parse("user.auth0|a:b@c+d~e_f-g")
+    async with redis_node(server.url) as (publisher, _), redis_node(server.url) as (backplane, feed):
+        origin = await backplane.follow(channel)
+        [outcome] = appended(
+            await publisher.publish(channel, [Publication(b"1", "svc k", b"d")], trio.current_time() + 1)
+        )
+        await feed.until(lambda: feed.events(channel) == [b"1"])
+        [record] = (await backplane.read(channel, origin.position, 10)).records
+        assert record.position == outcome.position
+    keys = server.cli("KEYS", "courier:{*").split("\n")
+    assert {key[len("courier:{") : key.index("}")] for key in keys} == {channel.name}
+
+
 async def test_an_arrival_is_not_before_the_one_before_it_though_the_clock_went_back(
     server: RedisServer,
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import random
 from itertools import pairwise
 from typing import NamedTuple
+from urllib.parse import quote
 
 from tests.web.heads import bent, one_by_one
 
@@ -68,7 +69,7 @@ def a_request(dice: random.Random, who: Who, title: str, *, plain: bool) -> byte
     """One request: about half of them plain, so that pipelines are mixed."""
     if dice.random() < 0.12:
         return dice.choice([LIVE, LIVE, LAST, b"GET /nowhere HTTP/1.1\r\nHost: t\r\n\r\n", b"\r\n" + LIVE])
-    first, second = (f"/publish/{channel}" for channel in who.channels)
+    first, second = (f"/publish/{quote(channel, safe=dice.choice(['', '@:+']))}" for channel in who.channels)
     path = dice.choice([first] * 5 + [second, "/publish"] * 2 + ["/publish/batch"] * 3)
     body = a_body(dice, who, path, title, odd=dice.random() < 0.3)
     lines = a_head(dice, who, path, body)

@@ -59,6 +59,10 @@ LIVE = b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n"
         pytest.param(b"POST /publish HTTP/1.1", None, id="the envelope's path"),
         pytest.param(b"POST /publish/global HTTP/1.1", "global", id="a channel"),
         pytest.param(b"POST /publish/user.A-b_9 HTTP/1.1", "user.A-b_9", id="all that a channel may hold"),
+        pytest.param(
+            b"POST /publish/user.a@b:+~ HTTP/1.1", "user.a@b:+~", id="all that a path may hold as it is"
+        ),
+        pytest.param(b"POST /publish/user.a%40b%7C%3A%2B HTTP/1.1", "user.a@b|:+", id="what is escaped"),
         pytest.param(b"POST /publish/batch HTTP/1.1", BATCH, id="a batch"),
         pytest.param(b"POST /publish/batches HTTP/1.1", "batches", id="no batch"),
     ],

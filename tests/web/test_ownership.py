@@ -130,6 +130,12 @@ async def test_the_owner_is_asked_of_architect_with_couriers_own_service_token()
     assert (await Verifier(settings).service(token)).service == "courier"
 
 
+async def test_the_id_of_a_strategy_is_escaped_in_the_url_that_architect_is_asked_at() -> None:
+    async with asking(OWNED) as (server, ownership):
+        assert await ownership.owner_of("urn:x|a@b+c~d") == "u1"
+    assert server.paths == ["/strategies/urn%3Ax%7Ca%40b%2Bc~d"]
+
+
 async def test_a_strategy_that_architect_does_not_know_has_no_owner() -> None:
     async with asking(says("<h1>Not here</h1>", 404)) as (_, ownership):
         assert await ownership.owner_of("s1") is None

@@ -26,7 +26,7 @@ export interface Delivery {
   id: string;
   /**
    * The channel that it was published to.
-   * Matches `^(global|(user|strategy|backtest|forge\.job)\.[A-Za-z0-9_-]{1,128})$`.
+   * Matches `^(global|(user|strategy|backtest|forge\.job)\.[A-Za-z0-9_@|:+~-]{1,128})$`.
    */
   channel: string;
 }

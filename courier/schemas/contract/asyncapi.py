@@ -1,6 +1,6 @@
 """AsyncAPI 3.0 of the WebSocket side: channels, what Courier sends and takes, and every message."""
 
-from courier.schemas.channels import KINDS, Kind
+from courier.schemas.channels import KINDS, SEGMENT_SAID, Kind
 from courier.schemas.closing import CloseReason
 from courier.schemas.contract.bundle import CONTROL, DELIVERED, REFRESH, VERSION, members
 from courier.schemas.contract.shapes import Schema, renamed, with_nested
@@ -131,7 +131,10 @@ def _channel(kind: Kind, sent: list[str], received: list[str]) -> Schema:
     }
     if not whole:
         channel["parameters"] = {
-            "id": {"description": "1 to 128 of A-Z, a-z, 0-9, _ and -.", "examples": ["alice"]}
+            "id": {
+                "description": f"{SEGMENT_SAID}; percent-encoded as `encodeURIComponent` does it.",
+                "examples": ["alice", "auth0|5f7c8ec7"],
+            }
         }
     return channel
 
