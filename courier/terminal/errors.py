@@ -49,12 +49,20 @@ class Closed(Failed):
 
 def refused(answer: httpx.Response) -> Refused | Unreachable:
     """The error for an answer that is none of the good ones: what the node said, in one line."""
-    try:
-        sentence = describe(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        sentence = "the answer is not one of Courier's"
+    detail = detail_of(answer)
+    sentence = describe(detail) if detail else "the answer is not one of Courier's"
     kind = Unreachable if answer.status_code in (429, 502, 503, 504) else Refused
     return kind(f"{answer.status_code} {sentence}")
+
+
+def detail_of(answer: httpx.Response) -> dict[str, Any] | None:
+    """What a refusal of Courier's says; None when it is somebody else's."""
+    try:
+        detail = answer.json()["detail"]
+        describe(detail)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return dict(detail)
 
 
 def describe(detail: dict[str, Any]) -> str:

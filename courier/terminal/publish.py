@@ -7,36 +7,33 @@ from http import HTTPStatus
 from io import BufferedIOBase
 from itertools import count
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import httpx
 import trio
 
-from courier.terminal.errors import Refused, Unreachable, Unreadable, describe, refused
+from courier.terminal.errors import Refused, Unreachable, describe, detail_of, refused
+from courier.terminal.lines import Line, Reader
 
 BATCH_EVENTS = 1000
 BATCH_BYTES = 900 * 1024
 """A batch with its envelope stays below 1 MiB."""
-
-LINE_BYTES = 16 * 1024 * 1024
-"""How long a line may be, and a document of many lines."""
 
 CHUNK_BYTES = 256 * 1024
 REQUEST_SECONDS = 30.0
 MAX_WAIT_SECONDS = 5.0
 """Between two tries when the node has not said how long to wait."""
 
+_OF_THESE_EVENTS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+)
+"""Refusals that concern the events that were sent, or their source; what comes behind may be good."""
+
 TELL_SECONDS = 1.0
 """A wait that is longer is told."""
-
-
-class Line(NamedTuple):
-    """One event as it was written, and the line that it begins at, counted from 1."""
-
-    number: int
-    event: bytes
-    source: str = ""
-    error: str = ""
-    """Why it is no event that could be sent."""
 
 
 class Result(NamedTuple):
@@ -53,61 +50,6 @@ class Result(NamedTuple):
         if self.published:
             return f"{self.answer['channel']} {self.answer['id']}"
         return f"line {self.line}: {self.answer['code']} {describe(self.answer)}"
-
-
-class Reader:
-    """Cuts what comes into events: one JSON object a line, or all of it as one object over many lines."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._number = 0
-        self._by_line: bool | None = None
-        """None until there was a line to judge by."""
-
-    def feed(self, chunk: bytes) -> list[Line]:
-        """The events that are whole now. Raises Unreadable when one is too long."""
-        lines: list[Line] = []
-        *whole, self._rest = (self._rest + chunk).split(b"\n")
-        while whole and self._by_line is not False:
-            text = whole.pop(0)
-            if self._by_line is None and text.strip():
-                self._by_line = not _is_begun(text)
-                if not self._by_line:
-                    whole.insert(0, text)
-                    break
-            self._number += 1
-            if text.strip():
-                lines.append(_line(self._number, text))
-        self._rest = b"\n".join([*whole, self._rest])
-        if len(self._rest) > LINE_BYTES:
-            raise Unreadable(f"Line {self._number + 1} goes on for more than {LINE_BYTES} bytes")
-        return lines
-
-    def rest(self) -> list[Line]:
-        """At the end: the last line, or the document."""
-        return [_line(self._number + 1, self._rest)] if self._rest.strip() else []
-
-
-def _is_begun(text: bytes) -> bool:
-    """Whether an object begins here that ends on another line."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return text.lstrip().startswith(b"{")
-    return False
-
-
-def _line(number: int, text: bytes) -> Line:
-    try:
-        event = json.loads(text)
-    except ValueError as error:
-        return Line(number, text, error=f"Event is no JSON: {error}")
-    if not isinstance(event, dict):
-        return Line(number, text, error="Event is no JSON object")
-    source = event.get("source")
-    if not isinstance(source, str) or not source.isascii() or not source.isprintable():
-        return Line(number, text, error='Event has no "source", the name of the service that publishes it')
-    return Line(number, text.strip(), source)
 
 
 def take_batch(waiting: Sequence[Line], most: int) -> Sequence[Line]:
@@ -132,6 +74,10 @@ class _TooMany(Exception):
     """The node never takes so much at a time. Nothing was published."""
 
 
+class _OneIsWrong(Exception):
+    """The node does not say which event of a batch it cannot read. Nothing was published."""
+
+
 class Publisher:
     """Sends batches to one channel, one at a time, so that their order is that of the lines."""
 
@@ -139,7 +85,7 @@ class Publisher:
         self, http: httpx.AsyncClient, channel: str, patience_seconds: float, tell: Callable[[str], None]
     ) -> None:
         self._http = http
-        self._channel = json.dumps(channel).encode()
+        self._channel = channel
         self._patience_seconds = patience_seconds
         self._tell = tell
         self._most = BATCH_EVENTS
@@ -160,6 +106,8 @@ class Publisher:
             except _TooMany:
                 self._most = len(batch) // 2
                 return await self.publish(waiting)
+            except _OneIsWrong:
+                return await self.publish(waiting[: len(batch) // 2])
             except _Later as later:
                 seconds = later.seconds or min(MAX_WAIT_SECONDS, 0.1 * 2**failures)
                 if trio.current_time() + seconds > give_up_at:
@@ -170,18 +118,21 @@ class Publisher:
         raise AssertionError("count() has no end")
 
     async def _try(self, batch: Sequence[Line], key: str) -> list[Result]:
-        events = b",".join(b'{"channel":%b,"data":%b}' % (self._channel, line.event) for line in batch)
+        channel = json.dumps(self._channel).encode()
+        events = b",".join(b'{"channel":%b,"data":%b}' % (channel, line.event) for line in batch)
         headers = {
             "X-Service-Name": batch[0].source,
             "Content-Type": "application/json",
             "Idempotency-Key": key,
         }
-        try:
-            answer = await self._http.post(
-                "/publish/batch", content=b'{"events":[%b]}' % events, headers=headers
-            )
-        except httpx.TransportError as error:
-            raise _Later(f"No node at {self._http.base_url}: {error or type(error).__name__}") from None
+        answer = await self._post("/publish/batch", b'{"events":[%b]}' % events, headers)
+        if answer.status_code == HTTPStatus.BAD_REQUEST:
+            if len(batch) > 1:
+                raise _OneIsWrong
+            # In a batch JSON may be nested less deeply than alone, by what the batch puts round it.
+            answer = await self._post(f"/publish/{quote(self._channel, safe='')}", batch[0].event, headers)
+            if answer.status_code == HTTPStatus.OK:
+                return [Result(batch[0].number, answer.json())]
         if answer.status_code == HTTPStatus.OK:
             results = [
                 Result(line.number, one) for line, one in zip(batch, answer.json()["results"], strict=True)
@@ -189,14 +140,20 @@ class Publisher:
             if later := [str(one) for one in results if one.answer.get("code") in (429, 503)]:
                 raise _Later(later[0])
             return results
-        if answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            if len(batch) > 1:
-                raise _TooMany
-            return [_failed(batch[0], answer.status_code, answer.json()["detail"])]
+        if answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(batch) > 1:
+            raise _TooMany
+        if answer.status_code in _OF_THESE_EVENTS and (detail := detail_of(answer)):
+            return [_failed(line, answer.status_code, detail) for line in batch]
         problem = refused(answer)
         if isinstance(problem, Refused):
             raise problem
         raise _Later(str(problem), _retry_after(answer))
+
+    async def _post(self, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+        try:
+            return await self._http.post(path, content=content, headers=headers)
+        except httpx.TransportError as error:
+            raise _Later(f"No node at {self._http.base_url}: {error or type(error).__name__}") from None
 
 
 def _failed(line: Line, code: int, detail: dict[str, Any]) -> Result:
@@ -219,7 +176,7 @@ async def publish(
 ) -> AsyncGenerator[list[Result], None]:
     """Publish all that `source` has; yields results as they come, in the order of the lines.
 
-    Raises Unreadable, Refused or Unreachable; what was yielded as published before is. `tell` gets a
+    Raises Refused or Unreachable; what was yielded as published before is. `tell` gets a
     sentence when it has to wait.
     """
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}

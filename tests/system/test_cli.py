@@ -265,6 +265,45 @@ async def test_a_file_is_published_and_its_history_read_back(tmp_path: Path) -> 
         assert (result.returncode, result.stderr) == (0, b"")
 
 
+def _deep(levels: int) -> str:
+    deep = f"{'[' * (levels - 2)}{']' * (levels - 2)}"
+    fields = {
+        "type": "backtest.started",
+        "source": "tests",
+        "backtest_id": "b",
+        "job_id": "j",
+        "user_id": "u1",
+    }
+    return json.dumps(fields)[:-1] + f',"parameters":{{"deep":{deep}}}}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"type":"system.announcement","source":"tests","title":"\\ud800"}', "400 Event is no JSON"),
+        (_deep(250), "400 Event is no JSON: it is nested too deeply"),
+        (_deep(5_000), "400 Event is no JSON: it is nested too deeply"),
+        (_deep(200), None),
+        (_deep(197), None),
+        ('{"type":"acme.none","source":"tests"}', "400 Invalid event schema"),
+        ('{"source":"tests","type":"' + "x" * 1_100_000 + '"}', "413 Request body is too large"),
+    ],
+    ids=["surrogate", "250", "5000", "200", "197", "unknown", "large"],
+)
+async def test_one_bad_line_is_named_and_every_good_line_is_published(
+    tmp_path: Path, line: str, why: str | None
+) -> None:
+    lines = [json.dumps(announcement("first")), line, json.dumps(announcement("last"))]
+    (tmp_path / "events").write_text("\ufeff" + "\n".join(lines))
+    async with open_server(settings_for()) as url:
+        result = await run(["courier", "publish", "global", str(tmp_path / "events"), "--json"], URL=url)
+    told = [json.loads(each) for each in result.stdout.splitlines()]
+    failed = [f"{each['code']} {each['error']}" for each in told if each["status"] != "published"]
+    assert [each["line"] for each in told] == [1, 2, 3]
+    assert (result.returncode, len(failed)) == (int(bool(why)), int(bool(why))), told
+    assert why is None or failed[0].startswith(why)
+
+
 @pytest.mark.parametrize(
     ("command", "code", "sentence"),
     [

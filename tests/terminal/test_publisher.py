@@ -10,7 +10,8 @@ import trio
 from trio.testing import MockClock
 
 from courier.terminal.errors import Refused, Unreachable
-from courier.terminal.publish import Line, Publisher, Result
+from courier.terminal.lines import Line
+from courier.terminal.publish import Publisher, Result
 
 Answer = httpx.Response | Exception
 
@@ -25,7 +26,8 @@ class Node:
         self.told: list[str] = []
 
     def handle(self, request: httpx.Request) -> httpx.Response:
-        events = json.loads(request.content)["events"]
+        said = json.loads(request.content)
+        events = said["events"] if request.url.path == "/publish/batch" else [{"data": said}]
         self.keys.append(request.headers["Idempotency-Key"])
         self.batches.append([event["data"]["n"] for event in events])
         answer = self.answers.pop(0) if self.answers else good
@@ -112,12 +114,41 @@ async def test_one_event_that_is_too_large_fails_alone() -> None:
     assert str(result) == "line 1: 413 No"
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 415])
+@pytest.mark.parametrize("status", [401, 404, 415])
 async def test_what_is_wrong_with_all_of_it_ends_it_at_once(status: int) -> None:
     node = Node(refusal(status))
     with pytest.raises(Refused, match=f"{status} No"):
         await node.publish(5)
     assert len(node.batches) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403])
+async def test_a_refusal_of_some_events_is_theirs_and_those_behind_them_go_on(status: int) -> None:
+    def but_7(events: list[Any]) -> httpx.Response:
+        return refusal(status) if any(event["data"]["n"] == 7 for event in events) else good(events)
+
+    waiting = [Line(n, json.dumps({"n": n}).encode(), "shop" if n != 7 else "shed") for n in range(1, 11)]
+    node = Node(*[but_7] * 50)
+    results: list[Result] = []
+    async with httpx.AsyncClient(transport=httpx.MockTransport(node.handle), base_url="http://node") as http:
+        publisher = Publisher(http, "global", 0, node.told.append)
+        while waiting:
+            results += (some := await publisher.publish(waiting))
+            waiting = waiting[len(some) :]
+    assert [result.line for result in results] == list(range(1, 11))
+    assert [result.line for result in results if not result.published] == [7]
+    assert str(results[6]) == f"line 7: {status} No"
+
+
+async def test_one_event_that_a_batch_cannot_hold_harms_no_other_of_it() -> None:
+    def but_700(events: list[Any]) -> httpx.Response:
+        return refusal(400) if any(event["data"]["n"] == 700 for event in events) else good(events)
+
+    node = Node(*[but_700] * 100)
+    results = await node.publish(1000)
+    assert [result.line for result in results] == list(range(1, 1001))
+    assert [result.line for result in results if not result.published] == [700]
+    assert len(node.batches) < 60
 
 
 async def test_an_answer_that_is_none_of_couriers_is_told_as_such() -> None:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from courier.terminal import lines as reading
 from courier.terminal import publish
-from courier.terminal.errors import Unreadable
-from courier.terminal.publish import Line, Reader, take_batch
+from courier.terminal.lines import Line, Reader
+from courier.terminal.publish import take_batch
 
 
 def read(*chunks: bytes) -> list[Line]:
@@ -40,29 +41,75 @@ def test_the_events_of_a_chunk_are_given_before_the_next_has_come() -> None:
     assert reader.feed(b'rce":"shop"}\n') == [Line(2, b'{"source":"shop"}', "shop")]
 
 
+def nested(levels: int, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
+    return b'{"source":"shop","deep":%b1%b}' % (opening * (levels - 1), closing * (levels - 1))
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        (b"nope", "Event is no JSON: Expecting value"),
-        (b"\xff", "Event is no JSON: "),
+        (b"nope", "Event is no JSON: expected ident"),
+        (b"\xff", "Event is no JSON: expected UTF-8, and byte 1 is not"),
+        (b'{"source":"shop","text":"\xff"}', "Event is no JSON: expected UTF-8, and byte 26 is not"),
+        (b'{"source":"shop","text":"\\ud800"}', "Event is no JSON: unexpected end of hex escape"),
+        (b'{"source":"shop","n":NaN}', "Event is no JSON: expected value"),
+        ('{"source":"shop"}'.encode("utf-16-le"), "Event is no JSON: expected UTF-8, and this looks like"),
+        (b"\xef\xbb\xbf" + an_event(), "Event is no JSON: expected value"),
+        (an_event(n=1) + an_event(n=2), "Event is no JSON: trailing characters"),
+        (an_event()[:-1], "Event is no JSON: EOF while parsing an object"),
+        (an_event()[:-2], "Event is no JSON: EOF while parsing a string"),
+        (nested(250), "Event is no JSON: it is nested too deeply"),
+        (nested(5_000, b'{"a":', b"}"), "Event is no JSON: it is nested too deeply"),
         (b"[1]", "Event is no JSON object"),
         (b"{}", 'Event has no "source"'),
         (b'{"source":7}', 'Event has no "source"'),
+        (b'{"source":""}', 'Event has no "source"'),
+        (b'{"source":"A Shop"}', 'Event has no "source"'),
         (b'{"source":"a\\nb"}', 'Event has no "source"'),
     ],
 )
-def test_what_is_no_event_is_told_of_and_does_not_hide_what_follows(text: bytes, error: str) -> None:
-    first, wrong, last = read(b"\n".join([an_event(), text, an_event()]))
-    assert (first.error, last.error) == ("", "")
-    assert (wrong.number, wrong.error[: len(error)]) == (2, error)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_line_that_is_no_event_is_named_and_does_not_hide_those_around_it(
+    text: bytes, error: str, place: int
+) -> None:
+    texts = [an_event()] * 2
+    texts.insert(place, text)
+    if place == 0 and text.startswith(b"\xef"):
+        assert read(b"\n".join(texts)) == read(b"\n".join([an_event()] * 3)), "a mark before the first line"
+        return
+    lines = read(b"\n".join(texts))
+    wrong = lines.pop(place)
+    assert [line.error for line in lines] == ["", ""]
+    assert (wrong.number, wrong.error[: len(error)]) == (place + 1, error)
 
 
-def test_a_line_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "LINE_BYTES", 100)
+def test_a_first_line_that_was_torn_keeps_later_ones_waiting_no_longer_than_the_next() -> None:
     reader = Reader()
-    reader.feed(an_event() + b"\n")
-    with pytest.raises(Unreadable, match="Line 2 goes on for more than 100 bytes"):
-        reader.feed(b"x" * 101)
+    assert reader.feed(b'{"source":"shop",\n') == []
+    wrong, right = reader.feed(an_event() + b"\n")
+    assert (wrong.number, bool(wrong.error), right) == (1, True, Line(2, an_event(), "shop"))
+    assert reader.feed(an_event() + b"\n") == [Line(3, an_event(), "shop")]
+
+
+def test_an_event_on_many_lines_may_hold_a_whole_object_on_one() -> None:
+    text = b'{\n"source": "shop",\n"all": [\n{"n": 1},\n{"n": 2}\n]\n}\n'
+    assert read(text) == [Line(1, text.strip(), "shop")]
+
+
+def test_an_event_on_many_lines_that_is_no_json_is_told_once() -> None:
+    [line] = read(b'{\n"source": "shop",\n"n": nope\n}\n')
+    assert (line.number, line.error[:16]) == (1, "Event is no JSON")
+
+
+@pytest.mark.parametrize("cut", [50, 99, 500])
+def test_a_line_that_is_too_long_is_refused_alone(monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+    monkeypatch.setattr(reading, "LINE_BYTES", 100)
+    text = an_event(n=1) + b"\n" + b"x" * 350 + b"\n" + an_event(n=3) + b"\n" + b"x" * 350
+    lines = read(*(text[at : at + cut] for at in range(0, len(text), cut)))
+    assert [line.number for line in lines] == [1, 2, 3, 4]
+    assert [bool(line.error) for line in lines] == [False, True, False, True]
+    if cut < 350:
+        assert lines[1].error == "Line is longer than 100 bytes"
 
 
 @pytest.mark.parametrize("first", [b"{}", b"nope", b"7"])

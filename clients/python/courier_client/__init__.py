@@ -15,6 +15,7 @@ from courier_client.errors import (
     TokenFailed,
     Unauthorized,
     Unavailable,
+    Unsendable,
 )
 from courier_client.event import Event, Gap
 from courier_client.receipt import Receipt
@@ -44,4 +45,5 @@ __all__ = [
     "TokenFailed",
     "Unauthorized",
     "Unavailable",
+    "Unsendable",
 ]

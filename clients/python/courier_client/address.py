@@ -25,6 +25,10 @@ class Address:
         parts = urlsplit(url.rstrip("/"))
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("expected the URL of a node, such as https://courier.example.org")
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError:
+            raise ValueError("the URL's host is no name that could be looked up") from None
         if parts.username is not None or parts.password is not None:
             raise ValueError("a node's URL holds no credentials: there is `token` for that")
         tls = parts.scheme == "https"

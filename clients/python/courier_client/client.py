@@ -13,7 +13,13 @@ import anyio
 
 from courier_client.address import Address
 from courier_client.encoding import encode
-from courier_client.errors import ClientClosed, CourierError, NotAllPublished, PublishTimeout
+from courier_client.errors import (
+    ClientClosed,
+    CourierError,
+    NotAllPublished,
+    PublishTimeout,
+    Unsendable,
+)
 from courier_client.publisher import Publisher, Waiter
 from courier_client.receipt import Receipt
 from courier_client.subscription import Subscription
@@ -45,6 +51,8 @@ class CourierClient:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._address = Address.parse(url, ssl_context)
+        if service_name is not None and not (service_name.isascii() and service_name.isprintable()):
+            raise ValueError("a service's name is lower-case letters, digits, _ and -, such as forge")
         self._service_name = service_name
         self._token = TokenSource(token)
         self._timeout = timeout
@@ -87,8 +95,7 @@ class CourierClient:
         that are issued at once travel in one request; those of one task to one channel keep their order.
 
         Raises a PublishError: what was refused, or a PublishTimeout after `timeout` seconds (left out: the
-        client's). ValueError or TypeError when `data` cannot be JSON, or when it has a field that is given
-        otherwise.
+        client's); Unsendable, at once, when `data` cannot be JSON or has a field that is given otherwise.
         """
         event = self._event(channel, event_type, data, trace_id, timeout)
         publisher = self._open()
@@ -116,15 +123,20 @@ class CourierClient:
 
         try:
             for channel, event_type, data in events:
-                event = self._event(channel, event_type, data, None, timeout)
+                try:
+                    event = self._event(channel, event_type, data, None, timeout)
+                except Unsendable as error:
+                    while under_way:  # the results are in the order of the events
+                        await finish()
+                    results.append(error)
+                    continue
                 while publisher.full and under_way:
                     await finish()
                 try:
                     await publisher.admit(event)
                 except PublishTimeout as error:
-                    results.append(
-                        error
-                    )  # nothing is under way: who has events in the queue does not wait there
+                    # Nothing is under way: who has events in the queue does not wait there.
+                    results.append(error)
                 else:
                     under_way.append(event)
             while under_way:
@@ -170,7 +182,16 @@ class CourierClient:
         trace_id: str | None,
         timeout: float | None,
     ) -> Waiter:
-        body = encode(event_type, self._service_name or "", data, trace_id)
+        try:
+            channel.encode()  # else it would fail in the request that it shares with the events of others
+            body = encode(event_type, self._service_name or "", data, trace_id)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise Unsendable(
+                f"{event_type!a} to {channel!a} cannot be sent: {error}",
+                channel=channel,
+                event_type=event_type,
+                unknown=False,
+            ) from error
         seconds = self._timeout if timeout is None else timeout
         deadline = math.inf if seconds is None else anyio.current_time() + seconds
         return Waiter(channel, event_type, body, deadline)

@@ -8,7 +8,8 @@ CourierError
 │   │   ├── Conflict        409: its idempotency key was used for another event
 │   │   ├── RateLimited     429, and to wait as told takes longer than there is time: .retry_after
 │   │   └── Unavailable     502, 503 or 504, likewise
-│   └── PublishTimeout      its time is up
+│   ├── PublishTimeout      its time is up
+│   └── Unsendable          it was never sent: data, type or channel cannot be; a ValueError, too
 ├── NotAllPublished         some events of `publish_many`; an ExceptionGroup of theirs: .results
 ├── SubscriptionRefused     a close that says not to come back: .code, .reason
 ├── TokenFailed             the callable that gives tokens raised; its error is the cause
@@ -100,6 +101,10 @@ class PublishTimeout(PublishError):
 
     With `unknown` it was sent and may be published; without, it is not.
     """
+
+
+class Unsendable(PublishError, ValueError):
+    """The event was never sent: its data cannot be JSON, or its type or channel cannot be sent as text."""
 
 
 class NotAllPublished(CourierError, ExceptionGroup[CourierError]):

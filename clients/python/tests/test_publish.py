@@ -10,13 +10,22 @@ from courier_client import (
     NotAllPublished,
     Receipt,
     Refused,
+    TokenFailed,
     Unauthorized,
+    Unsendable,
 )
 from fakes import proxy_before
 from nodes import Node, service_token, token
 from usual import client, next_event, read, told
 
 pytestmark = pytest.mark.anyio
+
+
+def nested(levels: int) -> list[Any]:
+    deep: list[Any] = []
+    for _ in range(levels):
+        deep = [deep]
+    return deep
 
 
 async def test_a_receipt_says_where_the_event_stands_and_who_it_reached(shared: Node) -> None:
@@ -105,10 +114,7 @@ async def test_an_invalid_event_of_a_batch_is_refused_alone(shared: Node) -> Non
 
 
 async def test_an_event_that_makes_its_batch_unreadable_harms_no_other(shared: Node) -> None:
-    deep: list[Any] = []
-    for _ in range(300):
-        deep = [deep]
-    fields = {"backtest_id": "b", "job_id": "j", "user_id": "u1", "parameters": {"deep": deep}}
+    fields = {"backtest_id": "b", "job_id": "j", "user_id": "u1", "parameters": {"deep": nested(300)}}
     async with client(shared.url) as courier:
         with pytest.raises(NotAllPublished) as caught:
             await courier.publish_many([told("a"), ("global", "backtest.started", fields), told("b")])
@@ -148,12 +154,54 @@ async def test_a_batch_stays_below_the_size_that_the_node_takes(shared: Node) ->
         {"type": "another"},
         {"trace_id": "t"},
         {"thing": object()},
+        {"deep": nested(5_000)},
     ],
 )
-async def test_data_that_cannot_be_sent_is_refused_at_the_call(shared: Node, data: dict[str, Any]) -> None:
+async def test_data_that_cannot_be_sent_is_refused_at_the_call_and_harms_no_other_of_publish_many(
+    shared: Node, data: dict[str, Any]
+) -> None:
     async with client(shared.url) as courier:
-        with pytest.raises((ValueError, TypeError)):
+        with pytest.raises(Unsendable, match="cannot be sent"):
             await courier.publish("global", "system.announcement", data)
+        with pytest.raises(NotAllPublished) as caught:
+            await courier.publish_many([told("a"), ("global", "system.announcement", data), told("b")])
+    assert [type(one) for one in caught.value.results] == [Receipt, Unsendable, Receipt]
+
+
+async def test_a_channel_that_is_no_text_is_refused_to_its_own_task_only(shared: Node) -> None:
+    odd: list[Any] = ["user.\ud800", None, 7, b"global"]
+    async with client(shared.url) as courier, anyio.create_task_group() as tasks:
+
+        async def publish_to(channel: Any) -> None:
+            with pytest.raises(Unsendable):
+                await courier.publish(*told("bad", channel))
+
+        for number in range(20):
+            tasks.start_soon(publish_to, odd[number % len(odd)])
+            tasks.start_soon(courier.publish, *told(str(number)))
+
+
+@pytest.mark.parametrize("bad", ["", "a b", "a\nb", "tök", "\ud800"])
+async def test_what_is_no_token_is_refused_and_never_shown(shared: Node, bad: str) -> None:
+    with pytest.raises(ValueError, match="visible ASCII"):
+        client(shared.url, token=bad)
+    async with client(shared.url, token=lambda: bad) as courier:
+        with pytest.raises(TokenFailed, match="gave no token") as caught:
+            await courier.publish(*told("t"))
+    assert not bad or bad not in str(caught.value)
+
+
+async def test_a_token_may_end_with_the_line_that_it_was_read_from(shared: Node) -> None:
+    async with client(shared.url, token=service_token() + "\n") as courier:
+        assert await courier.publish(*told("t"))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"service_name": "tök"}, {"service_name": "a\nb"}, {"url": "http://" + "a" * 64}]
+)
+async def test_what_every_request_would_fail_for_is_refused_before(settings: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="name"):
+        client(**{"url": "http://127.0.0.1:1"} | settings)
 
 
 async def test_an_expired_token_without_a_callable_is_unauthorized(shared: Node) -> None:
