@@ -105,7 +105,7 @@ class Hub:
     def state(self) -> NodeState:
         """What a node is at this moment, for who looks at it from outside."""
         return NodeState(
-            backplane_up=self.backplane.up,
+            backplane_up=self.backplane.trouble is None,
             channels=len(self.supervisor),
             draining_connections=self.connections if self.draining else 0,
             log_bytes=self.supervisor.budget.used_bytes,

@@ -8,7 +8,7 @@ log is a stream that all nodes share, and a node's own log is what it has been f
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from courier.backplane.errors import BackplaneAway, InboxFull, KeyConflict
+from courier.backplane.errors import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
 from courier.backplane.origin import Origin
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
@@ -79,8 +79,10 @@ class Backplane(Protocol):
     feed: "Feed | None"
     """The node that it works for; set once, by `open_hub`, before anything is followed."""
 
-    up: bool
-    """Whether it can be reached, as far as is known: noticed within a second, without traffic too."""
+    @property
+    def trouble(self) -> str | None:
+        """Why it cannot be used now, as a short sentence for people; None while it can. Noticed within a
+        second, without traffic too."""
 
     async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
         """Where the channel's log stands; a new epoch when nothing is known of it.
@@ -139,6 +141,7 @@ __all__ = [
     "Appended",
     "Backplane",
     "BackplaneAway",
+    "BackplaneRefused",
     "Feed",
     "InboxFull",
     "KeyConflict",

@@ -8,6 +8,11 @@ class BackplaneAway(Exception):
     """
 
 
+class BackplaneRefused(BackplaneAway):
+    """What the nodes share answers, and refuses; the text says what, and why in its own word, as in
+    `the write: OOM`."""
+
+
 class InboxFull(Exception):
     """The channel's publishers are faster than the channel, for longer than they may be made to wait."""
 

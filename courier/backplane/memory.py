@@ -17,7 +17,7 @@ class MemoryBackplane:
     """
 
     feed: Feed | None = None
-    up = True
+    trouble: str | None = None
 
     def __init__(self, started_ms: int, remembered: int) -> None:
         self._floor_ms = started_ms

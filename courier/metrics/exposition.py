@@ -154,7 +154,11 @@ class NodeCollector(Collector):
         )
         state = metrics.state() if metrics.state is not None else None
         for name, documentation, value in (
-            ("backplane_up", "1 while what the nodes share can be reached", state and state.backplane_up),
+            (
+                "backplane_up",
+                "1 while what the nodes share can be reached and takes writes",
+                state and state.backplane_up,
+            ),
             ("channels_active", "Channels that run on this node", state and state.channels),
             (
                 "drain_remaining_connections",

@@ -123,6 +123,8 @@ class BackplanePart(Answer):
 
     status: Literal["healthy", "down"]
     kind: Literal["memory", "redis"]
+    reason: Annotated[str, Field(examples=["Redis unreachable"])] | MISSING = MISSING
+    """Why it is down; absent while it is healthy."""
 
 
 class SupervisorPart(Answer):

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from courier.actors.errors import ChannelFailed, Draining, Refused, TooManyChannels
-from courier.backplane import BackplaneAway, InboxFull, KeyConflict
+from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
 from courier.schemas.channels import UnknownChannelError
 from courier.schemas.closing import CloseReason
 from courier.schemas.errors import JsonError, SchemaError, TooManyEvents
@@ -80,8 +80,10 @@ def http_answer(error: Exception) -> ErrorAnswer:
             return ErrorAnswer(400, "Invalid event schema", {"validation_errors": error.errors})
         case KeyConflict():
             return ErrorAnswer(409, "Idempotency-Key was used for another event of this channel")
+        case BackplaneRefused():
+            return ErrorAnswer(503, f"Redis refused {error}; try again later", headers=RETRY_AFTER)
         case BackplaneAway():
-            return ErrorAnswer(503, "Redis cannot be reached; try again later", headers=RETRY_AFTER)
+            return ErrorAnswer(503, "Redis unreachable; try again later", headers=RETRY_AFTER)
         case InboxFull():
             return ErrorAnswer(503, "Channel's inbox is full; try again later", headers=RETRY_AFTER)
         case TooManyChannels():

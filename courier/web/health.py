@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from courier.actors.supervisor import Supervisor
+from courier.backplane import Backplane
 from courier.node import Phase
 from courier.web.auth import AuthError, KeySet, bearer, bears
 from courier.web.publish import Answer
@@ -31,11 +32,12 @@ def live() -> Answer:
 
 
 def ready(site: Site) -> Answer:
-    """200 while the node may be sent traffic; 503 from the first moment of a drain, and without its Redis."""
+    """200 while the node may be sent traffic; 503 from the first moment of a drain, and while it cannot use
+    its Redis."""
     if site.node.phase is not Phase.READY:
         reason = "Node is draining"
-    elif not site.node.hub.backplane.up:
-        reason = "Redis cannot be reached"
+    elif (trouble := site.node.hub.backplane.trouble) is not None:
+        reason = trouble
     else:
         return _json(200, {"status": "ready", "ready": True})
     return _json(503, {"status": "not_ready", "ready": False, "reason": reason})
@@ -75,10 +77,7 @@ def components(site: Site) -> dict[str, dict[str, Any]]:
     node, now = site.node, trio.current_time()
     found = {
         "event_loop": _event_loop(node.pulse.worst_seconds(now)),
-        "backplane": {
-            "status": "healthy" if node.hub.backplane.up else "down",
-            "kind": "memory" if site.settings.redis_url is None else "redis",
-        },
+        "backplane": _backplane(node.hub.backplane, "memory" if site.settings.redis_url is None else "redis"),
         "supervisor": _supervisor(node.hub.supervisor, now),
     }
     keys = site.verifier.key_set
@@ -91,6 +90,12 @@ def components(site: Site) -> dict[str, dict[str, Any]]:
 def _event_loop(late_seconds: float) -> dict[str, Any]:
     status = "healthy" if late_seconds < LATE_SECONDS else "degraded"
     return {"status": status, "lag_ms": round(late_seconds * 1000, 1)}
+
+
+def _backplane(backplane: Backplane, kind: str) -> dict[str, Any]:
+    if backplane.trouble is None:
+        return {"status": "healthy", "kind": kind}
+    return {"status": "down", "kind": kind, "reason": backplane.trouble}
 
 
 def _supervisor(supervisor: Supervisor, now: float) -> dict[str, Any]:

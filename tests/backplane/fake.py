@@ -32,12 +32,8 @@ class FakeBackplane:
         shared.listeners.append(self)
 
     @property
-    def up(self) -> bool:
-        return not self._away
-
-    @up.setter
-    def up(self, value: bool) -> None:
-        raise NotImplementedError
+    def trouble(self) -> str | None:
+        return "The shared log is away" if self._away else None
 
     # The protocol
 

@@ -36,7 +36,7 @@ def server(running: RedisServer) -> RedisServer:
 
 async def test_offsets_count_up_from_one_and_arrivals_never_go_back(server: RedisServer) -> None:
     async with redis_node(server.url) as (backplane, _):
-        assert backplane.up
+        assert backplane.trouble is None
         outcomes = await publish(backplane, ONE, b"1", b"2", reached=7)
         outcomes += await publish(backplane, ONE, b"3")
         assert [outcome.position.offset for outcome in outcomes] == [1, 2, 3]
@@ -156,7 +156,7 @@ async def test_what_redis_refuses_is_no_receipt(server: RedisServer) -> None:
         server.cli("SET", "courier:{user.u1}:where", "no hash")
         with pytest.raises(BackplaneAway):
             await publish(backplane, ONE, b"1")
-        assert backplane.up
+        assert backplane.trouble is None
         assert await publish(backplane, TWO, b"1")
 
 

@@ -176,6 +176,28 @@ async def test_a_join_for_a_channel_that_nobody_follows_is_refused_while_redis_i
             assert bad.status == 400, "what is wrong with it can be said without Redis"
 
 
+async def test_a_redis_that_refuses_to_write_makes_the_node_unready_and_says_why_until_it_writes_again() -> (
+    None
+):
+    with redis_server() as redis, trio.fail_after(30):
+        async with a_server(redis_url=redis.url) as server:
+            assert (await server.publish(CHANNEL, announcement())).status == 200
+            redis.cli("ACL", "SETUSER", "default", "-xadd")
+            assert (await server.request("GET", "/health/ready")).status == 200, "nothing was refused yet"
+            answer = await server.publish(CHANNEL, announcement())
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert answer.error["error"] == "Redis refused the write: NOPERM; try again later"
+            ready = await server.request("GET", "/health/ready")
+            assert (ready.status, ready.json["reason"]) == (503, "Redis refused the write: NOPERM")
+            part = (await server.request("GET", "/health")).json["components"]["backplane"]
+            assert part == {"status": "down", "kind": "redis", "reason": "Redis refused the write: NOPERM"}
+            assert b"courier_backplane_up 0.0" in (await server.request("GET", "/metrics")).body
+            redis.cli("ACL", "SETUSER", "default", "+xadd")
+            with trio.fail_after(2):
+                await until_ready(server)
+            assert (await server.publish(CHANNEL, announcement())).status == 200
+
+
 class Proxy:
     """A network between a node and Redis, which may swallow every byte and say nothing."""
 

@@ -108,7 +108,7 @@ async def test_a_429_that_lasts_longer_than_there_is_time_is_raised_at_once() ->
 
 
 async def test_a_503_that_lasts_longer_than_there_is_time_leaves_open_what_became_of_the_event() -> None:
-    away = refused(503, "Redis cannot be reached", headers={"Retry-After": "60"})
+    away = refused(503, "Redis unreachable", headers={"Retry-After": "60"})
     async with fake_http(in_turn(lambda _: away)) as fake, client(fake.url) as courier:
         with pytest.raises(Unavailable) as caught:
             await courier.publish(*told("t"), timeout=2)

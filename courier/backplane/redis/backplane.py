@@ -12,6 +12,7 @@ from courier.backplane.redis.calls import Calls
 from courier.backplane.redis.connection import open_client
 from courier.backplane.redis.listener import Listener
 from courier.backplane.redis.options import RedisOptions
+from courier.backplane.redis.probes import Probes
 from courier.backplane.redis.pump import Pump
 from courier.backplane.redis.requests import Admit, Follow, Publish, Read
 from courier.backplane.redis.room import Room
@@ -46,18 +47,19 @@ class RedisBackplane:
         self, url: RedisUrl, options: RedisOptions, fault: Callable[[Exception], None] = lambda _: None
     ) -> None:
         self.feed: Feed | None = None
-        self.up = False
         open_one = partial(open_client, url, options)
-        calls = Calls(url, options, node=new_epoch() + new_epoch())
+        node = new_epoch() + new_epoch()
+        calls, probes = Calls(url, options, node), Probes(url, options, node)
+        pages = Probes(url, options, f"{node}:pages")
         self._room = Room(options.inbox_events)
         self._look_again_seconds = options.look_again_seconds
         pump = partial(Pump, open_one, calls, options, fault=fault)
-        self._writes = pump(calls_at_once=WRITES_AT_ONCE, watch=self._watch)
-        # Whoever is to be admitted does not wait for what others have appended.
-        self._windows = pump(calls_at_once=WRITES_AT_ONCE)
-        # Pages go over a connection of their own: nobody who publishes waits for them.
-        self._reads = pump(calls_at_once=READS_AT_ONCE)
-        self._listener = Listener(open_one, calls, lambda: self.feed)
+        self._writes = pump(calls_at_once=WRITES_AT_ONCE, probe=probes.publish, watch=self._watch)
+        # The count of a rate does not wait for what others append.
+        self._windows = pump(calls_at_once=WRITES_AT_ONCE, probe=probes.admit)
+        # Pages go over a connection of their own: no publisher waits for them.
+        self._reads = pump(calls_at_once=READS_AT_ONCE, probe=pages.read, deed="read")
+        self._listener = Listener(open_one, calls, probes, lambda: self.feed)
         self._followings: dict[ChannelName, _Following] = {}
 
     async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
@@ -113,6 +115,14 @@ class RedisBackplane:
         return await request.reply.wait()
 
     @property
+    def trouble(self) -> str | None:
+        """That it cannot be reached, or refuses something that a node needs."""
+        if self._writes.trouble is not None:
+            return self._writes.trouble
+        refused = (pump.trouble for pump in (self._windows, self._reads) if pump.refused)
+        return next(refused, None) or self._listener.trouble
+
+    @property
     def pipelines(self) -> int:
         """How many round trips it has made, but for pings and pages."""
         return self._writes.pipelines
@@ -123,7 +133,7 @@ class RedisBackplane:
         return self._room.taken
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled; started when Redis has been reached, or could not be, for the first time."""
+        """Until cancelled; started when the first attempt to use Redis has succeeded or failed."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._writes.run)
             nursery.start_soon(self._windows.run)
@@ -138,7 +148,6 @@ class RedisBackplane:
         self._listener.unwant(channel)
 
     def _watch(self, up: bool) -> None:
-        self.up = up
         if up:
             self._doubt()
 
@@ -163,8 +172,8 @@ async def open_redis(
 ) -> AsyncIterator[RedisBackplane]:
     """A backplane for the length of a block.
 
-    When Redis is away it comes all the same, with `up` False, and goes on trying. A str that is no Redis URL
-    raises ValueError. `fault` is called whenever an answer cannot be read.
+    When Redis is away it comes all the same, with its `trouble`, and goes on trying. A str that is no Redis
+    URL raises ValueError. `fault` is called whenever an answer cannot be read.
     """
     where = parse_redis_url(url) if isinstance(url, str) else url
     backplane = RedisBackplane(where, options or RedisOptions(), fault)

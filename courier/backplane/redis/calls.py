@@ -40,9 +40,10 @@ class Call:
     """Whether it may be sent again when it is not known what became of it."""
     sent: int = 0
 
-    def fail(self, why: str) -> None:
+    def fail(self, error: BackplaneAway) -> None:
+        """Make each request's caller raise such an error."""
         for request in self.requests:
-            request.reply.fail(BackplaneAway(why))
+            request.reply.fail(type(error)(*error.args))
 
 
 class Calls:
@@ -54,8 +55,6 @@ class Calls:
         self._database = url.database
         self._publish_verb = "SPUBLISH" if url.kind is RedisKind.CLUSTER else "PUBLISH"
         self._numbers = count(1)
-        self.card = f"courier:node:{node}"
-        """A key that the node writes to see whether it can."""
 
     def feed_of(self, channel: ChannelName) -> str:
         """Where the channel's events are published. Pub/sub knows no databases, so the name bears it."""

@@ -10,6 +10,8 @@ from courier.backplane import BackplaneAway, Feed, Record
 from courier.backplane.redis.calls import Calls
 from courier.backplane.redis.connection import Client, first_error
 from courier.backplane.redis.line import Line, Push, open_line
+from courier.backplane.redis.probes import Probes
+from courier.backplane.redis.refusals import refusal
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position
@@ -48,10 +50,13 @@ class Listener:
         self,
         open_client: Callable[[], AbstractAsyncContextManager[Client]],
         calls: Calls,
+        probes: Probes,
         feed: Callable[[], Feed | None],
     ) -> None:
         self._open_client = open_client
         self._calls = calls
+        self._probes = probes
+        self._probed = probes.feed.encode()
         self._feed = feed
         self._line: Line | None = None
         self._channels: dict[ChannelName, _Subscription] = {}
@@ -59,6 +64,8 @@ class Listener:
         """Channels whose events may have been missed, and which are not heard again yet."""
         self._due = 0
         self._answered_at = 0.0
+        self.trouble: str | None = None
+        """That Redis allows no subscription, as a short sentence; None while it does, or is away."""
 
     def __len__(self) -> int:
         """Channels that Redis is asked for, or was a moment ago."""
@@ -93,9 +100,12 @@ class Listener:
                     self._begin(line)
                     nursery.start_soon(self._watch_answers)
                     await line.run(self._hear)
-            except Exception as error:  # noqa: BLE001 - whatever it was, only a new connection helps
+            except Exception as failed:  # noqa: BLE001 - whatever it was, only a new connection helps
+                error = first_error(failed)
+                refused = refusal(error) if self._line is not None else None
+                self.trouble = refused and f"Redis refused the subscription: {refused}"
                 if self._line is not None:  # while Redis is away the pump says so
-                    logger.info("The line to Redis broke", error=repr(first_error(error)))
+                    logger.info("The line to Redis broke", error=repr(error))
             self._line = None
             for subscription in self._channels.values():
                 if subscription.heard.is_set():
@@ -106,6 +116,9 @@ class Listener:
         self._line = line
         self._due = 0
         self._again.clear()
+        with suppress(RedisError):
+            line.subscribe(self._probes.log, self._probes.feed)
+            line.unsubscribe(self._probes.log, self._probes.feed)
         for channel, subscription in [*self._channels.items()]:
             subscription.asked = False
             subscription.due = 0
@@ -140,6 +153,9 @@ class Listener:
     def _hear(self, push: Push) -> None:
         kind, name, *rest = push
         assert isinstance(name, bytes)
+        if name == self._probed:
+            self.trouble = None
+            return
         channel = self._calls.channel_of(name.decode())
         subscription = self._channels.get(channel)
         match kind:

@@ -10,6 +10,8 @@ class RedisOptions:
     history_events: int = 10_000
     """Of one channel; a stream is trimmed by the block, so a few more may be there."""
     history_seconds: float = 3600.0
+    remembered_seconds: float = 7 * 86_400.0
+    """How much longer than its events the position of a quiet channel is kept."""
     inbox_events: int = 1000
     """Publications of one channel that may be on their way at once."""
     connect_seconds: float = 1.0
@@ -26,5 +28,5 @@ class RedisOptions:
 
     @property
     def remembered_ms(self) -> int:
-        """How long the position of a quiet channel outlives its events."""
-        return self.history_ms + 7 * 86_400_000
+        """How long the position of a quiet channel is kept after its last event."""
+        return self.history_ms + round(self.remembered_seconds * 1000)

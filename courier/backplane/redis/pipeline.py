@@ -17,9 +17,6 @@ class Pipeline(Protocol):
 
     async def ping(self) -> None: ...
 
-    async def write(self, key: str, seconds: int) -> None:
-        """Write a key that goes by itself; raises when Redis takes no writes, too."""
-
     async def load(self, script: Script) -> None: ...
 
     async def exchange(self, calls: Sequence[Call]) -> Sequence[Any]:
@@ -58,9 +55,6 @@ class _ToServer:
     async def ping(self) -> None:
         await self._connection.create_request(b"PING")
 
-    async def write(self, key: str, seconds: int) -> None:
-        await self._connection.create_request(b"SET", key, b"", b"EX", seconds)
-
     async def load(self, script: Script) -> None:
         await self._connection.create_request(b"SCRIPT LOAD", script.text)
 
@@ -78,9 +72,6 @@ class _ToCluster:
 
     async def ping(self) -> None:
         await self._client.ping()
-
-    async def write(self, key: str, seconds: int) -> None:
-        await self._client.set(key, b"", ex=seconds)
 
     async def load(self, script: Script) -> None:
         await self._client.script_load(script.text)

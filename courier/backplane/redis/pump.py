@@ -11,15 +11,15 @@ from coredis.exceptions import (
     NoScriptError,
     ReadOnlyError,
     RedisClusterError,
-    RedisError,
 )
 
-from courier.backplane.errors import BackplaneAway
+from courier.backplane.errors import BackplaneAway, BackplaneRefused
 from courier.backplane.redis.calls import Call, Calls
 from courier.backplane.redis.connection import Client, first_error
 from courier.backplane.redis.options import RedisOptions
 from courier.backplane.redis.pipeline import Pipeline, open_pipeline
 from courier.backplane.redis.queue import Queue
+from courier.backplane.redis.refusals import is_about_the_login, refusal
 from courier.backplane.redis.requests import Request
 from courier.logs import get_logger
 
@@ -30,12 +30,13 @@ GATHER_TURNS = 3
 A pipeline costs as much as a dozen of the requests in it, and whoever is alone waits some microseconds."""
 
 RETRY_SECONDS = 0.2
+REFUSED_SECONDS = 0.5
+"""How long after a refusal Redis is asked again."""
 PATIENCE_SECONDS = 1.0
-"""How long Redis is away until those who wait are told. Who comes later waits for the next attempt only."""
+"""How long Redis is away until those who wait get an error. A later call waits for the next attempt only."""
 
-CARD_SECONDS = 60
+UNREACHABLE = "Redis unreachable"
 
-_UNABLE = ("OOM ", "MISCONF ", "NOREPLICAS ", "MASTERDOWN ")
 _ELSEWHERE = (BusyLoadingError, ConnectionError, ReadOnlyError, RedisClusterError, TimeoutError)
 """Answers that mean: not here, or not now. A new connection may find the right server."""
 
@@ -43,10 +44,11 @@ _ELSEWHERE = (BusyLoadingError, ConnectionError, ReadOnlyError, RedisClusterErro
 class Pump:
     """Sends all that waits as one pipeline, waits for the answers, and then sends what has come meanwhile.
 
-    While Redis cannot be reached it tries again and again. A call that was sent, and of which it is not known
-    what became, goes out once more over the next connection; then `BackplaneAway` is what its callers get.
-    `watch` is told whether Redis can be reached, whenever that changes; `fault` of an answer that cannot be
-    read.
+    While Redis cannot be reached, or refuses what `probe` makes, it tries again and again. A call that was
+    sent and got no answer goes out once more over the next connection; then its callers get `BackplaneAway`.
+    One that Redis refuses fails at once with `BackplaneRefused`, and the probe shows whether Redis would
+    refuse any other; `deed` is the word for what it refuses. `watch` is called when trouble begins or ends,
+    `fault` with the error of an answer that cannot be read.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Pump:
         options: RedisOptions,
         *,
         calls_at_once: int,
+        probe: Callable[[], Sequence[Call]],
+        deed: str = "write",
         watch: Callable[[bool], None] = lambda up: None,
         fault: Callable[[Exception], None] = lambda _: None,
     ) -> None:
@@ -63,12 +67,16 @@ class Pump:
         self._options = options
         self._watch = watch
         self._fault = fault
-        self._calls = calls
+        self._probe = probe
+        self._deed = deed
         self._queue = Queue(calls, calls_at_once)
         self._unanswered: list[Call] = []
         self._wake = trio.Event()
         self._failed_since: float | None = None
-        self._up: bool | None = None
+        self.trouble: str | None = UNREACHABLE
+        """Why calls do not succeed now, as a short sentence; None while they do."""
+        self.refused = False
+        """Whether the trouble is that Redis answers and refuses."""
         self._tried = trio.Event()
         self.pipelines = 0
         """How many were sent."""
@@ -78,11 +86,11 @@ class Pump:
         self._wake.set()
 
     async def tried(self) -> None:
-        """Wait until Redis has been reached, or could not be, for the first time."""
+        """Wait until the first attempt to use Redis has succeeded or failed."""
         await self._tried.wait()
 
     async def run(self) -> None:
-        """Until cancelled; then nobody is left waiting."""
+        """Until cancelled; then every caller that still waits gets an error."""
         try:
             while True:
                 try:
@@ -92,14 +100,14 @@ class Pump:
                     pause = self._failed(first_error(error))
                     await trio.sleep(pause)
         finally:
-            self._give_up("This node has left Redis")
+            self._give_up(BackplaneAway("This node has left Redis"))
 
     async def _serve(self, pipeline: Pipeline) -> None:
         await self._ping(pipeline)
-        with trio.fail_after(self._options.answer_seconds):
-            # A replica, a full Redis or one that cannot save answers a ping, and takes no event.
-            await pipeline.write(self._calls.card, CARD_SECONDS)
-        self._said(up=True)
+        # A ping is answered by a replica, too, by a full Redis, and by one that lets this user do too little.
+        if (refused := await self._try(pipeline)) is not None:
+            raise refused
+        self._say_well()
         while True:
             self._wake = trio.Event()
             if not self._unanswered:
@@ -125,81 +133,119 @@ class Pump:
         calls = self._unanswered
         for call in calls:
             call.sent += 1
-        with trio.fail_after(self._options.answer_seconds):
-            self.pipelines += 1
-            answers = await pipeline.exchange(calls)
-            unknown = [call for call, answer in zip(calls, answers, strict=True) if _unloaded(answer)]
-            if unknown:
-                for script in {call.script for call in unknown}:
-                    await pipeline.load(script)
-                again = dict(zip(unknown, await pipeline.exchange(unknown), strict=True))
-                answers = [again.get(call, answer) for call, answer in zip(calls, answers, strict=True)]
+        self.pipelines += 1
         useless: Exception | None = None
+        refused: list[tuple[Call, Exception]] = []
         left = []
-        for call, answer in zip(calls, answers, strict=True):
-            if isinstance(answer, _ELSEWHERE) or _unloaded(answer) or _unable(answer):
+        for call, answer in zip(calls, await self._answers(pipeline, calls), strict=True):
+            if isinstance(answer, _ELSEWHERE) or _unloaded(answer):
                 left.append(call)
                 useless = answer
+            elif isinstance(answer, Exception):
+                refused.append((call, answer))
             else:
                 self._settle(call, answer)
-        self._unanswered = left
+        self._unanswered = left + [call for call, _ in refused]
+        if refused:
+            if useless is None and (useless := await self._try(pipeline)) is not None:
+                self._say_trouble(self._away(useless), useless)  # before a caller knows
+            for call, error in refused:
+                logger.warning("Redis refused a call", reason=refusal(error), error=_told(error))
+                call.fail(self._away(error))
+            self._unanswered = left
         if useless is not None:
             raise useless
 
+    async def _try(self, pipeline: Pipeline) -> Exception | None:
+        """What Redis says against the probe; None when it does what it is asked."""
+        answers = await self._answers(pipeline, self._probe())
+        return next((answer for answer in answers if isinstance(answer, Exception)), None)
+
+    async def _answers(self, pipeline: Pipeline, calls: Sequence[Call]) -> Sequence[Any]:
+        """An answer or an error for each call; scripts that Redis does not have are loaded on the way."""
+        with trio.fail_after(self._options.answer_seconds):
+            answers = await pipeline.exchange(calls)
+            unknown = [call for call, answer in zip(calls, answers, strict=True) if _unloaded(answer)]
+            if not unknown:
+                return answers
+            for script in {call.script for call in unknown}:
+                await pipeline.load(script)
+            again = dict(zip(unknown, await pipeline.exchange(unknown), strict=True))
+            return [again.get(call, answer) for call, answer in zip(calls, answers, strict=True)]
+
     def _failed(self, error: Exception) -> float:
-        """Note that a connection could not be had, or broke; returns how long to wait for the next one."""
+        """Note that a connection was not made, or is of no more use; returns how long to wait then."""
         now = trio.current_time()
-        broke = self._failed_since is None and self._up is True
+        first = self._failed_since is None and self.trouble is None
         hangs = isinstance(error, TimeoutError | trio.TooSlowError)
+        away = self._away(error)
+        refused = isinstance(away, BackplaneRefused)
         self._failed_since = self._failed_since or now
         tired = now - self._failed_since >= PATIENCE_SECONDS
         self._unanswered, spent = _partition(self._unanswered, lambda call: call.repeatable and call.sent < 2)
         for call in spent:
-            call.fail("Redis gave no answer")
-        if hangs or not broke:
-            self._said(up=False, why=error)
+            call.fail(away)
+        if refused or hangs or not first:  # a connection that breaks is no trouble when the next one works
+            self._say_trouble(away, error)
         if tired:
-            self._give_up("Redis cannot be reached")
-        return 0.0 if broke else RETRY_SECONDS
+            self._give_up(away)
+        if first:
+            return 0.0
+        return REFUSED_SECONDS if refused else RETRY_SECONDS
 
-    def _give_up(self, why: str) -> None:
+    def _away(self, error: Exception) -> BackplaneAway:
+        """What callers get for what went wrong with Redis."""
+        word = refusal(error)
+        if word is None:
+            return BackplaneAway("no answer")
+        deed = "login" if is_about_the_login(error) else self._deed
+        return BackplaneRefused(f"the {deed}: {word}")
+
+    def _give_up(self, away: BackplaneAway) -> None:
         for call in self._unanswered:
-            call.fail(why)
+            call.fail(away)
         self._unanswered = []
         for request in self._queue.take_all():
-            request.reply.fail(BackplaneAway(why))
+            request.reply.fail(type(away)(*away.args))
 
-    def _said(self, *, up: bool, why: Exception | None = None) -> None:
-        self._tried.set()
-        if up is self._up:
+    def _say_well(self) -> None:
+        if self.trouble is not None:
+            logger.info("Redis connected")
+            self._say(None, refused=False)
+
+    def _say_trouble(self, away: BackplaneAway, error: Exception) -> None:
+        refused = isinstance(away, BackplaneRefused)
+        trouble = f"Redis refused {away}" if refused else UNREACHABLE
+        if trouble == self.trouble and self._tried.is_set():
             return
-        if up:
-            logger.info("Redis is reached")
+        if refused:
+            logger.warning("Redis refuses", what=str(away), error=_told(error))
         else:
-            logger.warning("Redis is away", error=f"{type(why).__name__}: {why}")
-        self._up = up
-        self._watch(up)
+            logger.warning("Redis unreachable", error=_told(error))
+        self._say(trouble, refused=refused)
+
+    def _say(self, trouble: str | None, *, refused: bool) -> None:
+        changed = (trouble is None) is not (self.trouble is None) or not self._tried.is_set()
+        self.trouble, self.refused = trouble, refused
+        self._tried.set()
+        if changed:
+            self._watch(trouble is None)
 
     def _settle(self, call: Call, answer: Any) -> None:
-        if isinstance(answer, Exception):
-            logger.warning("Redis refused a call", error=f"{type(answer).__name__}: {answer}")
-            call.fail("Redis refused the call")
-            return
         try:
             call.settle(answer)
         except Exception as error:
             self._fault(error)
             logger.error("Unreadable answer from Redis", exc_info=error)
-            call.fail("Redis gave an unreadable answer")
+            call.fail(BackplaneAway("Redis gave an unreadable answer"))
 
 
 def _unloaded(answer: object) -> bool:
     return isinstance(answer, NoScriptError)
 
 
-def _unable(answer: object) -> bool:
-    """Redis takes no writes at all, whatever they are: it is as good as away."""
-    return isinstance(answer, RedisError) and str(answer).startswith(_UNABLE)
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _partition(calls: Sequence[Call], chosen: Callable[[Call], bool]) -> tuple[list[Call], list[Call]]:

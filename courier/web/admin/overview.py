@@ -32,7 +32,7 @@ def overview(site: Site, given: Mapping[str, str]) -> dict[str, Any]:
             "phase": node.phase,
             "uptime_seconds": round(node.uptime_seconds, 3),
             "backplane": "memory" if settings.redis_url is None else "redis",
-            "backplane_up": hub.backplane.up,
+            "backplane_up": hub.backplane.trouble is None,
             "connections": hub.connections,
             "max_connections": settings.max_connections,
             "channels": len(hub.supervisor),

@@ -285,7 +285,12 @@ def _health() -> Schema:
             {"ready": {"status": "ready", "ready": True}},
             {
                 "draining": {"status": "not_ready", "ready": False, "reason": "Node is draining"},
-                "redis_away": {"status": "not_ready", "ready": False, "reason": "Redis cannot be reached"},
+                "redis_unreachable": {"status": "not_ready", "ready": False, "reason": "Redis unreachable"},
+                "redis_refused": {
+                    "status": "not_ready",
+                    "ready": False,
+                    "reason": "Redis refused the write: OOM",
+                },
             },
         ),
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from courier.actors.errors import ChannelFailed, Draining, TooManyChannels
-from courier.backplane import BackplaneAway, InboxFull, KeyConflict
+from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
 from courier.schemas.channels import ChannelName
 from courier.schemas.claims import ServiceClaims
 from courier.schemas.registry import BATCH_EVENTS, Registry
@@ -105,7 +105,8 @@ def history_refusals() -> Refusals:
         "owner_unknown": owner_unknown(),
         "since": _raised(lambda: read_since("yesterday")),
         "limit": _raised(lambda: read_limit("0")),
-        "redis_away": BackplaneAway(),
+        "redis_unreachable": BackplaneAway(),
+        "redis_refused": BackplaneRefused("the read: NOPERM"),
         "too_many_channels": TooManyChannels(),
     }
 
@@ -195,7 +196,8 @@ def _of_the_request(limit_bytes: int) -> Refusals:
 
 def _of_the_log() -> Refusals:
     return {
-        "redis_away": BackplaneAway(),
+        "redis_unreachable": BackplaneAway(),
+        "redis_refused": BackplaneRefused("the write: OOM"),
         "too_many_channels": TooManyChannels(),
         "inbox_full": InboxFull(),
         "channel_failed": ChannelFailed(),

@@ -50,7 +50,7 @@ window.addEventListener("hashchange", () => {
 const SAID = {
   connecting: ["Connecting", ""],
   ready: ["Live", ""],
-  degraded: ["Redis away", "Redis cannot be reached: publishes and new channels are refused, subscribers stay and catch up when it is back."],
+  degraded: ["Redis down", "Redis is unreachable or refuses writes (/health/ready says which): publishes and new channels are refused, subscribers stay and catch up afterwards."],
   leaving: ["Leaving", "The node is about to drain: balancers have been told to look elsewhere."],
   draining: ["Draining", "The node is draining: it takes nothing new, and every subscriber is getting what it is owed."],
   away: ["Unreachable", "The node cannot be reached. This page keeps trying, and goes on by itself."],
