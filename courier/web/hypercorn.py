@@ -9,6 +9,7 @@ import fcntl
 import gc
 import logging
 import math
+import re
 import resource
 import socket
 import struct
@@ -128,12 +129,24 @@ class Http1(H11Protocol):
         """Stay."""
 
 
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+
+
 class Reader(h11.Connection):
-    """h11, which does not look at what follows the last request of a connection (RFC 9112, 9.6): it would
-    make an error of it, which takes the place of the answer, or cuts off one that was begun."""
+    """h11, but that it neither looks at what follows the last request of a connection (RFC 9112, 9.6) nor at
+    empty lines before a request (RFC 9112, 2.2).
+
+    Of the former it would make an error, which takes the place of the answer, or cuts off one that was begun.
+    """
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+        if self.their_state is h11.MUST_CLOSE:
+            return h11.NEED_DATA
+        if self.their_state is h11.IDLE and (match := _EMPTY_LINES.match(self._receive_buffer._data)):
+            self._receive_buffer._extract(match.end())
+            if self._receive_buffer._data == b"\r" and not self.trailing_data[1]:
+                return h11.NEED_DATA  # of the next empty line, most likely
+        return super().next_event()
 
 
 class WebSocketStream(WSStream):

@@ -116,6 +116,8 @@ async def _admit(
     told["channel"] = name.name
     access = await may_join(claims, name, site.ownership, site.settings)
     asked = websocket.query.get("since")
+    if "since" in websocket.repeated:
+        raise JoinRefused(CloseReason.UNREADABLE_SINCE)
     try:
         since = None if asked is None else parse_since(asked)
     except ValueError:
@@ -129,6 +131,8 @@ def _token(websocket: WebSocket) -> str:
     A browser cannot set the header; the subprotocol keeps the token out of URLs. It must stand beside one
     that can be selected, since it is itself never echoed.
     """
+    if "token" in websocket.repeated:
+        raise TokenInvalid
     offered = websocket.subprotocols
     bearers = [protocol.removeprefix(BEARER) for protocol in offered if protocol.startswith(BEARER)]
     token: str | None = websocket.query.get("token") or bearer(websocket.headers.get("authorization"))

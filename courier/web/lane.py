@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from courier.web.batch import NDJSON
 from courier.web.caller import HEADERS, Caller
+from courier.web.head import is_plain
 from courier.web.publish import Answer, media_type
 from courier.web.request_ids import echo
 
@@ -25,10 +26,9 @@ HEADS_KEPT = 1024
 HEADS_KEPT_BYTES = 1024
 """Heads that were taken apart and are remembered: a publisher sends the same one again and again."""
 
-# RFC 9112, 3 and 5, less all that is allowed but never sent: absolute targets, escapes but for the four of
-# a channel's `@`, `|`, `:` and `+`, folded lines, space round the colon's name, control characters and bytes
-# beyond ASCII.
-_REQUEST_LINE = re.compile(rb"POST /publish(?:/((?:[A-Za-z0-9._@:+~-]|%(?:40|7C|3A|2B))+))? HTTP/1\.1")
+# RFC 9112, 3 and 5, less all that is allowed but never sent: absolute targets, folded lines, space round the
+# colon's name, control characters and bytes beyond ASCII. Of a path, what a channel's name may have.
+_REQUEST_LINE = re.compile(rb"POST (/publish(?:/([A-Za-z0-9._~@:+|%-]+))?) HTTP/1\.1")
 _HEADER = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 
 _FRAMING = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"http2-settings"})
@@ -101,7 +101,7 @@ def parse_head(raw: bytes) -> Head | None:
     """A plain request's head, from its first byte to its last header's, without the line ends after it."""
     first, *lines = raw.split(b"\r\n")
     line = _REQUEST_LINE.fullmatch(first)
-    if line is None:
+    if line is None or not is_plain(line[1]):
         return None
     headers: dict[bytes, bytes] = {}
     for one in lines:
@@ -122,8 +122,8 @@ def parse_head(raw: bytes) -> Head | None:
     caller = Caller._make([*[_text(headers.get(name)) for name in _CALLER_HEADERS], False])
     if media_type(caller) == NDJSON:
         return None  # read as it comes, and so not whole
-    channel = _text(line[1])
-    return Head(caller, channel and unquote(channel), int(length))
+    channel = _text(line[2])
+    return Head(caller, None if channel is None else unquote(channel), int(length))
 
 
 _kept = lru_cache(HEADS_KEPT)(parse_head)

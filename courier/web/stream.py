@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from courier.web.asgi import send_answer
 from courier.web.batch import NDJSON, publish_stream
 from courier.web.caller import Caller
 from courier.web.publish import media_type
@@ -35,10 +36,7 @@ async def serve_stream(site: Site, scope: Any, receive: Any, send: Any) -> None:
     caller = _caller(scope)
     answer = await publish_stream(site, caller, next_chunk)
     answer.headers.update(echo(caller.request_id))
-    headers = {"content-type": "application/json", "content-length": str(len(answer.body))} | answer.headers
-    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": answer.body})
+    await send_answer(send, answer)
 
 
 def _caller(scope: Any) -> Caller:

@@ -7,6 +7,8 @@ for a handler that reads one message at a time.
 from typing import Any
 from urllib.parse import parse_qs
 
+from courier.web.head import repeated_parameters
+
 
 class Disconnected(Exception):
     """The peer has gone."""
@@ -15,7 +17,17 @@ class Disconnected(Exception):
 class WebSocket:
     """A WebSocket that has asked to be accepted (ASGI 3, `websocket` scope)."""
 
-    __slots__ = ("_receive", "_send", "address", "extensions", "headers", "path", "query", "subprotocols")
+    __slots__ = (
+        "_receive",
+        "_send",
+        "address",
+        "extensions",
+        "headers",
+        "path",
+        "query",
+        "repeated",
+        "subprotocols",
+    )
 
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         self._receive = receive
@@ -30,10 +42,12 @@ class WebSocket:
         self.headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
-        """By lower-case name; of one that came more than once, the last."""
+        """By lower-case name. Those that Courier reads come once each."""
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
         self.query = {name: values[0] for name, values in query.items()}
         """Decoded; of a parameter that came more than once, the first."""
+        self.repeated = repeated_parameters(scope.get("query_string", b""))
+        """Parameters that Courier reads and that came more than once."""
 
     async def accept(self, subprotocol: str | None) -> None:
         """Say yes. When the peer has gone meanwhile, nothing happens."""

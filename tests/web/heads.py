@@ -8,6 +8,7 @@ TARGETS = [
     b"/publish/%s#a", b"//publish/%s", b"/publish//%s", b"http://t/publish/%s", b"/publish/%75ser.a", b"*",
     b"/publish/%s%00", b"/publish/..", b"/publish/.", b"/publish/batch/", b"/publish/batch?a", b"/publisher",
     b"/Publish/%s", b"/publish/user.a b", b"/publish/\xc3\xa9", b"t:80", b"/publish/%ff", b"/publish/batch.",
+    b"/publish/user.a%7Cb", b"/publish/user.a@b:c+d|e~f", b"/publish/user.a%2Fb",
     b"/publish/user." + b"a" * 129, b"/publish/-", b"/", b"/publish/global.x", b"/health/live",
 ]  # fmt: skip
 """`%s` is the target that was."""
