@@ -19,15 +19,14 @@ from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.asgi import send_answer
 from courier.web.auth import Verifier
 from courier.web.batch import BATCH_BYTES, publish_batch
-from courier.web.caller import Caller
 from courier.web.errors import HttpError
 from courier.web.factory import create_app
-from courier.web.head import check_headers, check_path, check_query, is_plain
+from courier.web.head import check_path, check_query, is_plain
 from courier.web.hypercorn import CONNECTION_LIMIT, FAULT, LANE, SEND_LIMIT
 from courier.web.join import join
 from courier.web.lane import Lane
 from courier.web.ownership import Ownership, open_ownership
-from courier.web.publish import answer_to, publish, refusal
+from courier.web.publish import answer_to, publish
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.site import Site
 from courier.web.stream import is_stream, serve_stream
@@ -61,7 +60,8 @@ class Application:
             raise RuntimeError(WRONG_SERVER)
         try:
             if (fault := _fault(scope)) is not None:
-                await _refuse(self._site, scope, send, fault)
+                kind = "http" if scope["type"] == "http" else "websocket.http"
+                await send_answer(send, answer_to(fault, {"Connection": "close"}), kind=kind)
             elif _is_join(scope):
                 await join(self._site, WebSocket(scope, receive, send), _channel(scope))
             elif is_stream(scope):
@@ -194,26 +194,15 @@ def _channel(scope: Any) -> str:
 
 
 def _fault(scope: Any) -> HttpError | None:
-    """Why the head of a request is refused. What is wrong with the path or the query of a join is left to
-    `join`, whose close code a browser shows its page."""
+    """Why a request is refused for its path or its query. Those of a join are left to `join`: a browser shows
+    its page a close code and nothing else."""
     try:
-        check_headers(scope["headers"])
         if not _is_join(scope):
             check_path(scope["raw_path"])
             check_query(scope["query_string"])
     except HttpError as error:
         return error
     return None
-
-
-async def _refuse(site: Site, scope: Any, send: Any, fault: HttpError) -> None:
-    """Answer a request whose head is not to be trusted, and end its connection."""
-    headers = {"Connection": "close"}
-    if scope["type"] == "http" and scope["path"].startswith("/publish"):
-        answer = refusal(site, fault, headers, Caller(None, None, None))
-    else:
-        answer = answer_to(fault, headers)
-    await send_answer(send, answer, kind="http" if scope["type"] == "http" else "websocket.http")
 
 
 def _site(node: Node, registry: Registry, ownership: Ownership | None) -> Site:

@@ -5,8 +5,10 @@ modules: so every command that runs the app, `courier serve` or `hypercorn` itse
 Each change has a test in `tests/web/test_hypercorn.py` that fails when a release makes it wrong or needless.
 """
 
+import errno
 import fcntl
 import gc
+import json
 import logging
 import math
 import re
@@ -45,6 +47,8 @@ from wsproto.events import Event as WebSocketEvent
 from courier.logs import get_logger
 from courier.schemas.closing import CloseReason
 from courier.systemd import open_manager
+from courier.web.errors import HttpError
+from courier.web.head import check_headers
 from courier.web.lane import Lane, next_request, response
 from courier.web.shutdown import until_asked
 
@@ -84,6 +88,12 @@ SPLIT_SECONDS = 0.05
 """How long the lane waits for the rest of a request before it leaves the request to Hypercorn."""
 
 MAX_MESSAGE_BYTES = 64 * 1024
+
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+NO_ROOM_SECONDS = 0.1
+NO_ROOM_TOLD_SECONDS = 60.0
+"""When no socket can be made for a new connection (accept(2)): how soon it is tried again, and how often it is
+a line."""
 
 EXTENSION = "courier.wire"
 ABORT_EXTENSION = "courier.abort"
@@ -128,16 +138,37 @@ class Http1(H11Protocol):
     async def _check_protocol(self, event: h11.Request) -> None:
         """Stay."""
 
+    async def _send_error_response(self, status_code: int) -> None:
+        """Say in a sentence what Hypercorn says by the status alone."""
+        sentence = "Request head is too large" if status_code == 431 else "Request is malformed (RFC 9112)"
+        if isinstance(self.connection, Reader) and self.connection.fault is not None:
+            sentence = self.connection.fault
+        body = json.dumps({"detail": {"error": sentence}}).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        answer: list[Any] = [h11.Response(status_code=status_code, headers=headers), h11.EndOfMessage()]
+        if getattr(self.connection, "_request_method", None) != b"HEAD":
+            answer.insert(1, h11.Data(data=body))
+        with suppress(h11.LocalProtocolError):  # the application has answered
+            # In one step: the application may be about to answer, too.
+            await self.send(RawData(data=b"".join([self.connection.send(event) or b"" for event in answer])))
+
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 
 class Reader(h11.Connection):
-    """h11, but that it neither looks at what follows the last request of a connection (RFC 9112, 9.6) nor at
-    empty lines before a request (RFC 9112, 2.2).
-
-    Of the former it would make an error, which takes the place of the answer, or cuts off one that was begun.
+    """h11, with three rules of RFC 9112 more. What follows the last request of a connection is not looked at
+    (9.6): h11 would make an error of it, which takes the place of the answer, or cuts off one that was begun.
+    Empty lines before a request are passed over (2.2). A head that can be read in two ways is an error.
     """
+
+    fault: str | None = None
+    """What is wrong with such a head, as a sentence."""
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         if self.their_state is h11.MUST_CLOSE:
@@ -146,7 +177,15 @@ class Reader(h11.Connection):
             self._receive_buffer._extract(match.end())
             if self._receive_buffer._data == b"\r" and not self.trailing_data[1]:
                 return h11.NEED_DATA  # of the next empty line, most likely
-        return super().next_event()
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            try:
+                check_headers(event.headers)
+            except HttpError as error:
+                self.fault = error.error
+                self._process_error(self.their_role)
+                raise h11.RemoteProtocolError(error.error) from None
+        return event
 
 
 class WebSocketStream(WSStream):
@@ -684,10 +723,17 @@ async def _serve(
 
         async with trio.open_nursery() as connections:
 
+            async def serve(stream: Any) -> None:
+                try:
+                    await Connection(app, config, context, ConnectionState(state.copy()), stream)
+                finally:
+                    await trio.aclose_forcefully(stream)
+
             async def accept() -> None:
-                handler = partial(Connection, app, config, context, ConnectionState(state.copy()))
                 with accepting:
-                    await trio.serve_listeners(handler, list(listeners.values()), handler_nursery=connections)
+                    async with trio.open_nursery() as nursery:
+                        for each in listeners.values():
+                            nursery.start_soon(_accept, each, serve, connections)
 
             connections.start_soon(accept)
             logger.info("Listening", addresses=list(listeners))
@@ -698,6 +744,31 @@ async def _serve(
             connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
         await lifespan.wait_for_shutdown()
         application.cancel_scope.cancel()
+
+
+async def _accept(
+    listener: trio.abc.Listener[Any], serve: Callable[[Any], Awaitable[None]], connections: trio.Nursery
+) -> None:
+    """Take what comes to the listener, and close it at the end. While there is no room for another socket,
+    new connections wait in the kernel, which is one line a minute; those that there are go on."""
+    told_at = -math.inf
+    async with listener:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                if trio.current_time() >= told_at + NO_ROOM_TOLD_SECONDS:
+                    told_at = trio.current_time()
+                    logger.error(
+                        "No room for new connections: raise the limit of open files",
+                        error=errno.errorcode[error.errno],
+                        connections=Connection.count,
+                    )
+                await trio.sleep(NO_ROOM_SECONDS)
+            else:
+                connections.start_soon(serve, stream)
 
 
 def _create_sockets(config: Config) -> Sockets:
