@@ -92,8 +92,8 @@ MAX_MESSAGE_BYTES = 64 * 1024
 NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 NO_ROOM_SECONDS = 0.1
 NO_ROOM_TOLD_SECONDS = 60.0
-"""When no socket can be made for a new connection (accept(2)): how soon it is tried again, and how often it is
-a line."""
+"""When no socket can be made for a new connection (accept(2)): how soon it is tried again, and how often a
+line says so."""
 
 EXTENSION = "courier.wire"
 ABORT_EXTENSION = "courier.abort"
