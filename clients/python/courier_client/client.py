@@ -21,6 +21,7 @@ from courier_client.errors import (
     Unsendable,
 )
 from courier_client.publisher import Publisher, Waiter
+from courier_client.publishers import Publishers
 from courier_client.receipt import Receipt
 from courier_client.subscription import Subscription
 from courier_client.tokens import Token, TokenSource
@@ -31,20 +32,23 @@ QUEUE_SIZE = 2000
 
 
 class CourierClient:
-    """A service's way to Courier, open for the length of its block. It starts no task.
+    """A service's way to Courier, open for the length of its block or until `close`. It starts no task.
+
+    One client serves any number of event loops, also one after the other, as where each job has an
+    `asyncio.run` of its own: each loop has its own connections and queue, which end with it.
 
     `url` is the node's or the balancer's, `http://…` or `https://…`. `service_name` is the `source` of all
-    that is published; who only subscribes needs none. `token` is a token, or a callable, async or not, that
-    gives one: it is asked at the first need and when a token has expired. `timeout` is for how long, in
-    seconds, a publish is tried; None: for ever. `queue_size` events may wait for their receipts at a time;
-    who publishes another waits for room, within its time. `ssl_context` replaces the system's authorities.
+    that is published; a client that only subscribes needs none. `token` is a token, or a callable, async or
+    not, that gives one: it is asked at the first need and when a token has expired. `timeout` is for how
+    long, in seconds, a publish is tried; None: for ever. `queue_size` events may wait for their receipts at
+    a time; another publish waits for room, within its time. `ssl_context` replaces the system's authorities.
     """
 
     def __init__(
         self,
-        *,
         url: str,
         service_name: str | None = None,
+        *,
         token: Token | None = None,
         timeout: float | None = TIMEOUT_SECONDS,
         queue_size: int = QUEUE_SIZE,
@@ -57,7 +61,7 @@ class CourierClient:
         self._token = TokenSource(token)
         self._timeout = timeout
         self._queue_size = queue_size
-        self._publisher: Publisher | None = None
+        self._publishers = Publishers(self._new_publisher)
         self._closed = False
         self._subscriptions: WeakSet[Subscription] = WeakSet()
 
@@ -70,15 +74,21 @@ class CourierClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aclose()
+        await self.close()
 
-    async def aclose(self) -> None:
-        """Close what is open: subscriptions end, and publishes of other tasks raise ClientClosed."""
+    async def close(self) -> None:
+        """Close what is open: subscriptions end, and publishes of other tasks raise ClientClosed.
+
+        What other event loops have open ends with them.
+        """
         self._closed = True
         for subscription in list(self._subscriptions):
             subscription.close()
-        if self._publisher is not None:
-            await self._publisher.aclose()
+        await self._publishers.close()
+
+    async def aclose(self) -> None:
+        """As `close`, for `contextlib.aclosing`."""
+        await self.close()
 
     async def publish(
         self,
@@ -98,7 +108,7 @@ class CourierClient:
         client's); Unsendable, at once, when `data` cannot be JSON or has a field that is given otherwise.
         """
         event = self._event(channel, event_type, data, trace_id, timeout)
-        publisher = self._open()
+        publisher = await self._open()
         await publisher.admit(event)
         return await publisher.outcome(event)
 
@@ -111,7 +121,7 @@ class CourierClient:
         from when it was read. Raises NotAllPublished when some have no receipt: its `results` have them all,
         receipts and errors, in order.
         """
-        publisher = self._open()
+        publisher = await self._open()
         results: list[Receipt | CourierError] = []
         under_way: deque[Waiter] = deque()
 
@@ -165,14 +175,15 @@ class CourierClient:
         self._subscriptions.add(subscription)
         return subscription
 
-    def _open(self) -> Publisher:
+    async def _open(self) -> Publisher:
         if self._closed:
             raise ClientClosed("The client is closed")
-        if self._publisher is None:
-            if self._service_name is None:
-                raise ValueError("to publish, a client needs a service_name")
-            self._publisher = Publisher(self._address, self._service_name, self._token, self._queue_size)
-        return self._publisher
+        return await self._publishers.here()
+
+    def _new_publisher(self) -> Publisher:
+        if self._service_name is None:
+            raise ValueError("to publish, a client needs a service_name")
+        return Publisher(self._address, self._service_name, self._token, self._queue_size)
 
     def _event(
         self,

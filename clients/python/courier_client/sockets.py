@@ -25,6 +25,7 @@ class Socket:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._waiting = False
+        self._pid = os.getpid()
 
     @classmethod
     async def connect(cls, host: str, port: int, ssl_context: ssl.SSLContext | None) -> Self:
@@ -57,13 +58,15 @@ class Socket:
             data = data[await self._when_ready(anyio.wait_writable, self._sock.send, data) :]
 
     def send_nowait(self, data: bytes) -> None:
-        """Send what goes without waiting, if the peer is there: for a last word."""
+        """Send what goes without waiting, if the peer is there: for a last word. A forked process has none:
+        the connection is its parent's."""
         with suppress(OSError):
-            self._sock.send(data)
+            if self._pid == os.getpid():
+                self._sock.send(data)
 
     def close(self) -> None:
         """Close it. Who waits for it gets a ClosedResourceError."""
-        if self._waiting:
+        if self._waiting and self._pid == os.getpid():
             anyio.notify_closing(self._sock.fileno())
         self._sock.close()
 

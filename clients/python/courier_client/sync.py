@@ -1,64 +1,98 @@
 """CourierSyncClient: the same verbs for scripts, which wait."""
 
+import os
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from threading import Lock, Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+import anyio
+from anyio.from_thread import BlockingPortal
 
 from courier_client.client import QUEUE_SIZE, TIMEOUT_SECONDS, CourierClient
+from courier_client.errors import ClientClosed, PublishTimeout
 from courier_client.event import Event, Gap
 from courier_client.receipt import Receipt
 from courier_client.subscription import Subscription
 from courier_client.tokens import Token
 
+_LATE_SECONDS = 0.5
+"""How much later than its timeout a publish ends whose thread does not answer at all."""
+
+_GOODBYE_SECONDS = 2.0
+"""How long a thread that does not answer may hold up `close`; then it is left behind."""
+
+_T = TypeVar("_T")
+
 
 class CourierSyncClient:
-    """A CourierClient in a thread of its own, for as long as its block lasts; all is as it says there.
+    """A CourierClient in a thread of its own, from its first use until its block ends or `close`.
 
-    It may be used by many threads: what they publish at once travels together.
+    It may be used by many threads: what they publish at once travels together. A process that was forked
+    has a thread and connections of its own, so the client may be made before the fork.
     """
 
     def __init__(
         self,
-        *,
         url: str,
         service_name: str | None = None,
+        *,
         token: Token | None = None,
         timeout: float | None = TIMEOUT_SECONDS,
         queue_size: int = QUEUE_SIZE,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self._client = CourierClient(
-            url=url,
-            service_name=service_name,
+        self._make = partial(
+            CourierClient,
+            url,
+            service_name,
             token=token,
             timeout=timeout,
             queue_size=queue_size,
             ssl_context=ssl_context,
         )
-        self._thread: AbstractContextManager[BlockingPortal] = start_blocking_portal()
-        self._portal: BlockingPortal | None = None
+        self._timeout = timeout
+        self._closed = False
+        self._begin()
+        _CLIENTS.add(self)
+
+    def _begin(self) -> None:
+        self._lock = Lock()
+        self._client = self._make()
+        self._thread: _LoopThread | None = None
 
     def __repr__(self) -> str:
         return repr(self._client).replace("CourierClient", "CourierSyncClient")
 
     def __enter__(self) -> Self:
-        self._portal = self._thread.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._portal is not None
-        try:
-            self._portal.call(self._client.aclose)
-        finally:
-            self._thread.__exit__(kind, error, trace)
+        self.close()
+
+    def __del__(self) -> None:
+        if (thread := getattr(self, "_thread", None)) is not None:
+            thread.stop_soon()
+
+    def close(self) -> None:
+        """As `CourierClient.close`; its thread ends."""
+        with self._lock:
+            self._closed = True
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            closing = thread.portal.start_task_soon(self._client.close)
+            with suppress(TimeoutError):
+                closing.result(_GOODBYE_SECONDS)
+            thread.stop_soon()
+            thread.join(_GOODBYE_SECONDS)
 
     def publish(
         self,
@@ -70,35 +104,98 @@ class CourierSyncClient:
         timeout: float | None = None,
     ) -> Receipt:
         """As `CourierClient.publish`."""
-        return self._running.call(
-            partial(self._client.publish, channel, event_type, data, trace_id, timeout=timeout)
-        )
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            return self._run(
+                partial(self._client.publish, channel, event_type, data, trace_id, timeout=timeout),
+                None if seconds is None else seconds + _LATE_SECONDS,
+            )
+        except TimeoutError:
+            raise PublishTimeout(
+                f"{event_type} to {channel} has no receipt in time; it may be published all the same;"
+                " the client's thread is held up, by a callable for tokens, perhaps",
+                channel=channel,
+                event_type=event_type,
+                unknown=True,
+            ) from None
 
     def publish_many(
         self, events: Iterable[tuple[str, str, Mapping[str, Any]]], *, timeout: float | None = None
     ) -> list[Receipt]:
         """As `CourierClient.publish_many`; `events` is read by the client's thread."""
-        return self._running.call(partial(self._client.publish_many, events, timeout=timeout))
+        return self._run(partial(self._client.publish_many, events, timeout=timeout))
 
     def subscribe(
         self, channel: str, *, since: str | datetime | None = None, token: Token | None = None
     ) -> "SyncSubscription":
         """As `CourierClient.subscribe`, for `with` or `for`."""
-        return SyncSubscription(self._client.subscribe(channel, since=since, token=token), self._running)
+        return SyncSubscription(self._client.subscribe(channel, since=since, token=token), self._running())
 
-    @property
-    def _running(self) -> BlockingPortal:
-        if self._portal is None:
-            raise RuntimeError("a CourierSyncClient is used inside its `with` block")
-        return self._portal
+    def _running(self) -> "_LoopThread":
+        with self._lock:
+            if self._closed:
+                raise ClientClosed("The client is closed")
+            self._thread = self._thread or _LoopThread()
+            return self._thread
+
+    def _run(self, call: Callable[[], Awaitable[_T]], seconds: float | None = None) -> _T:
+        """What `call` gives, run by the thread; TimeoutError when it gives nothing for so long."""
+        future = self._running().portal.start_task_soon(call)
+        try:
+            return future.result(seconds)
+        except BaseException:
+            future.cancel()  # the wait may have been interrupted
+            raise
+
+
+class _LoopThread:
+    """An event loop in a thread, which serves other threads until it is stopped, or to the process's end."""
+
+    def __init__(self) -> None:
+        started: Future[BlockingPortal] = Future()
+
+        async def serve() -> None:
+            async with BlockingPortal() as portal:
+                started.set_result(portal)
+                await portal.sleep_until_stopped()
+
+        self.pid = os.getpid()
+        self._thread = Thread(target=anyio.run, args=(serve,), name="courier-client", daemon=True)
+        self._thread.start()
+        self.portal = started.result()
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end."""
+        self._thread.join(seconds)
+
+    def stop_soon(self) -> None:
+        """Stop, without waiting for it."""
+        with suppress(RuntimeError):  # it has stopped, or the interpreter ends
+            if self.pid == os.getpid():
+                self.portal.start_task_soon(self.portal.stop)
+
+
+_CLIENTS: "WeakSet[CourierSyncClient]" = WeakSet()
+_OF_THE_PARENT: list[object] = []
+"""In a forked process, what is kept so that no destructor reaches for the parent's event loop."""
+
+
+def _begin_anew() -> None:
+    """After a fork, in the child: the threads are the parent's, and so are the connections."""
+    for client in list(_CLIENTS):
+        _OF_THE_PARENT.append((client._client, client._thread))
+        client._begin()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 class SyncSubscription:
     """As `Subscription`."""
 
-    def __init__(self, subscription: Subscription, portal: BlockingPortal) -> None:
+    def __init__(self, subscription: Subscription, thread: _LoopThread) -> None:
         self._subscription = subscription
-        self._portal = portal
+        self._thread = thread
 
     @property
     def position(self) -> str | None:
@@ -106,7 +203,7 @@ class SyncSubscription:
         return self._subscription.position
 
     def __enter__(self) -> Self:
-        self._portal.call(self._subscription.__aenter__)
+        self._portal().call(self._subscription.__aenter__)
         return self
 
     def __exit__(
@@ -118,7 +215,7 @@ class SyncSubscription:
         return self
 
     def __next__(self) -> Event | Gap:
-        item = self._portal.call(self._next)
+        item = self._portal().call(self._next)
         if item is None:
             raise StopIteration
         return item
@@ -129,4 +226,11 @@ class SyncSubscription:
 
     def close(self) -> None:
         """As `Subscription.close`."""
-        self._portal.call(self._subscription.close)
+        if self._thread.pid == os.getpid():
+            with suppress(RuntimeError):  # the client was closed, and this with it
+                self._thread.portal.call(self._subscription.close)
+
+    def _portal(self) -> BlockingPortal:
+        if self._thread.pid != os.getpid():
+            raise RuntimeError("a subscription stays with the process that made it: make another one here")
+        return self._thread.portal

@@ -1,11 +1,25 @@
 """The client for scripts."""
 
+import gc
+import multiprocessing
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from courier_client import CourierSyncClient, Event, InvalidEvent, SubscriptionRefused
+from courier_client import (
+    ClientClosed,
+    CourierSyncClient,
+    Event,
+    InvalidEvent,
+    PublishTimeout,
+    SubscriptionRefused,
+)
 from nodes import Node, service_token, token
 from usual import told
+
+FORKING = multiprocessing.get_context("fork")
 
 
 def open_client(node: Node) -> CourierSyncClient:
@@ -43,6 +57,76 @@ def test_errors_are_raised_as_they_are(shared: Node) -> None:
             next(courier.subscribe("no such", token=token()))
 
 
-def test_outside_its_block_it_cannot_be_used(shared: Node) -> None:
-    with pytest.raises(RuntimeError, match="`with` block"):
-        open_client(shared).publish(*told("t"))
+def test_without_a_block_it_opens_at_its_first_use_and_closes_once(shared: Node) -> None:
+    threads = threading.active_count()
+    courier = open_client(shared)
+    assert courier.publish(*told("t"))
+    events = courier.subscribe("global", token=token())
+    courier.close()
+    courier.close()
+    events.close()
+    assert threading.active_count() == threads
+    with pytest.raises(ClientClosed):
+        courier.publish(*told("t"))
+
+
+def test_a_publish_ends_in_its_time_whatever_holds_up_the_clients_thread(shared: Node) -> None:
+    held = threading.Event()
+
+    def give() -> str:
+        held.wait()
+        return service_token()
+
+    with CourierSyncClient(shared.url, "tests", token=give, timeout=0.2) as courier:
+        began = time.monotonic()
+        with pytest.raises(PublishTimeout, match="held up") as caught:
+            courier.publish(*told("t"))
+        assert time.monotonic() - began < 2
+        assert caught.value.unknown
+        held.set()
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+def test_a_forked_process_has_connections_of_its_own(shared: Node, used_before: bool) -> None:
+    channel = f"backtest.fork_{used_before}"
+    courier = open_client(shared)
+    events = courier.subscribe(channel, token=token())
+    positions = []
+    if used_before:
+        courier.publish(*told("before", channel))
+        events.__enter__()
+
+    def child(results: Any) -> None:
+        nonlocal events
+        try:
+            receipts = [courier.publish(*told(str(number), channel), timeout=5) for number in range(3)]
+            with courier.subscribe(channel, since=receipts[0].position, token=token()) as mine:
+                assert next(mine).id == receipts[1].position  # type: ignore[union-attr]
+            if used_before:
+                with pytest.raises(RuntimeError, match="stays with the process"):
+                    next(events)
+            del events
+            gc.collect()
+            courier.close()
+            results.send([receipt.position for receipt in receipts])
+        except BaseException as error:
+            results.send(repr(error))
+            raise
+
+    mine, its = FORKING.Pipe()
+    for _ in range(2):
+        process = FORKING.Process(target=child, args=(its,))
+        process.start()
+        assert mine.poll(10), "the child waits"
+        positions.append(mine.recv())
+        process.join(10)
+        assert process.exitcode == 0, positions
+    last = courier.publish(*told("after", channel))
+    if used_before:
+        got = [next(events) for _ in range(7)]
+        assert [one.id for one in got if isinstance(one, Event)] == [
+            *positions[0],
+            *positions[1],
+            last.position,
+        ]
+    courier.close()
