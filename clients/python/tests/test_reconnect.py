@@ -257,12 +257,12 @@ async def test_a_callable_that_fails_before_the_token_ends_is_asked_again(
         asked += 1
         if asked == 2:
             raise OSError("the vault is closed")
-        return f"token {asked}"
+        return f"token-{asked}"
 
     async def script(peer: Peer) -> None:
         await peer.join()
         await peer.say({"type": "courier.token_expiring", "seconds_left": 60})
-        assert json.loads(await peer.hear())["token"] == "token 3"
+        assert json.loads(await peer.hear())["token"] == "token-3"
         await peer.tell(1)
         await peer.until_closed()
 
