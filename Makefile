@@ -20,9 +20,11 @@ MANY_TIMES := tests/actors/test_simulation.py tests/backplane/test_simulation.py
 T ?=
 FOR ?= 0
 QUICK ?=
+MINUTES ?= 30
+REDIS ?=
 SEEDS ?= 0:8000
 
-.PHONY: demo lumiere test soak lint programs clients format bench curves dist lock clean
+.PHONY: demo lumiere test soak churn lint programs clients format bench curves dist lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
@@ -56,6 +58,10 @@ soak: $(VENV)/ready programs $(BROWSER_CLIENT)/ready
 	cd clients/typescript && COURIER_CLIENTS=500 npx vitest run tests/rolling.test.ts
 	$(SOAK) --hypothesis-profile soak -m hypothesis
 	COURIER_SEEDS=$(SEEDS) COURIER_CASES=1500 $(SOAK) tests/web/test_lane_differential.py tests/backplane/test_simulation.py
+
+# Two minutes are enough to see that it works, and too few to trust what it says.
+churn: $(VENV)/ready
+	$(BIN)/python -m benchmarks.churn --minutes $(MINUTES) $(if $(REDIS),--redis)
 
 # The tests start servers of their own; no service is set up, since runlevel 1 is one for maintenance.
 MISSING = $(strip $(foreach program,$(PROGRAMS),$(if $(shell command -v $(program) 2>/dev/null),,\

@@ -71,6 +71,12 @@ LINGER_BYTES = 8 * 1024 * 1024
 """After the last byte of ours, how long and how much is read and dropped. A socket that is closed with
 bytes unread sends a reset, and a reset takes away from the peer what it has not read yet."""
 
+COLLECTED_AFTER = 5_000, 5, 2_000
+"""The garbage collector's thresholds. It stops the node for a millisecond for each thousand objects that it
+walks, so the first two keep it to 25,000 at a time. All of them, a hundred a subscriber, it walks after 50
+million new ones at the soonest: neither events nor closed connections leave it anything.
+"""
+
 BUSY_SECONDS = 5.0
 LAST_REQUEST_SECONDS = 1.0
 """At the end, how lately a connection must have been used to be waited for, and how long."""
@@ -177,7 +183,11 @@ class Reader(h11.Connection):
             self._receive_buffer._extract(match.end())
             if self._receive_buffer._data == b"\r" and not self.trailing_data[1]:
                 return h11.NEED_DATA  # of the next empty line, most likely
-        event = super().next_event()
+        try:
+            event = super().next_event()
+        except h11.RemoteProtocolError as error:
+            # h11 raises it through a frame that refers to it, so that it would wait for the collector.
+            raise error.with_traceback(None) from None
         if isinstance(event, h11.Request):
             try:
                 check_headers(event.headers)
@@ -335,6 +345,13 @@ class Connection(TCPServer):
             self._failed(error)
         finally:
             Connection.count -= 1
+            self._take_apart()
+
+    def _take_apart(self) -> None:
+        """Leave nothing that waits for the garbage collector: its parts refer to it, and to one another."""
+        if self._is_tls:
+            cast(Any, self.stream)._handshook = None  # Trio's, which refers to its stream
+        vars(self).clear()
 
     def _failed(self, error: BaseException) -> None:
         """A peer's nonsense is a line; anything else is a fault of ours, with its traceback."""
@@ -368,6 +385,8 @@ class Connection(TCPServer):
             # What the peer still sends has nobody to read it: Hypercorn would wait for room in this queue.
             websocket.app_put = _nowhere
             receive.__self__.close()
+            websocket.transport = None  # with the next line, what `_take_apart` does for a connection
+            scope["extensions"].clear()
 
     def abort(self) -> None:
         """Close the socket by force: what is unsent is dropped, and the peer sees a reset."""
@@ -670,10 +689,8 @@ async def worker_serve(
         harden(listener)
 
     raise_file_limit()
-    # Every subscriber is some hundred objects that live for hours. At Python's thresholds the collector walks
-    # them again and again while events pass, which leave no cycles behind.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(*COLLECTED_AFTER)
 
     async with (
         until_asked(shutdown_trigger, application.failed) as asked,

@@ -1,23 +1,31 @@
 """What an event, a connection and a channel cost, in what can be counted: no clock, no flake."""
 
+import gc
 import json
 import socket
+import ssl
+import struct
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 import trio
 import trio.testing
+import trustme
 
 from courier.actors.channel import Channel
 from courier.schemas.registry import Registry
-from tests.web.servers import a_server, announcement, events
-from tests.web.test_hypercorn import open_raw
+from courier.web.hypercorn import Connection
+from tests.web.servers import TestServer, a_server, announcement, events
+from tests.web.test_hypercorn import open_raw, upgrade
 from tests.web.test_publish import authorized
 
 SUBSCRIBERS = 20
+SEVERAL = 10
 TASKS_A_WEBSOCKET = 2
 """Of an idle subscriber: the connection, which reads, and the application."""
 
@@ -222,3 +230,125 @@ async def test_an_idle_channel_costs_one_task() -> None:
             await stream.send_all(post(announcement(), f"/publish/user.u{number}"))
             await answers(stream, 1)
         assert await living() - before == 10
+
+
+CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
+"""A client's close with 1000."""
+
+Ending = Callable[[socket.socket], None]
+
+
+def by_a_close(sock: socket.socket) -> None:
+    sock.sendall(upgrade())
+    sock.recv(4096)
+    sock.sendall(CLOSE)
+
+
+def by_a_reset(sock: socket.socket) -> None:
+    sock.sendall(upgrade(b"Sec-WebSocket-Protocol: courier.v1\r\n"))
+    sock.recv(4096)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def by_no_token(sock: socket.socket) -> None:
+    sock.sendall(upgrade().replace(b"token=", b"no="))
+
+
+def by_a_broken_frame(sock: socket.socket) -> None:
+    sock.sendall(upgrade())
+    sock.recv(4096)
+    sock.sendall(b"\xff\xff\xff\xff")
+
+
+def by_a_channel_that_ends(sock: socket.socket) -> None:
+    channel = f"backtest.c{sock.getsockname()[1]}".encode()
+    sock.sendall(upgrade().replace(b"/ws/user.u1", b"/ws/" + channel))
+    sock.recv(4096)
+    sock.sendall(CLOSE)
+
+
+def by_being_too_slow(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.sendall(upgrade())
+    sock.recv(4096)
+
+
+def after_publishes(sock: socket.socket) -> None:
+    for _ in range(3):
+        sock.sendall(post(announcement()))
+        sock.recv(4096)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def by_nonsense(sock: socket.socket) -> None:
+    sock.sendall(b"\xff\xff\r\n\r\n")
+
+
+ENDINGS: list[Ending] = [
+    by_a_close,
+    by_a_reset,
+    by_no_token,
+    by_a_broken_frame,
+    by_a_channel_that_ends,
+    by_being_too_slow,
+    after_publishes,
+    by_nonsense,
+]
+
+
+@pytest.mark.parametrize(
+    ("secure", "endings"),
+    [(False, ENDINGS), (True, [by_a_close, by_a_reset, by_nonsense])],
+    ids=["plain", "TLS"],
+)
+async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(
+    secure: bool, endings: list[Ending], tmp_path: Path
+) -> None:
+    """What the collector has to find stays until it runs, and it stops the node while it runs."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
+    files = {"certfile": str(tmp_path / "pem"), "keyfile": str(tmp_path / "pem")} if secure else {}
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    def open_socket(server: TestServer) -> socket.socket:
+        sock = socket.create_connection((server.host, server.port), timeout=10)
+        return context.wrap_socket(sock, server_hostname="127.0.0.1") if secure else sock
+
+    def connect(server: TestServer, end: Ending) -> socket.socket:
+        sock = open_socket(server)
+        end(sock)
+        if end is not by_being_too_slow:
+            with suppress(OSError):
+                while sock.recv(65536):
+                    pass
+            sock.close()
+        return sock
+
+    async def connect_several(server: TestServer, end: Ending) -> None:
+        socks = [await trio.to_thread.run_sync(connect, server, end) for _ in range(SEVERAL)]
+        if end is by_being_too_slow:
+            for _ in range(100):
+                await server.publish("user.u1", announcement(message="x" * 60_000))
+        with trio.fail_after(10):
+            while Connection.count:
+                await trio.sleep(0.01)
+        if end is by_a_channel_that_ends:
+            await trio.sleep(1.5)  # those without subscribers are looked for every second
+        for sock in socks:
+            sock.close()
+
+    left = {}
+    async with a_server(stall_seconds=0.3, history_seconds=0.1, **files) as server:
+        gc.disable()
+        try:
+            for end in endings:
+                await connect_several(server, end)
+                gc.collect()
+                await connect_several(server, end)
+                left[end.__name__] = gc.collect() // SEVERAL
+        finally:
+            gc.enable()
+    assert left == dict.fromkeys(left, 0)
