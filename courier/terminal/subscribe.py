@@ -12,12 +12,21 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 
 from courier.schemas.closing import CloseReason, ComeBack
-from courier.terminal.errors import Closed, Unreachable
+from courier.terminal.errors import Closed, Refused, Unreachable
 
 SILENT_HEARTBEATS = 2.5
 """A node says something every heartbeat; after so many without a word it has gone."""
 
 MAX_BACKOFF_SECONDS = 15.0
+
+CONNECT_SECONDS = 10.0
+"""How long a connection may take until its handshake is done."""
+
+MESSAGE_BYTES = 64 * 1024 * 1024
+"""No node can be set to send a longer message: it takes events of 16 MiB at most, which may grow almost
+fourfold as they are written again (`1e15` as `1000000000000000.0`)."""
+
+_TOO_BIG = 1009
 
 _STAY_AWAY = frozenset(
     (each.code, each.reason)
@@ -53,9 +62,13 @@ async def _messages(
                     with trio.fail_after(heartbeat_seconds * SILENT_HEARTBEATS):
                         message = await websocket.get_message()
                 except ConnectionClosed as error:
-                    reason = error.reason
-                    code = reason.code if reason else 1006
-                    raise Closed(code, (reason and reason.reason) or "", slot_seconds) from None
+                    code, reason = (
+                        (error.reason.code, error.reason.reason or "") if error.reason else (1006, "")
+                    )
+                    if code == _TOO_BIG and reason != CloseReason.MESSAGE_TOO_BIG.reason:
+                        what = "An event is larger than this side or a proxy takes, and would come again"
+                        raise Refused(f"{what}: {code} {reason}") from None
+                    raise Closed(code, reason, slot_seconds) from None
                 if message == "ping":
                     await websocket.send_message("pong")
                     continue
@@ -99,18 +112,23 @@ async def _open(
     path = f"{parts.path.rstrip('/')}/ws/{quote(channel, safe='')}"
     if since is not None:
         path += "?" + urlencode({"since": since})
-    stream = await _connect(parts)
+    deadline = trio.current_time() + CONNECT_SECONDS
+    with trio.fail_at(deadline):
+        stream = await _connect(parts)
     try:
         async with stream, trio.open_nursery() as nursery:
-            yield await wrap_client_stream(
-                nursery,
-                stream,
-                parts.netloc.rpartition("@")[2],
-                path,
-                subprotocols=["courier.v1"],
-                extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
-                message_queue_size=256,
-            )
+            with trio.fail_at(deadline):
+                websocket = await wrap_client_stream(
+                    nursery,
+                    stream,
+                    parts.netloc.rpartition("@")[2],
+                    path,
+                    subprotocols=["courier.v1"],
+                    extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
+                    message_queue_size=256,
+                    max_message_size=MESSAGE_BYTES,
+                )
+            yield websocket
     except BaseExceptionGroup as group:
         # A nursery wraps even one; the connection's own tasks raise nothing beside it.
         [only] = group.exceptions

@@ -1,13 +1,22 @@
 """A subscriber at a terminal that comes back."""
 
 import re
+from contextlib import aclosing
 from itertools import pairwise
 
+import pytest
 import trio
 
-from courier.terminal.subscribe import follow
+from courier.settings import Settings
+from courier.terminal import subscribe as subscribing
+from courier.terminal.errors import Refused, Unreachable
+from courier.terminal.subscribe import follow, subscribe
 from courier.web.server import open_server
-from tests.web.servers import PATIENCE_SECONDS, TestServer, settings_for, token
+from tests.web.servers import PATIENCE_SECONDS, TestServer, announcement, settings_for, token
+
+LARGEST_EVENT_BYTES = max(
+    limit.le for limit in Settings.model_fields["max_event_bytes"].metadata if hasattr(limit, "le")
+)
 
 
 async def test_who_follows_comes_back_at_the_slot_that_the_node_gave() -> None:
@@ -32,3 +41,46 @@ async def test_who_follows_comes_back_at_the_slot_that_the_node_gave() -> None:
     waits = sorted(float(re.findall(r"coming back in ([\d.]+) s", sentence)[0]) for sentence in at_the_end)
     assert waits[0] == 0
     assert [round(after - before) for before, after in pairwise(waits)] == [100, 100, 100]
+
+
+def test_no_node_can_be_set_to_send_what_is_too_large_here() -> None:
+    assert subscribing.MESSAGE_BYTES >= 4 * LARGEST_EVENT_BYTES
+
+
+async def test_an_event_that_a_node_takes_reaches_the_terminal_whatever_its_size() -> None:
+    large = announcement("large") | {"message": "m" * 3_000_000}
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with open_server(settings_for(max_event_bytes=4_000_000)) as url:
+            first = (await TestServer(url).publish("user.u1", announcement("first"))).json["id"]
+            assert (await TestServer(url).publish("user.u1", large)).status == 200
+            async with aclosing(subscribe(url, "user.u1", token(), first)) as events:
+                assert (await anext(events))["message"] == large["message"]
+
+
+async def test_an_event_that_is_too_large_ends_it_with_a_sentence_even_where_it_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscribing, "MESSAGE_BYTES", 1000)
+    told: list[str] = []
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with open_server(settings_for()) as url:
+            first = (await TestServer(url).publish("user.u1", announcement("first"))).json["id"]
+            await TestServer(url).publish("user.u1", announcement("large") | {"message": "m" * 2000})
+            with pytest.raises(Refused, match=r"An event is larger than .*: 1009 "):
+                async for _ in follow(url, "user.u1", token(), first, told.append):
+                    raise AssertionError("it is too large")
+    assert told == []
+
+
+async def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscribing, "CONNECT_SECONDS", 0.2)
+    async with trio.open_nursery() as nursery:
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, lambda _: trio.sleep_forever(), [listener])
+        port = listener.socket.getsockname()[1]
+        with trio.fail_after(PATIENCE_SECONDS), pytest.raises(Unreachable, match="fallen silent"):
+            async for _ in subscribe(f"http://127.0.0.1:{port}", "user.u1", token()):
+                raise AssertionError("nobody said anything")
+        nursery.cancel_scope.cancel()

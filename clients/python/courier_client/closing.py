@@ -46,18 +46,17 @@ NORMAL, PROTOCOL_ERROR, POLICY_VIOLATION = 1000, 1002, 1008
 ABNORMAL = Closed(1006, "")
 """The connection ended without a word."""
 TOO_LARGE = Closed(1009, "An event is larger than a subscription takes")
-"""Of this side's own: it would come again."""
+"""Of this side's own."""
 
 
 def what_next(closed: Closed) -> ComeBack:
     """What follows from a close.
 
     One that is not in the table comes from the protocol or from the network, so one comes back; but not when
-    it speaks of a policy.
+    it speaks of a policy, or of an event that is too large for this side or a proxy, which would come again.
     """
-    if closed == TOO_LARGE:
-        return ComeBack.NO
-    return CLOSE_REASONS.get(closed, ComeBack.NO if closed.code == POLICY_VIOLATION else ComeBack.BACKING_OFF)
+    lasts = closed.code in (POLICY_VIOLATION, TOO_LARGE.code)
+    return CLOSE_REASONS.get(closed, ComeBack.NO if lasts else ComeBack.BACKING_OFF)
 
 
 def what_next_over_http(status: int) -> ComeBack:

@@ -11,7 +11,7 @@ from courier_client import Gap, SubscriptionRefused, TokenFailed, subscription, 
 from courier_client.backoff import Backoff
 from courier_client.closing import CLOSE_REASONS, ComeBack
 from fakes import Peer, event_at, fake_http, fake_websockets, refused
-from usual import client, titles
+from usual import client, next_event, titles
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +62,10 @@ async def test_after_this_close_it_comes_back_by_its_position(code: int, reason:
     assert [peer.path for peer in fake.peers] == ["/ws/global", "/ws/global?since=k3v9x0qa-2"]
 
 
-@pytest.mark.parametrize(("code", "reason"), [*STAYING_AWAY, *NEW_TOKEN, (1008, "Something new")])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [*STAYING_AWAY, *NEW_TOKEN, (1008, "Something new"), (1009, "A proxy's limit")],
+)
 async def test_after_this_close_it_raises_and_stays_away(code: int, reason: str) -> None:
     async with fake_websockets(closing(code, reason, 1)) as fake, client(fake.url) as courier:
         events = courier.subscribe("global")
@@ -390,3 +393,16 @@ async def test_a_subscription_that_waits_to_come_back_ends_at_once_when_it_is_cl
             while not got:
                 await anyio.sleep(0.01)
     assert got == ["the end"]
+
+
+async def test_an_event_may_be_as_large_as_nodes_can_be_set_to_take() -> None:
+    text = "m" * 17_000_000
+
+    async def script(peer: Peer) -> None:
+        await peer.join()
+        await peer.say(event_at(1) | {"message": text})
+        await peer.until_closed()
+
+    async with fake_websockets(script) as fake, client(fake.url) as courier:
+        async with courier.subscribe("global") as events:
+            assert (await next_event(events)).data["message"] == text

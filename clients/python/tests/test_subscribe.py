@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 import anyio
 import pytest
 from courier_client import Gap, SubscriptionRefused
+from courier_client.websocket import MESSAGE_CHARACTERS
 from fakes import proxy_before
 from nodes import Node, node, token
 from usual import client, next_event, open_sockets, titles, told
 
+from courier.settings import Settings
 from tests.backplane.redis_servers import redis_server
 
 pytestmark = pytest.mark.anyio
@@ -224,3 +226,8 @@ async def test_a_loop_that_is_slow_slows_the_node_down_and_misses_nothing(shared
         await anyio.sleep(0.2)
         assert len(events._ready) * 20_000 < 200_000
         assert await titles(events, 599) == [str(number) for number in range(1, 600)]
+
+
+def test_no_node_can_be_set_to_send_what_is_too_large_here() -> None:
+    limits = Settings.model_fields["max_event_bytes"].metadata
+    assert 4 * max(limit.le for limit in limits if hasattr(limit, "le")) <= MESSAGE_CHARACTERS
