@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from courier.schemas.exact import losses
+
 Location = tuple[int | str, ...]
 
 _ERRORS_SHOWN = 50
@@ -91,14 +93,30 @@ def schema_error(error: ValidationError, root: Location, types: str) -> SchemaEr
     )
 
 
+def loss_error(tree: Any, root: Location, event_type: str) -> SchemaError | None:
+    """What would be lost of a `tree`, told as if the event at `root` lay alone; None when nothing would."""
+    errors = [
+        {
+            "loc": _shown(loss.loc[len(root) :] if loss.loc[: len(root)] == root != loss.loc else loss.loc),
+            "msg": loss.msg,
+            "type": loss.type,
+        }
+        for loss in losses(tree, _ERRORS_SHOWN)
+    ]
+    return SchemaError(errors, event_type) if errors else None
+
+
+def _shown(loc: Location) -> list[int | str]:
+    return [step[:_NAME_SHOWN] if isinstance(step, str) else step for step in loc]
+
+
 def _as_seen_from(root: Location, detail: ErrorDetails, types: str) -> dict[str, Any]:
     loc, message = detail["loc"], detail["msg"]
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
         loc, message = ("type",), f"Input should be one of {types}"
     elif len(loc) > len(root) and loc[: len(root)] == root:
         loc = loc[len(root) + 1 :]  # without the event's type, which pydantic puts between
-    shown = [step[:_NAME_SHOWN] if isinstance(step, str) else step for step in loc]
-    return {"loc": shown, "msg": message, "type": detail["type"]}
+    return {"loc": _shown(loc), "msg": message, "type": detail["type"]}
 
 
 def _type_at(root: Location, detail: ErrorDetails) -> str:

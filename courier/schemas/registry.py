@@ -20,9 +20,18 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from courier.schemas.channels import UNKNOWN_CHANNEL, ChannelName, UnknownChannelError
-from courier.schemas.errors import RegistryError, SchemaError, batch_error, json_error, schema_error
+from courier.schemas.errors import (
+    JsonError,
+    RegistryError,
+    SchemaError,
+    batch_error,
+    json_error,
+    loss_error,
+    schema_error,
+)
 from courier.schemas.events import backtest, forge, prophet, system, trading
 from courier.schemas.events.base import Event
+from courier.schemas.exact import Members, is_exact, tree
 
 RESERVED_FIELDS = frozenset({"id", "channel"})
 """What a delivered frame adds to an event's own fields."""
@@ -74,10 +83,15 @@ class Registry:
 
     def parse(self, body: bytes) -> Event:
         """The event that `body` is; JsonError when it is no JSON object, SchemaError when it is no event."""
+        refusal: ValueError | None
         try:
-            return self._validate_event(body)  # type: ignore[no-any-return]
+            event: Event = self._validate_event(body)
         except ValidationError as error:
             refusal = json_error(error, body) or schema_error(error, (), self._listed)
+        else:
+            refusal = None if is_exact(body) else loss_error(tree(body), (), event.type)
+            if refusal is None:
+                return event
         raise refusal  # outside the handler: pydantic's error repeats what was sent, and is left behind
 
     def parse_request(self, body: bytes) -> tuple[ChannelName, Event]:
@@ -86,7 +100,7 @@ class Registry:
         Otherwise the first of these that applies: JsonError when `body` is no JSON object,
         UnknownChannelError when it names no channel, SchemaError when its data is no event.
         """
-        refusal: ValueError
+        refusal: ValueError | None
         try:
             request: Any = self._request.model_validate_json(body)
         except ValidationError as error:
@@ -96,7 +110,10 @@ class Registry:
                 or schema_error(error, ("data",), self._listed)
             )
         else:
-            return request.channel, request.data
+            exact = is_exact(body)
+            refusal = None if exact else loss_error(tree(body), ("data",), request.data.type)
+            if refusal is None:
+                return request.channel, request.data
         raise refusal
 
     def parse_batch(self, body: bytes) -> list[BatchItem]:
@@ -109,7 +126,8 @@ class Registry:
         except ValidationError as error:
             refusal = json_error(error, body) or batch_error(error)
         else:
-            return batch.events  # type: ignore[no-any-return]
+            items: list[BatchItem] = batch.events
+            return items if is_exact(body) else _without_losses(items, tree(body))
         raise refusal
 
     def _judge(self, value: Any, validate: ValidatorFunctionWrapHandler) -> BatchItem:
@@ -148,6 +166,16 @@ class _ChosenByType:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         choices = {name: handler.generate_schema(model) for name, model in self.models.items()}
         return core_schema.tagged_union_schema(choices, discriminator="type")
+
+
+def _without_losses(items: list[BatchItem], batch: Members) -> list[BatchItem]:
+    """The items of a batch, with an error for each that would be delivered with a loss."""
+    if len(batch) > 1:
+        raise JsonError('Expected {"events": [{"channel", "data"}, …]}, got "events" twice')
+    return [
+        item if isinstance(item, Exception) else loss_error(written, ("data",), item[1].type) or item
+        for item, written in zip(items, batch[0][1], strict=True)
+    ]
 
 
 def _channel_error(error: ValidationError) -> UnknownChannelError | None:

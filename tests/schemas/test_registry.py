@@ -210,11 +210,6 @@ def test_an_envelope_has_a_channel_and_an_object_and_nothing_else(
     assert [(error["loc"], error["type"]) for error in refusal.value.errors] == [(loc, kind)]
 
 
-def test_the_last_of_two_equal_keys_counts() -> None:
-    text = body(EVENT)[:-1] + b',"tsdl":"second"}'
-    assert json.loads(REGISTRY.encode(REGISTRY.parse(text)))["tsdl"] == "second"
-
-
 def test_an_encoded_event_can_be_published_again_unchanged() -> None:
     for example in EXAMPLES.values():
         once = REGISTRY.encode(REGISTRY.parse(body(example)))
