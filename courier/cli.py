@@ -119,6 +119,13 @@ def check() -> None:
         check_reports(settings.sentry_dsn)
     except (SettingsError, RegistryError, ReportsUnavailable) as error:
         raise SystemExit(f"Courier would not start: {error}") from None
+    if settings.redis_url is not None:
+        import trio
+
+        from courier.backplane.redis.inspection import check_redis
+
+        for sentence in trio.run(check_redis, settings.redis_url):
+            click.secho(sentence, fg="yellow", err=True)
     for name in unknown_variables(os.environ):
         click.secho(f"{name} is no setting of Courier", fg="yellow", err=True)
     click.secho("Courier would start.", fg="green", err=True)

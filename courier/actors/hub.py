@@ -104,12 +104,15 @@ class Hub:
 
     def state(self) -> NodeState:
         """What a node is at this moment, for who looks at it from outside."""
+        usage = self.backplane.usage
         return NodeState(
             backplane_up=self.backplane.trouble is None,
             channels=len(self.supervisor),
             draining_connections=self.connections if self.draining else 0,
             log_bytes=self.supervisor.budget.used_bytes,
             log_limit_bytes=self.supervisor.budget.limit_bytes,
+            backplane_bytes=usage and usage.used_bytes,
+            backplane_limit_bytes=usage and usage.limit_bytes,
         )
 
     async def publish(

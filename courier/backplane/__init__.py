@@ -70,6 +70,14 @@ class Stretch(NamedTuple):
         return self.start.offset + len(self.records) < self.head.offset
 
 
+class Usage(NamedTuple):
+    """How full it is where the nodes share their logs."""
+
+    used_bytes: int
+    limit_bytes: int
+    """0: there is no limit."""
+
+
 class Backplane(Protocol):
     """What a node's hub asks. Each call may be made by many tasks at once, for the same channel too.
 
@@ -83,6 +91,10 @@ class Backplane(Protocol):
     def trouble(self) -> str | None:
         """Why it cannot be used now, as a short sentence for people; None while it can. Noticed within a
         second, without traffic too."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """As it was seen last; None when it is unknown, or nothing is shared."""
 
     async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
         """Where the channel's log stands; a new epoch when nothing is known of it.
@@ -150,4 +162,5 @@ __all__ = [
     "Publication",
     "Record",
     "Stretch",
+    "Usage",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from courier.backplane import Feed, Outcome, Publication, Stretch
+from courier.backplane import Feed, Outcome, Publication, Stretch, Usage
 from courier.backplane.origin import Origin
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since, new_epoch
@@ -18,6 +18,7 @@ class MemoryBackplane:
 
     feed: Feed | None = None
     trouble: str | None = None
+    usage: Usage | None = None
 
     def __init__(self, started_ms: int, remembered: int) -> None:
         self._floor_ms = started_ms

@@ -62,6 +62,9 @@ class NodeState(NamedTuple):
     """Subscribers that a drain has still to close; 0 when there is no drain."""
     log_bytes: int
     log_limit_bytes: int
+    backplane_bytes: int | None
+    """What Redis uses of its memory; None when it is unknown, or there is none."""
+    backplane_limit_bytes: int | None
 
 
 class Metrics:

@@ -167,6 +167,12 @@ class NodeCollector(Collector):
             ),
             ("log_bytes", "Bytes that all logs of this node hold", state and state.log_bytes),
             ("log_limit_bytes", "Bytes that they may hold", state and state.log_limit_bytes),
+            ("backplane_bytes", "Bytes of memory that Redis uses", state and state.backplane_bytes),
+            (
+                "backplane_limit_bytes",
+                "Bytes of memory that Redis may use; 0 without a limit",
+                state and state.backplane_limit_bytes,
+            ),
         ):
             samples = [] if value is None else [((), float(value))]
             yield _gauge(f"courier_{name}", documentation, (), samples)

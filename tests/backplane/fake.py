@@ -7,7 +7,17 @@ from typing import TypeVar
 
 import trio
 
-from courier.backplane import BackplaneAway, Feed, InboxFull, Origin, Outcome, Publication, Record, Stretch
+from courier.backplane import (
+    BackplaneAway,
+    Feed,
+    InboxFull,
+    Origin,
+    Outcome,
+    Publication,
+    Record,
+    Stretch,
+    Usage,
+)
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since
 from tests.backplane.shared_log import SharedLog
@@ -34,6 +44,10 @@ class FakeBackplane:
     @property
     def trouble(self) -> str | None:
         return "The shared log is away" if self._away else None
+
+    @property
+    def usage(self) -> Usage | None:
+        return None
 
     # The protocol
 

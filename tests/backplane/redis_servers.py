@@ -1,5 +1,6 @@
 """Real Redis servers for tests: each on a free port, in a directory of its own, ended by its process id."""
 
+import resource
 import shutil
 import signal
 import socket
@@ -60,6 +61,7 @@ class RedisServer:
                  *listening, "--save", "", "--enable-debug-command", "yes", *self._options],
                 stdout=log,
                 stderr=log,
+                restore_signals=False,  # a file that must not grow is then an error of its write (SIGXFSZ)
             )  # fmt: skip
         deadline = time.monotonic() + SECONDS
         while not self._answers():
@@ -69,6 +71,10 @@ class RedisServer:
 
     def _first(self) -> list[str]:
         """What comes before the options."""
+        return []
+
+    def _login(self) -> list[str]:
+        """How redis-cli logs in."""
         return []
 
     def _answers(self) -> bool:
@@ -88,6 +94,15 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def fill_disk(self, size: int) -> None:
+        """No file of it grows beyond so many bytes, until it is started again."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def exit_code(self) -> int:
+        """Wait until it ends by itself."""
+        assert self._process is not None
+        return self._process.wait(SECONDS)
+
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """It hangs, with its connections open, for the length of the block."""
@@ -100,7 +115,7 @@ class RedisServer:
 
     def cli(self, *arguments: str | bytes | int, check: bool = True) -> str:
         """What redis-cli prints for a command; with `check` False, nothing when it cannot be asked."""
-        command = ["redis-cli", "-p", str(self.port), *map(_argument, arguments)]
+        command = ["redis-cli", "-p", str(self.port), *self._login(), *map(_argument, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, check=check, timeout=SECONDS)
         return done.stdout.strip()
 

@@ -11,6 +11,7 @@ from courier.backplane import BackplaneAway, Publication
 from courier.backplane.redis import RedisBackplane
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position
+from tests.backplane.documented_redis import USERS, DocumentedRedis, documented_redis
 from tests.backplane.feeds import Recorder
 from tests.backplane.redis_nodes import ONE, TWO, eventually, publish, redis_node
 from tests.backplane.redis_servers import (
@@ -72,23 +73,14 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_taken(secure: RedisS
             await backplane.follow(ONE)
 
 
-ACCESS = (
-    "user default off",
-    "user courier on >s3cret/ ~courier:* &courier:* -@all +evalsha +script|load +ping +hello +select"
-    " +subscribe +unsubscribe +time +hmget +hset +del +pexpire +get +set +xadd +xrange +xrevrange +publish"
-    " +lindex +llen +ltrim +rpush",
-)
-"""As little as a node can do with."""
-
-
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[RedisServer]:
-    (tmp_path / "users.acl").write_text("\n".join(ACCESS) + "\n")
-    with redis_server("--aclfile", str(tmp_path / "users.acl")) as server:
+def guarded() -> Iterator[DocumentedRedis]:
+    """With the users of the runbook."""
+    with documented_redis(USERS.replace(">PASSWORD", ">s3cret/")) as server:
         yield server
 
 
-async def test_a_user_with_an_access_list_is_enough(guarded: RedisServer) -> None:
+async def test_a_user_with_an_access_list_is_enough(guarded: DocumentedRedis) -> None:
     async with redis_node(f"redis://courier:s3cret%2F@127.0.0.1:{guarded.port}/2") as (backplane, feed):
         assert backplane.trouble is None
         await works(backplane, feed, ONE)
@@ -96,7 +88,7 @@ async def test_a_user_with_an_access_list_is_enough(guarded: RedisServer) -> Non
 
 
 async def test_a_wrong_password_is_a_redis_that_is_away_and_stands_in_no_log(
-    guarded: RedisServer, caplog: pytest.LogCaptureFixture
+    guarded: DocumentedRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with redis_node(f"redis://courier:hunter2@127.0.0.1:{guarded.port}") as (backplane, _):
         assert backplane.trouble is not None
@@ -107,19 +99,14 @@ async def test_a_wrong_password_is_a_redis_that_is_away_and_stands_in_no_log(
 
 
 async def test_a_user_who_may_not_subscribe_cannot_follow_and_the_log_says_why(
-    guarded: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    acl = (tmp_path / "users.acl").read_text().replace("&courier:*", "resetchannels")
-    (tmp_path / "users.acl").write_text(acl)
-    guarded.kill()
-    guarded.start()
-    async with redis_node(f"redis://courier:s3cret%2F@127.0.0.1:{guarded.port}") as (backplane, _):
-        assert backplane.trouble == "Redis refused the write: NOPERM", (
-            "what is published goes to the channels"
-        )
-        with pytest.raises(BackplaneAway):
-            await backplane.follow(ONE)
+    with documented_redis(USERS.replace("&courier:*", "resetchannels")) as guarded:
+        async with redis_node(guarded.url) as (backplane, _):
+            assert backplane.trouble == "Redis refused the write: NOPERM", "it publishes to the channels, too"
+            with pytest.raises(BackplaneAway):
+                await backplane.follow(ONE)
     assert "no permissions to access one of the channels" in caplog.text
 
 

@@ -91,6 +91,7 @@ def test_redis_keeps_what_it_has_acknowledged(compose: Any) -> None:
     assert options["--appendonly"] == "yes"
     assert options["--appendfsync"] == "always"
     assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--maxmemory"] == "512mb"
 
 
 def test_everything_is_pinned_confined_and_reached_from_this_machine_alone(compose: Any) -> None:

@@ -26,11 +26,3 @@ def test_each_file_in_it_is_there() -> None:
     named = set(re.findall(r"deploy/[\w./@-]+\w", RUNBOOK)) - {"deploy/.env", "deploy/prometheus/alerts.yml"}
     assert len(named) > 8
     assert [name for name in named if not (ROOT / name).exists()] == []
-
-
-def test_redis_is_given_the_rights_that_the_tests_show_to_be_enough() -> None:
-    from tests.backplane.test_redis_kinds import ACCESS
-
-    [told] = re.findall(r"^user courier on >PASSWORD (.+)$", RUNBOOK, re.MULTILINE)
-    assert ACCESS[1].partition(" ~")[2] == told.partition("~")[2]
-    assert ACCESS[0] in RUNBOOK

@@ -6,10 +6,11 @@ from functools import partial
 
 import trio
 
-from courier.backplane import Feed, Origin, Outcome, Publication, Stretch
+from courier.backplane import Feed, Origin, Outcome, Publication, Stretch, Usage
 from courier.backplane.admission import Admission
 from courier.backplane.redis.calls import Calls
 from courier.backplane.redis.connection import open_client
+from courier.backplane.redis.inspection import Inspector
 from courier.backplane.redis.listener import Listener
 from courier.backplane.redis.options import RedisOptions
 from courier.backplane.redis.probes import Probes
@@ -60,6 +61,7 @@ class RedisBackplane:
         # Pages go over a connection of their own: no publisher waits for them.
         self._reads = pump(calls_at_once=READS_AT_ONCE, probe=pages.read, deed="read")
         self._listener = Listener(open_one, calls, probes, lambda: self.feed)
+        self._inspector = Inspector(open_one)
         self._followings: dict[ChannelName, _Following] = {}
 
     async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
@@ -123,6 +125,11 @@ class RedisBackplane:
         return next(refused, None) or self._listener.trouble
 
     @property
+    def usage(self) -> Usage | None:
+        """Of Redis' memory, where Courier's user may ask for it."""
+        return self._inspector.usage
+
+    @property
     def pipelines(self) -> int:
         """How many round trips it has made, but for pings and pages."""
         return self._writes.pipelines
@@ -140,6 +147,7 @@ class RedisBackplane:
             nursery.start_soon(self._reads.run)
             nursery.start_soon(self._listener.run)
             nursery.start_soon(self._look_again)
+            nursery.start_soon(self._inspector.run)
             await self._writes.tried()
             task_status.started()
 

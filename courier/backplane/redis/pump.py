@@ -39,6 +39,8 @@ UNREACHABLE = "Redis unreachable"
 
 _ELSEWHERE = (BusyLoadingError, ConnectionError, ReadOnlyError, RedisClusterError, TimeoutError)
 """Answers that mean: not here, or not now. A new connection may find the right server."""
+_OF_ALL = ("MISCONF", "NOPERM", "NOREPLICAS", "OOM")
+"""Refusals of no single log's. After another one the probe shows whether it is."""
 
 
 class Pump:
@@ -147,7 +149,9 @@ class Pump:
                 self._settle(call, answer)
         self._unanswered = left + [call for call, _ in refused]
         if refused:
-            if useless is None and (useless := await self._try(pipeline)) is not None:
+            ill = next((error for _, error in refused if refusal(error) in _OF_ALL), None)
+            useless = useless or ill or await self._try(pipeline)
+            if useless is not None:
                 self._say_trouble(self._away(useless), useless)  # before a caller knows
             for call, error in refused:
                 logger.warning("Redis refused a call", reason=refusal(error), error=_told(error))
@@ -189,7 +193,7 @@ class Pump:
             self._say_trouble(away, error)
         if tired:
             self._give_up(away)
-        if first:
+        if first and (isinstance(error, _ELSEWHERE) or not refused):
             return 0.0
         return REFUSED_SECONDS if refused else RETRY_SECONDS
 
