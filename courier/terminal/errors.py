@@ -55,6 +55,9 @@ def refused(answer: httpx.Response) -> Refused | Unreachable:
     return kind(f"{answer.status_code} {sentence}")
 
 
+_NO_FACTS = frozenset({"error", "status", "code", "validation_errors"})
+
+
 def detail_of(answer: httpx.Response) -> dict[str, Any] | None:
     """What a refusal of Courier's says; None when it is somebody else's."""
     try:
@@ -66,9 +69,11 @@ def detail_of(answer: httpx.Response) -> dict[str, Any] | None:
 
 
 def describe(detail: dict[str, Any]) -> str:
-    """An error's sentence, and each fault of a schema as `field: what is wrong`."""
+    """An error's sentence with the facts beside it, and each fault of a schema as `field: what is wrong`."""
     faults = "; ".join(
         f"{'.'.join(map(str, fault['loc'])) or 'event'}: {fault['msg']}"
         for fault in detail.get("validation_errors", ())
     )
-    return f"{detail['error']}: {faults}" if faults else str(detail["error"])
+    facts = ", ".join(f"{name} {value}" for name, value in detail.items() if name not in _NO_FACTS)
+    sentence = f"{detail['error']} ({facts})" if facts else str(detail["error"])
+    return f"{sentence}: {faults}" if faults else sentence

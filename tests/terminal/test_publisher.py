@@ -83,11 +83,11 @@ async def test_two_batches_have_two_keys() -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_it_waits_as_long_as_the_node_says_and_tells_so(status: int, autojump_clock: MockClock) -> None:
-    node = Node(refusal(status, {"Retry-After": "7"}))
+    node = Node(refusal(status, {"Retry-After": "7"}, limit=100))
     began = trio.current_time()
     await node.publish(1)
     assert trio.current_time() - began == pytest.approx(7)
-    assert node.told == [f"{status} No; trying again in 7 s"]
+    assert node.told == [f"{status} No (limit 100); trying again in 7 s"]
 
 
 async def test_its_patience_has_an_end(autojump_clock: MockClock) -> None:
@@ -111,7 +111,7 @@ async def test_a_batch_that_is_never_taken_goes_in_parts_and_in_order() -> None:
 async def test_one_event_that_is_too_large_fails_alone() -> None:
     [result] = await Node(refusal(413, limit_bytes=10)).publish(1)
     assert result.answer == {"status": "failed", "code": 413, "error": "No", "limit_bytes": 10}
-    assert str(result) == "line 1: 413 No"
+    assert str(result) == "line 1: 413 No (limit_bytes 10)"
 
 
 @pytest.mark.parametrize("status", [401, 404, 415])

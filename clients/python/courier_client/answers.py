@@ -38,7 +38,7 @@ class Failure:
             self.facts,
             channel=channel,
             event_type=event_type,
-            unknown=unknown or self.unknown,
+            unknown=unknown,
             retry_after=self.retry_after,
         )
 

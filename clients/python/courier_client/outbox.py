@@ -44,21 +44,36 @@ class Outbox:
         self._paused_until = -math.inf
         self._faults = 0
         """How often in a row nothing could be published at all."""
+        self._fault: Failure | Exception | None = None
+        """The last of them."""
         self._batch_events = BATCH_EVENTS
         self._batch_bytes = BATCH_BYTES
         self._keys = (f"{secrets.token_hex(8)}-{number}" for number in count())
 
-    def put(self, event: Outgoing) -> None:
-        """It goes with a later request."""
-        self._waiting.append(event)
+    def put(self, event: Outgoing, now: float) -> None:
+        """It goes with a later request; or it has its outcome at once, when Courier has asked to wait for
+        longer than it has time."""
+        if now < self._paused_until and self._comes_too_late(event):
+            event.fault = self._fault
+            event.give_up()
+        else:
+            self._waiting.append(event)
 
     def forget(self, event: Outgoing) -> None:
         """Nobody waits for it any more: it is not sent, or not again."""
         if event.request is None:
             self._waiting.remove(event)
+            event.fault = event.fault or self.fault_before(event)
         event.time_out()
         if event.request is not None and not event.request.under_way:
             self._tidy(event.request)
+
+    def fault_before(self, event: Outgoing) -> Failure | Exception | None:
+        """The fault that an event which was not sent has waited behind: its channel's, or everybody's."""
+        for request in self._requests:
+            if event.channel in request.channels and (fault := request.left[0].fault) is not None:
+                return fault
+        return self._fault
 
     @property
     def first(self) -> Outgoing | None:
@@ -126,7 +141,7 @@ class Outbox:
         """There is an answer: a result for each event, or one failure for all of them."""
         request.under_way = False
         if not isinstance(answer, Failure):
-            self._faults = 0
+            self._faults, self._fault = 0, None
             return self._settle(request, answer, now)
         many = len(request.events) > 1
         if answer.status == 413 and many and request.unknown_since is None:
@@ -195,11 +210,24 @@ class Outbox:
             wait = fault.retry_after or 0.0
             if fault.unknown:
                 request.lost_sight(now)
+        self._fault = fault
         for event in request.left:
             event.fault = fault
         self._paused_until = request.due = now + wait + self._backoff.seconds(self._faults)
         self._faults += 1
-        return self._give_up(request)
+        return self._give_up(request) + self._give_up_waiting(fault)
+
+    def _give_up_waiting(self, fault: Failure | Exception) -> list[Outgoing]:
+        """The events that were not sent yet and have no time for what Courier has asked to wait."""
+        late = [event for event in self._waiting if self._comes_too_late(event)]
+        for event in late:
+            event.fault = fault
+            event.give_up()
+            self._waiting.remove(event)
+        return late
+
+    def _comes_too_late(self, event: Outgoing) -> bool:
+        return isinstance(self._fault, Failure) and self._paused_until >= event.deadline
 
     def _give_up(self, request: Request) -> list[Outgoing]:
         """The events that have no time for another try, or whose key may be forgotten by then, have their

@@ -7,7 +7,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from courier_client.answers import Failure
-from courier_client.errors import CourierError, PublishTimeout
+from courier_client.errors import CourierError, PublishTimeout, Refused
 from courier_client.receipt import Receipt
 
 BATCH_FRAME = b'{"events":[', b"]}"
@@ -28,7 +28,7 @@ class Outgoing:
         self.request: Request | None = None
         """What it was sent with, unless that is known not to have been published."""
         self.fault: Failure | Exception | None = None
-        """What came of its last try."""
+        """What came of its last try, or of the one that it waits behind."""
 
     @property
     def size(self) -> int:
@@ -42,7 +42,7 @@ class Outgoing:
 
     def refuse(self, failure: Failure) -> None:
         """This failure is its outcome."""
-        self.outcome = failure.error_for(self.channel, self.event_type, unknown=self.unknown)
+        self.outcome = self._error(failure)
 
     def give_up(self) -> None:
         """There is no time for another try: its outcome is what was answered last, if anything was."""
@@ -51,20 +51,23 @@ class Outgoing:
         else:
             self.time_out()
 
-    def time_out(self) -> None:
-        """Its time is up, and so says its outcome."""
-        fault = self.fault
-        if isinstance(fault, Failure):
-            fault = fault.error_for(self.channel, self.event_type, unknown=self.unknown)
+    def time_out(self, why: str = "") -> None:
+        """Its time is up, and so says its outcome, with what it waited for."""
+        fault = self._error(self.fault) if isinstance(self.fault, Failure) else self.fault
         self.outcome = PublishTimeout(
             f"{self.event_type} to {self.channel} has no receipt in time; "
             + ("it may be published all the same" if self.unknown else "it is not published")
-            + ("" if fault is None else f"; its last try: {_told(fault)}"),
+            + why
+            + ("" if fault is None else f"; the last try: {_told(fault)}"),
             channel=self.channel,
             event_type=self.event_type,
             unknown=self.unknown,
         )
         self.outcome.__cause__ = fault
+
+    def _error(self, failure: Failure) -> Refused:
+        unknown = self.unknown or (self.request is not None and failure.unknown)
+        return failure.error_for(self.channel, self.event_type, unknown=unknown)
 
 
 def _told(error: BaseException) -> str:

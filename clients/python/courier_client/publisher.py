@@ -121,12 +121,13 @@ class Publisher:
             with anyio.CancelScope(deadline=event.deadline) as scope:
                 await self._room.acquire()
             if scope.cancelled_caught:
-                event.time_out()
+                event.fault = self._outbox.fault_before(event)
+                event.time_out("; its queue was full of events that wait")
                 assert isinstance(event.outcome, Exception)
                 raise event.outcome
         else:
             self._room.acquire_nowait()
-        self._outbox.put(event)
+        self._outbox.put(event, anyio.current_time())
         if self._news is not None:
             self._news.set()
 

@@ -1,6 +1,7 @@
 """Subscription: a channel's events, over as many connections as it takes."""
 
 import json
+import logging
 import math
 import ssl
 from collections import deque
@@ -226,4 +227,5 @@ class Subscription:
         seconds = BACKOFF.seconds(self._failures)
         self._failures += 1
         self._come_back_at = anyio.current_time() + seconds
-        logger.info("Subscription to %s: %s; back in %.1f s", self.channel, why, seconds)
+        level = logging.INFO if self._failures == 1 else logging.WARNING  # it does not come back by itself
+        logger.log(level, "Subscription to %s: %s; back in %.1f s", self.channel, why, seconds)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from courier_client.answers import Failure, Result
 from courier_client.backoff import Backoff
-from courier_client.errors import PublishError, PublishTimeout, RateLimited
+from courier_client.errors import PublishError, PublishTimeout, RateLimited, Unavailable
 from courier_client.outbox import BATCH_BYTES, BATCH_EVENTS, KEY_SECONDS, Outbox
 from courier_client.outgoing import Outgoing, Request
 from courier_client.receipt import Receipt
@@ -23,7 +23,7 @@ AWAY = Failure(503, "away")
 def outbox_of(*events: Outgoing, backoff: Backoff = AT_ONCE) -> Outbox:
     outbox = Outbox(backoff)
     for event in events:
-        outbox.put(event)
+        outbox.put(event, 0)
     return outbox
 
 
@@ -52,8 +52,8 @@ def test_one_event_goes_alone_and_several_go_as_a_batch() -> None:
     alone = taken(outbox)
     assert (alone.path, alone.content) == ("/publish/global", b"1")
     outbox.answered(alone, [RECEIPT], 0)
-    outbox.put(outgoing("2"))
-    outbox.put(outgoing("3", "user.u1"))
+    outbox.put(outgoing("2"), 0)
+    outbox.put(outgoing("3", "user.u1"), 0)
     batch = taken(outbox)
     assert batch.path == "/publish/batch"
     assert batch.content == b'{"events":[{"channel":"global","data":2},{"channel":"user.u1","data":3}]}'
@@ -81,11 +81,11 @@ def test_a_batch_has_as_many_events_and_bytes_as_the_node_takes() -> None:
 def test_while_something_fails_one_event_is_sent_as_a_batch_whose_answer_tells_for_whom() -> None:
     outbox = outbox_of(outgoing("1", "backtest.a"), backoff=Backoff(10, 10, random=lambda: 1.0))
     outbox.answered(taken(outbox), AWAY, 0)
-    outbox.put(outgoing("2", "backtest.b"))
+    outbox.put(outgoing("2", "backtest.b"), 0)
     second = taken(outbox)
     assert second.path == "/publish/batch"
     outbox.answered(second, AWAY, 0)  # for all: nothing is sent until the pause is over
-    outbox.put(outgoing("3", "backtest.c"))
+    outbox.put(outgoing("3", "backtest.c"), 0)
     assert outbox.take(9.9) is None
     assert outbox.due_at() == 10
     assert outbox.take(10) is not None
@@ -94,7 +94,7 @@ def test_while_something_fails_one_event_is_sent_as_a_batch_whose_answer_tells_f
 def test_what_waits_for_another_request_of_its_channel_says_when_it_may_go() -> None:
     outbox = outbox_of(outgoing("1"), backoff=Backoff(2, 2, random=lambda: 1.0))
     outbox.answered(taken(outbox), AWAY, 0)
-    outbox.put(outgoing("2"))
+    outbox.put(outgoing("2"), 0)
     assert outbox.take(0) is None
     assert outbox.due_at() == 2
     assert taken(outbox, 2).content == b"1"
@@ -194,7 +194,7 @@ def test_whatever_fails_each_event_is_published_once_and_in_order_or_its_error_i
         for channel in data.draw(st.lists(st.sampled_from("aabc"), max_size=8)):
             deadline = now + data.draw(st.sampled_from([1.0, 5.0, math.inf]))
             events.append(Outgoing(channel, "t", f"{channel}{len(events):04}".encode(), deadline))
-            outbox.put(events[-1])
+            outbox.put(events[-1], now)
         if (request := outbox.take(now)) is not None:
             serve(outbox, request, log, data, now)
         now += data.draw(st.sampled_from([0.0, 0.5, 2.0]))
@@ -268,3 +268,45 @@ def test_a_refusal_of_the_whole_batch_is_each_events_own(status: int) -> None:
     errors = [event.outcome for event in events]
     assert len({id(error) for error in errors}) == 2
     assert all(isinstance(error, PublishError) and not error.unknown for error in errors)
+
+
+def test_an_event_that_waits_behind_a_fault_of_its_channel_says_so() -> None:
+    first, second = outgoing("1"), outgoing("2")
+    outbox = outbox_of(first)
+    request = taken(outbox)
+    outbox.put(second, 0)
+    outbox.answered(request, [AWAY], 0)
+    outbox.forget(second)
+    assert isinstance(second.outcome, PublishTimeout)
+    assert "it is not published; the last try: 503 away" in str(second.outcome)
+    assert isinstance(second.outcome.__cause__, Unavailable)
+    assert not second.outcome.__cause__.unknown
+
+
+def test_events_without_time_for_what_courier_asks_to_wait_are_refused_and_others_wait() -> None:
+    limit = Failure(429, "Rate limit exceeded", {"limit": 100}, 60.0)
+    sent, patient, hasty = outgoing("1", deadline=30), outgoing("2", deadline=90), outgoing("3", deadline=30)
+    outbox = outbox_of(sent)
+    request = taken(outbox)
+    outbox.put(patient, 0)
+    outbox.put(hasty, 0)
+    assert outbox.answered(request, limit, 0) == [sent, hasty]
+    late, in_time = outgoing("4", deadline=59), outgoing("5", deadline=61)
+    outbox.put(late, 20)
+    outbox.put(in_time, 20)
+    for event in (sent, hasty, late):
+        assert isinstance(event.outcome, RateLimited)
+        assert "limit 100" in str(event.outcome)
+        assert not event.outcome.unknown
+    assert outbox.take(59) is None
+    assert taken(outbox, 60).events == [patient, in_time]
+
+
+def test_an_event_that_no_server_answered_in_its_time_keeps_waiting_until_then() -> None:
+    hasty = outgoing("2", deadline=3)
+    outbox = outbox_of(outgoing("1"), backoff=Backoff(5, 5, random=lambda: 1.0))
+    outbox.unanswered(taken(outbox), OSError("no route"), 0, sent=False)
+    outbox.put(hasty, 0)
+    assert hasty.outcome is None
+    outbox.forget(hasty)
+    assert "it is not published; the last try: no route" in str(hasty.outcome)

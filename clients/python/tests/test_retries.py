@@ -107,6 +107,43 @@ async def test_a_429_that_lasts_longer_than_there_is_time_is_raised_at_once() ->
     assert len(fake.asked) == 1
 
 
+async def test_publishes_beyond_the_rate_limit_say_so_at_once_with_the_limit_and_when_it_ends() -> None:
+    with node(rate_limit=10) as limited:
+        async with client(limited.url) as courier:
+            began = anyio.current_time()
+            results: list[Receipt | RateLimited] = []
+            for number in range(13):
+                try:
+                    results.append(await courier.publish(*told(str(number))))
+                except RateLimited as error:
+                    results.append(error)
+            assert anyio.current_time() - began < 10
+            assert [type(one) for one in results] == [Receipt] * 10 + [RateLimited] * 3
+            for one in results[10:]:
+                assert isinstance(one, RateLimited)
+                assert (one.facts["limit"], one.facts["window_seconds"]) == (10, 60)
+                assert one.facts["reset_at"] in str(one)
+                assert not one.unknown
+            with pytest.raises(NotAllPublished, match="5 of 5"):
+                await courier.publish_many(told(str(number)) for number in range(5))
+
+
+async def test_a_publish_that_found_no_room_in_the_queue_says_what_held_it_up() -> None:
+    away = refused(503, "Redis cannot be reached", headers={"Retry-After": "5"})
+    async with fake_http(in_turn(lambda _: away)) as fake, client(fake.url, queue_size=1) as courier:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(courier.publish, *told("first"))
+            while not fake.asked:
+                await anyio.sleep(0.01)
+            await anyio.sleep(0.1)
+            with pytest.raises(
+                PublishTimeout, match=r"queue was full .* 503 Redis cannot be reached"
+            ) as caught:
+                await courier.publish(*told("second"), timeout=0.1)
+            assert not caught.value.unknown
+            tasks.cancel_scope.cancel()
+
+
 async def test_a_503_that_lasts_longer_than_there_is_time_leaves_open_what_became_of_the_event() -> None:
     away = refused(503, "Redis unreachable", headers={"Retry-After": "60"})
     async with fake_http(in_turn(lambda _: away)) as fake, client(fake.url) as courier:
