@@ -19,6 +19,8 @@ HEADER = '''"""Events: for each type the shape of its data, and a helper that gi
 
     await courier.publish(*events.system_announcement(title="…", message="…", severity="info"))
 
+By place, a helper takes an event's fields in the order of docs/protocol.md.
+
 Generated from Courier's models by generate.py: do not edit.
 """
 
@@ -65,7 +67,8 @@ def _event(event_type: str, model: type[Event]) -> str:
     fields = [
         _field(name, info) for name, info in model.model_fields.items() if name not in Event.model_fields
     ]
-    fields.sort(key=lambda field: field.default is not None)
+    # As docs/protocol.md has them, for they may be given by place: what may be left out comes last.
+    fields.sort(key=lambda field: (field.default is not None, field.name != "backtest_id"))
     return f"{_shape(model, fields)}\n\n\n{_helper(event_type, model, fields)}"
 
 
@@ -81,7 +84,7 @@ def _helper(event_type: str, model: type[Event], fields: list[Field]) -> str:
     parameters = ", ".join([*channels_own, *(one.parameter for one in fields)])
     data = ", ".join(f'"{one.name}": {one.value}' for one in fields if not one.optional)
     lines = [
-        f"def {event_type.replace('.', '_')}(*, {parameters})"
+        f"def {event_type.replace('.', '_')}({parameters})"
         f' -> tuple[str, Literal["{event_type}"], {model.__name__}]:',
         f'    """{model.__doc__}"""',
         f"    data: {model.__name__} = {{{data}}}",

@@ -2,6 +2,8 @@
 
     await courier.publish(*events.system_announcement(title="…", message="…", severity="info"))
 
+By place, a helper takes an event's fields in the order of docs/protocol.md.
+
 Generated from Courier's models by generate.py: do not edit.
 """
 
@@ -19,7 +21,7 @@ class MessageChunk(TypedDict):
 
 
 def prophet_message_chunk(
-    *, user_id: str, conversation_id: str, chunk: str, is_final: bool
+    user_id: str, conversation_id: str, chunk: str, is_final: bool
 ) -> tuple[str, Literal["prophet.message_chunk"], MessageChunk]:
     """A piece of the answer as it is written; the last piece says so."""
     data: MessageChunk = {"conversation_id": conversation_id, "chunk": chunk, "is_final": is_final}
@@ -35,7 +37,7 @@ class TsdlReady(TypedDict):
 
 
 def prophet_tsdl_ready(
-    *, user_id: str, conversation_id: str, tsdl: str, metadata: Mapping[str, Any]
+    user_id: str, conversation_id: str, tsdl: str, metadata: Mapping[str, Any]
 ) -> tuple[str, Literal["prophet.tsdl_ready"], TsdlReady]:
     """The strategy that the conversation arrived at, in its own language."""
     data: TsdlReady = {"conversation_id": conversation_id, "tsdl": tsdl, "metadata": metadata}
@@ -52,7 +54,7 @@ class ProphetError(TypedDict):
 
 
 def prophet_error(
-    *, user_id: str, conversation_id: str, error_code: str, message: str, details: str | None = None
+    user_id: str, conversation_id: str, error_code: str, message: str, details: str | None = None
 ) -> tuple[str, Literal["prophet.error"], ProphetError]:
     """The conversation failed."""
     data: ProphetError = {"conversation_id": conversation_id, "error_code": error_code, "message": message}
@@ -64,21 +66,21 @@ def prophet_error(
 class BacktestStarted(TypedDict):
     """The backtest runs, with these parameters."""
 
+    backtest_id: str
     job_id: str
     user_id: str
     parameters: Mapping[str, Any]
-    backtest_id: str
 
 
 def backtest_started(
-    *, job_id: str, user_id: str, parameters: Mapping[str, Any], backtest_id: str
+    backtest_id: str, job_id: str, user_id: str, parameters: Mapping[str, Any]
 ) -> tuple[str, Literal["backtest.started"], BacktestStarted]:
     """The backtest runs, with these parameters."""
     data: BacktestStarted = {
+        "backtest_id": backtest_id,
         "job_id": job_id,
         "user_id": user_id,
         "parameters": parameters,
-        "backtest_id": backtest_id,
     }
     return f"user.{user_id}", "backtest.started", data
 
@@ -86,25 +88,25 @@ def backtest_started(
 class BacktestProgress(TypedDict):
     """How far the backtest has come."""
 
+    backtest_id: str
     job_id: str
     user_id: str
     progress: float
     stage: str
     message: str
-    backtest_id: str
 
 
 def backtest_progress(
-    *, job_id: str, user_id: str, progress: float, stage: str, message: str, backtest_id: str
+    backtest_id: str, job_id: str, user_id: str, progress: float, stage: str, message: str
 ) -> tuple[str, Literal["backtest.progress"], BacktestProgress]:
     """How far the backtest has come."""
     data: BacktestProgress = {
+        "backtest_id": backtest_id,
         "job_id": job_id,
         "user_id": user_id,
         "progress": progress,
         "stage": stage,
         "message": message,
-        "backtest_id": backtest_id,
     }
     return f"user.{user_id}", "backtest.progress", data
 
@@ -112,23 +114,23 @@ def backtest_progress(
 class BacktestCompleted(TypedDict):
     """The backtest is done: how long it took, and what it found."""
 
+    backtest_id: str
     job_id: str
     user_id: str
     duration_seconds: int
     summary: Mapping[str, Any]
-    backtest_id: str
 
 
 def backtest_completed(
-    *, job_id: str, user_id: str, duration_seconds: int, summary: Mapping[str, Any], backtest_id: str
+    backtest_id: str, job_id: str, user_id: str, duration_seconds: int, summary: Mapping[str, Any]
 ) -> tuple[str, Literal["backtest.completed"], BacktestCompleted]:
     """The backtest is done: how long it took, and what it found."""
     data: BacktestCompleted = {
+        "backtest_id": backtest_id,
         "job_id": job_id,
         "user_id": user_id,
         "duration_seconds": duration_seconds,
         "summary": summary,
-        "backtest_id": backtest_id,
     }
     return f"user.{user_id}", "backtest.completed", data
 
@@ -136,24 +138,24 @@ def backtest_completed(
 class BacktestFailed(TypedDict):
     """The backtest ended without a result."""
 
+    backtest_id: str
     job_id: str
     user_id: str
     error_code: str
     message: str
-    backtest_id: str
     details: NotRequired[str]
 
 
 def backtest_failed(
-    *, job_id: str, user_id: str, error_code: str, message: str, backtest_id: str, details: str | None = None
+    backtest_id: str, job_id: str, user_id: str, error_code: str, message: str, details: str | None = None
 ) -> tuple[str, Literal["backtest.failed"], BacktestFailed]:
     """The backtest ended without a result."""
     data: BacktestFailed = {
+        "backtest_id": backtest_id,
         "job_id": job_id,
         "user_id": user_id,
         "error_code": error_code,
         "message": message,
-        "backtest_id": backtest_id,
     }
     if details is not None:
         data["details"] = details
@@ -163,21 +165,21 @@ def backtest_failed(
 class BacktestCancelled(TypedDict):
     """Somebody stopped the backtest before its end."""
 
+    backtest_id: str
     job_id: str
     user_id: str
-    backtest_id: str
     reason: str
     progress_at_cancellation: float
 
 
 def backtest_cancelled(
-    *, job_id: str, user_id: str, backtest_id: str, reason: str, progress_at_cancellation: float
+    backtest_id: str, job_id: str, user_id: str, reason: str, progress_at_cancellation: float
 ) -> tuple[str, Literal["backtest.cancelled"], BacktestCancelled]:
     """Somebody stopped the backtest before its end."""
     data: BacktestCancelled = {
+        "backtest_id": backtest_id,
         "job_id": job_id,
         "user_id": user_id,
-        "backtest_id": backtest_id,
         "reason": reason,
         "progress_at_cancellation": progress_at_cancellation,
     }
@@ -196,7 +198,6 @@ class StrategyDeployed(TypedDict):
 
 
 def strategy_deployed(
-    *,
     strategy_id: str,
     user_id: str,
     name: str,
@@ -225,7 +226,7 @@ class StrategyPaused(TypedDict):
 
 
 def strategy_paused(
-    *, strategy_id: str, user_id: str, reason: str | None = None
+    strategy_id: str, user_id: str, reason: str | None = None
 ) -> tuple[str, Literal["strategy.paused"], StrategyPaused]:
     """The strategy trades no more until it is resumed."""
     data: StrategyPaused = {"strategy_id": strategy_id, "user_id": user_id}
@@ -243,7 +244,7 @@ class StrategyResumed(TypedDict):
 
 
 def strategy_resumed(
-    *, strategy_id: str, user_id: str, reason: str | None = None
+    strategy_id: str, user_id: str, reason: str | None = None
 ) -> tuple[str, Literal["strategy.resumed"], StrategyResumed]:
     """The strategy trades again."""
     data: StrategyResumed = {"strategy_id": strategy_id, "user_id": user_id}
@@ -261,7 +262,7 @@ class StrategyStopped(TypedDict):
 
 
 def strategy_stopped(
-    *, strategy_id: str, user_id: str, reason: str | None = None
+    strategy_id: str, user_id: str, reason: str | None = None
 ) -> tuple[str, Literal["strategy.stopped"], StrategyStopped]:
     """The strategy has ended."""
     data: StrategyStopped = {"strategy_id": strategy_id, "user_id": user_id}
@@ -284,7 +285,6 @@ class SignalGenerated(TypedDict):
 
 
 def trade_signal_generated(
-    *,
     strategy_id: str,
     user_id: str,
     signal_id: str,
@@ -323,7 +323,6 @@ class OrderPlaced(TypedDict):
 
 
 def trade_order_placed(
-    *,
     strategy_id: str,
     user_id: str,
     order_id: str,
@@ -367,7 +366,6 @@ class OrderFilled(TypedDict):
 
 
 def trade_order_filled(
-    *,
     strategy_id: str,
     user_id: str,
     order_id: str,
@@ -406,7 +404,7 @@ class OrderCancelled(TypedDict):
 
 
 def trade_order_cancelled(
-    *, strategy_id: str, user_id: str, order_id: str, token: str, reason: str
+    strategy_id: str, user_id: str, order_id: str, token: str, reason: str
 ) -> tuple[str, Literal["trade.order_cancelled"], OrderCancelled]:
     """The order was taken back."""
     data: OrderCancelled = {
@@ -431,7 +429,7 @@ class OrderFailed(TypedDict):
 
 
 def trade_order_failed(
-    *, strategy_id: str, user_id: str, order_id: str, token: str, error_code: str, message: str
+    strategy_id: str, user_id: str, order_id: str, token: str, error_code: str, message: str
 ) -> tuple[str, Literal["trade.order_failed"], OrderFailed]:
     """The order could not be carried out."""
     data: OrderFailed = {
@@ -458,7 +456,6 @@ class PositionOpened(TypedDict):
 
 
 def position_opened(
-    *,
     strategy_id: str,
     user_id: str,
     position_id: str,
@@ -493,7 +490,6 @@ class PositionUpdated(TypedDict):
 
 
 def position_updated(
-    *,
     strategy_id: str,
     user_id: str,
     position_id: str,
@@ -532,7 +528,6 @@ class PositionClosed(TypedDict):
 
 
 def position_closed(
-    *,
     strategy_id: str,
     user_id: str,
     position_id: str,
@@ -571,7 +566,7 @@ class ForgeJobStarted(TypedDict):
 
 
 def forge_job_started(
-    *, job_id: str, user_id: str, parameters: Mapping[str, Any]
+    job_id: str, user_id: str, parameters: Mapping[str, Any]
 ) -> tuple[str, Literal["forge.job_started"], ForgeJobStarted]:
     """The job runs, with these parameters."""
     data: ForgeJobStarted = {"job_id": job_id, "user_id": user_id, "parameters": parameters}
@@ -589,7 +584,7 @@ class ForgeJobProgress(TypedDict):
 
 
 def forge_job_progress(
-    *, job_id: str, user_id: str, progress: float, stage: str, message: str
+    job_id: str, user_id: str, progress: float, stage: str, message: str
 ) -> tuple[str, Literal["forge.job_progress"], ForgeJobProgress]:
     """How far the job has come."""
     data: ForgeJobProgress = {
@@ -612,7 +607,7 @@ class ForgeJobCompleted(TypedDict):
 
 
 def forge_job_completed(
-    *, job_id: str, user_id: str, duration_seconds: int, summary: Mapping[str, Any]
+    job_id: str, user_id: str, duration_seconds: int, summary: Mapping[str, Any]
 ) -> tuple[str, Literal["forge.job_completed"], ForgeJobCompleted]:
     """The job is done: how long it took, and what it built."""
     data: ForgeJobCompleted = {
@@ -635,7 +630,7 @@ class ForgeJobFailed(TypedDict):
 
 
 def forge_job_failed(
-    *, job_id: str, user_id: str, error_code: str, message: str, details: str | None = None
+    job_id: str, user_id: str, error_code: str, message: str, details: str | None = None
 ) -> tuple[str, Literal["forge.job_failed"], ForgeJobFailed]:
     """The job ended without a result."""
     data: ForgeJobFailed = {
@@ -658,7 +653,7 @@ class Announcement(TypedDict):
 
 
 def system_announcement(
-    *, title: str, message: str, severity: Literal["info", "warning", "critical"]
+    title: str, message: str, severity: Literal["info", "warning", "critical"]
 ) -> tuple[str, Literal["system.announcement"], Announcement]:
     """News for everybody."""
     data: Announcement = {"title": title, "message": message, "severity": severity}
@@ -674,7 +669,7 @@ class Maintenance(TypedDict):
 
 
 def system_maintenance(
-    *, starts_at: datetime, ends_at: datetime, message: str
+    starts_at: datetime, ends_at: datetime, message: str
 ) -> tuple[str, Literal["system.maintenance"], Maintenance]:
     """The system will be away for a while; the end lies after the start."""
     data: Maintenance = {
@@ -694,7 +689,7 @@ class ServiceStatus(TypedDict):
 
 
 def system_service_status(
-    *, service: str, status: Literal["healthy", "degraded", "down"], message: str | None = None
+    service: str, status: Literal["healthy", "degraded", "down"], message: str | None = None
 ) -> tuple[str, Literal["system.service_status"], ServiceStatus]:
     """How one of the services is doing."""
     data: ServiceStatus = {"service": service, "status": status}

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tests.schemas.examples import EXAMPLES
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "clients" / "python" / "examples" / "every_event.py"
+PROTOCOL = ROOT / "docs" / "protocol.md"
 
 BASE = {"type", "source", "timestamp", "trace_id"}
 HELPERS: dict[str, Callable[..., Any]] = {
@@ -66,10 +68,21 @@ def test_what_is_not_given_stays_out_of_the_data() -> None:
     assert paused == {"strategy_id": "s", "user_id": "u"}
 
 
-def test_every_helper_takes_its_fields_by_name_alone() -> None:
-    for helper in HELPERS.values():
-        kinds = {parameter.kind for parameter in inspect.signature(helper).parameters.values()}
-        assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+@pytest.mark.parametrize("event_type", HELPERS)
+def test_by_place_a_helper_takes_its_fields_in_the_order_of_the_protocols_table(event_type: str) -> None:
+    [row] = re.findall(rf"^\| `{re.escape(event_type)}` \| (.*) \|$", PROTOCOL.read_text(), re.MULTILINE)
+    fields = list(dict.fromkeys(re.findall(r"`(\w+)(\??)`", re.sub(r"\(.*?\)", "", row))))
+    told = [name for name, optional in fields if not optional] + [
+        name for name, optional in fields if optional
+    ]
+    channels_own = ["user_id"] if event_type.startswith("prophet.") else []
+    assert list(inspect.signature(HELPERS[event_type]).parameters) == channels_own + told
+
+
+def test_an_event_may_be_given_by_place() -> None:
+    assert events.backtest_started("b", "j", "u", {"n": 1}) == events.backtest_started(
+        backtest_id="b", job_id="j", user_id="u", parameters={"n": 1}
+    )
 
 
 def test_the_example_uses_every_helper() -> None:

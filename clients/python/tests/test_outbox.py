@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,11 +11,12 @@ from courier_client.errors import PublishError, PublishTimeout, RateLimited, Una
 from courier_client.outbox import BATCH_BYTES, BATCH_EVENTS, KEY_SECONDS, Outbox
 from courier_client.outgoing import Outgoing, Request
 from courier_client.receipt import Receipt
+from fakes import receipt
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 AT_ONCE = Backoff(base_seconds=0, cap_seconds=0)
-RECEIPT = Receipt("k3v9x0qa-1", "global", "t", 0, datetime.now(UTC), False)
+RECEIPT = Receipt.of(receipt({"type": "t"}))
 AWAY = Failure(503, "away")
 
 
@@ -175,7 +175,9 @@ class Log:
         if number is None:
             self.published.append(event.body)
             number = self._receipts[event.channel, key] = len(self.published)
-        return Receipt(f"k3v9x0qa-{number}", event.channel, "t", 0, datetime.now(UTC), repeated)
+        return Receipt.of(
+            receipt({"type": "t"}, number) | {"channel": event.channel, "deduplicated": repeated}
+        )
 
 
 INVALID = "!"

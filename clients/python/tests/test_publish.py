@@ -1,5 +1,8 @@
 """Publishing to a real node."""
 
+import json
+import pickle
+from datetime import datetime
 from typing import Any
 
 import anyio
@@ -38,6 +41,23 @@ async def test_a_receipt_says_where_the_event_stands_and_who_it_reached(shared: 
     assert receipt.event_type == "system.announcement"
     assert not receipt.deduplicated
     assert receipt.timestamp.tzinfo is not None
+
+
+async def test_a_receipt_is_the_nodes_answer_as_a_dict_too(shared: Node) -> None:
+    async with client(shared.url) as courier:
+        receipt = await courier.publish(*told("hello"))
+    as_dict = {
+        "status": "published",
+        "channel": "global",
+        "event_type": "system.announcement",
+        "clients_reached": receipt.clients_reached,
+        "timestamp": receipt["timestamp"],
+        "id": receipt.position,
+    }
+    assert receipt == as_dict == dict(receipt) == json.loads(json.dumps(receipt))
+    assert datetime.fromisoformat(receipt["timestamp"]) == receipt.timestamp
+    assert repr(receipt).startswith("Receipt({'status': 'published'")
+    assert pickle.loads(pickle.dumps(receipt)) == receipt
 
 
 async def test_what_many_tasks_publish_at_once_travels_in_few_requests(shared: Node) -> None:
