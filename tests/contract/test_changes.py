@@ -44,7 +44,8 @@ class Mutable:
         return self.taken, self.given
 
     def field(self, name: str) -> tuple[Schema, Schema]:
-        return self.taken["properties"][name], self.given["properties"][name]
+        taken, given = self.taken["properties"][name], self.given["properties"][name]
+        return taken.get("anyOf", [taken])[0], given  # what may be left out may be null as well
 
 
 def require(schema: Schema, name: str, needed: bool) -> None:

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, JsonValue, ValidationError
+from pydantic import MISSING, BaseModel, Field, JsonValue, ValidationError, field_validator
 
 from courier.schemas import Event, JsonObject, Registry, SchemaError
+from courier.schemas.contract.shapes import shape_of
 from courier.schemas.events.base import Number
 
 NOW = "2026-01-01T00:00:00Z"
@@ -97,7 +98,6 @@ def test_digits_beyond_the_microsecond_are_cut_off() -> None:
         "10000-01-01T00:00:00Z",
         "now",
         "",
-        None,
         True,
         [],
     ],
@@ -175,3 +175,60 @@ def test_a_whole_number_is_refused_exactly_when_a_double_would_round_it(value: i
     else:
         with pytest.raises(SchemaError):
             REGISTRY.parse(body)
+
+
+class Sometimes(Event):
+    """A model of one's own, with each way in which a field may be left out."""
+
+    type: Literal["test.sometimes"]
+    note: str = ""
+    size: int | MISSING = MISSING
+    tags: list[str] = Field(default_factory=lambda: ["none"])
+    price: Number | None = None
+    rank: int | None = 7
+    facts: Any = 0
+    line: Line | MISSING = MISSING
+
+    @field_validator("note")
+    @classmethod
+    def _never_null(cls, note: str) -> str:
+        return note.upper()
+
+
+class Derived(Sometimes):
+    type: Literal["test.derived"]  # type: ignore[assignment]
+    more: str = "x"
+    within: "Derived | MISSING" = MISSING
+
+
+OWN = Registry([Sometimes, Derived])
+
+
+def own(**fields: Any) -> Any:
+    event = {"type": "test.derived", "source": "tests", "timestamp": NOW} | fields
+    return json.loads(OWN.encode(OWN.parse(json.dumps(event).encode())))
+
+
+@pytest.mark.parametrize("field", ["note", "size", "tags", "line", "more", "trace_id", "within"])
+def test_null_is_left_out_in_models_of_ones_own(field: str) -> None:
+    assert own(**{field: None}) == own()
+
+
+def test_a_field_whose_type_takes_null_keeps_it() -> None:
+    assert own()["rank"] == 7
+    said = own(price=None, rank=None, facts=None)
+    assert (said["price"], said["rank"], said["facts"]) == (None, None, None)
+
+
+def test_a_null_that_is_left_out_is_no_field_that_was_sent() -> None:
+    body = b'{"type":"test.sometimes","source":"tests","note":null,"timestamp":null,"rank":null}'
+    assert OWN.parse(body).model_fields_set == {"type", "source", "rank"}
+
+
+def test_the_schema_takes_null_where_the_model_does_and_never_gives_it() -> None:
+    properties = {
+        mode: shape_of(Sometimes, mode).schema["properties"] for mode in ("validation", "serialization")
+    }
+    assert properties["validation"]["note"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
+    assert properties["serialization"]["note"]["type"] == "string"
+    assert properties["serialization"]["rank"]["anyOf"] == [{"type": "integer"}, {"type": "null"}]

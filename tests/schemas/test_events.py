@@ -1,6 +1,7 @@
 """The contract's table of events, row by row."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -34,12 +35,12 @@ REQUIRED = [
     if pair not in DEFAULTS_TO_EMPTY and pair not in OPTIONAL and pair[1] != "timestamp"
 ]
 
-NOT_IDS = ["", "x" * 129, 1, None]
-NOT_FRACTIONS = [-0.01, 1.01, "0.5", True, None]
-NOT_POSITIVE = [0, -1, -0.5, "1", True, None]
-NOT_NUMBERS = ["1", True, None, 2**53 + 1, 10**400]
-NOT_OBJECTS = [[], "{}", 1, None]
-NOT_TEXTS: list[Any] = [1, True, None, {}]
+NOT_IDS = ["", "x" * 129, 1]
+NOT_FRACTIONS = [-0.01, 1.01, "0.5", True]
+NOT_POSITIVE = [0, -1, -0.5, "1", True]
+NOT_NUMBERS = ["1", True, 2**53 + 1, 10**400]
+NOT_OBJECTS = [[], "{}", 1]
+NOT_TEXTS: list[Any] = [1, True, {}]
 
 WRONG: dict[tuple[str, str], list[Any]] = {
     ("prophet.message_chunk", "conversation_id"): NOT_IDS,
@@ -58,7 +59,7 @@ WRONG: dict[tuple[str, str], list[Any]] = {
     ("backtest.completed", "summary"): NOT_OBJECTS,
     ("backtest.cancelled", "progress_at_cancellation"): NOT_FRACTIONS,
     ("strategy.deployed", "strategy_id"): NOT_IDS,
-    ("strategy.deployed", "initial_capital"): NOT_POSITIVE,
+    ("strategy.deployed", "initial_capital"): [-0.01, "1", True],
     ("strategy.deployed", "status"): ["paused", None],
     ("strategy.paused", "reason"): NOT_TEXTS,
     ("trade.signal_generated", "signal_id"): NOT_IDS,
@@ -70,10 +71,10 @@ WRONG: dict[tuple[str, str], list[Any]] = {
     ("trade.order_placed", "amount"): NOT_POSITIVE,
     ("trade.order_placed", "limit_price"): NOT_NUMBERS,
     ("trade.order_filled", "order_id"): NOT_IDS,
-    ("trade.order_filled", "fees"): [-0.01, "0", None],
+    ("trade.order_filled", "fees"): NOT_NUMBERS,
     ("position.opened", "position_id"): NOT_IDS,
-    ("position.opened", "size"): NOT_POSITIVE,
-    ("position.closed", "size"): NOT_POSITIVE,
+    ("position.opened", "size"): NOT_NUMBERS,
+    ("position.closed", "size"): NOT_NUMBERS,
     ("position.closed", "reason"): ["liquidated", None],
     ("forge.job_progress", "progress"): NOT_FRACTIONS,
     ("forge.job_completed", "duration_seconds"): [-1, 1.5, "1", True, None],
@@ -131,9 +132,21 @@ def test_a_text_that_was_left_out_is_delivered_empty(event_type: str, field: str
     assert delivered(without(event_type, field)) == EXAMPLES[event_type] | {field: ""}
 
 
-@pytest.mark.parametrize(("event_type", "field"), FIELDS)
-def test_null_is_no_value_of_any_field(event_type: str, field: str) -> None:
+@pytest.mark.parametrize(("event_type", "field"), REQUIRED)
+def test_null_is_no_value_of_a_required_field(event_type: str, field: str) -> None:
     assert refused_at(EXAMPLES[event_type] | {field: None}) == [[field]]
+
+
+@pytest.mark.parametrize(("event_type", "field"), [*OPTIONAL, *sorted(DEFAULTS_TO_EMPTY)])
+def test_null_means_left_out_where_a_field_may_be_left_out(event_type: str, field: str) -> None:
+    assert delivered(EXAMPLES[event_type] | {field: None}) == delivered(without(event_type, field))
+
+
+@pytest.mark.parametrize("event_type", EXAMPLES)
+def test_a_timestamp_of_null_is_the_time_of_arrival(event_type: str) -> None:
+    before = datetime.now(UTC)
+    sent = delivered(EXAMPLES[event_type] | {"timestamp": None})["timestamp"]
+    assert before <= datetime.fromisoformat(sent) <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("event_type", EXAMPLES)
@@ -158,6 +171,10 @@ def test_a_value_outside_of_the_contract_is_refused(event_type: str, field: str,
         ("backtest.completed", "duration_seconds", 0),
         ("backtest.completed", "duration_seconds", 10**15),
         ("position.opened", "size", 5e-324),
+        ("position.opened", "size", -1.5),
+        ("position.closed", "size", 0),
+        ("trade.order_filled", "fees", -0.25),
+        ("strategy.deployed", "initial_capital", 0),
         ("position.opened", "entry_price", 10**18),
     ],
 )

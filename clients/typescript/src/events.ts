@@ -155,7 +155,7 @@ export interface StrategyDeployed extends EventBase {
   user_id: string;
   /** What its owner calls it. */
   name: string;
-  /** What it starts with. More than 0. */
+  /** What it starts with. At least 0. */
   initial_capital: number;
   /** What it trades. */
   token_pair: string;
@@ -258,7 +258,7 @@ export interface TradeOrderFilled extends EventBase {
   fill_amount: number;
   /** What that was worth. */
   total_value: number;
-  /** What it cost. At least 0. */
+  /** What it cost; less than 0 where the exchange pays, as to makers. */
   fees: number;
   /** The transaction on the chain. */
   tx_signature: string;
@@ -309,7 +309,7 @@ export interface PositionOpened extends EventBase {
   token: string;
   /** The price it was bought at. */
   entry_price: number;
-  /** How much is held. More than 0. */
+  /** How much is held; less than 0 when it is short. */
   size: number;
   /** The transaction on the chain. */
   tx_signature: string;
@@ -349,7 +349,7 @@ export interface PositionClosed extends EventBase {
   entry_price: number;
   /** The price it was sold at. */
   exit_price: number;
-  /** How much is held. More than 0. */
+  /** How much is held; less than 0 when it is short. */
   size: number;
   /** What was gained, or lost. */
   realized_pnl: number;

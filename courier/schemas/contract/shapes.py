@@ -9,6 +9,8 @@ from pydantic import MISSING, BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
+from courier.schemas.events.base import NULL_IS_LEFT_OUT
+
 Schema = dict[str, Any]
 """A JSON Schema (draft 2020-12), or a part of one."""
 
@@ -57,6 +59,11 @@ class _Generator(GenerateJsonSchema):
         if self.mode == "serialization" and found.get("additionalProperties") is False:
             del found["additionalProperties"]
         return found
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> Schema:
+        if self.mode == "serialization" and schema.get("metadata", {}).get(NULL_IS_LEFT_OUT):
+            return self.generate_inner(schema["schema"])
+        return super().nullable_schema(schema)
 
     def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> Schema:
         found = super().tagged_union_schema(schema)

@@ -1,9 +1,10 @@
 """Event: what every event is made of, and the types its fields are made of."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from sys import intern
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     MISSING,
@@ -12,8 +13,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    model_validator,
 )
-from pydantic_core import PydanticCustomError, from_json
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json
 
 from courier.schemas.names import Id, ServiceName
 
@@ -45,12 +48,34 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+NULL_IS_LEFT_OUT = "courier: null is left out"
+"""Marks a field in pydantic's schema of a model: it takes null, and never gives it."""
+
+
+def _let_null_in(schema: Any) -> Iterator[str]:
+    """Let null into the fields that may be left out, in place; gives their names, done before or not."""
+    definitions = {each["ref"]: each for each in schema.get("definitions", ())}
+    while schema["type"] != "model-fields":
+        schema = definitions[schema["schema_ref"]] if schema["type"] == "definition-ref" else schema["schema"]
+    for name, field in schema["fields"].items():
+        inner = field["schema"]
+        if inner["type"] != "default":
+            continue
+        if inner["schema"]["type"] not in ("nullable", "any", "none"):
+            marked = core_schema.nullable_schema(inner["schema"], metadata={NULL_IS_LEFT_OUT: True})
+            inner["schema"] = marked
+        if inner["schema"].get("metadata", {}).get(NULL_IS_LEFT_OUT):
+            yield name
+
+
 class Event(BaseModel):
     """The base of all events; a model of your own derives from it and adds a literal `type` and fields.
 
     What does not fit the model is a ValidationError: nothing is converted, and no unknown field is dropped. A
     field that may be left out is declared `name: T | MISSING = MISSING`; left out, it stays out. The names
     `id` and `channel` are taken: Courier adds them when it delivers.
+
+    Where a field may be left out, null means left out, unless the field's own type takes null.
 
     A string under a field describes it to whoever publishes or subscribes, in the documents and in editors.
     """
@@ -66,6 +91,24 @@ class Event(BaseModel):
     """When it happened: ISO 8601 with a `T` and a zone; Courier's time in UTC when left out."""
     trace_id: Id | MISSING = MISSING
     """Joins what belongs to one request, across services."""
+
+    @model_validator(mode="after")
+    def _leave_out_nulls(self) -> Self:
+        values = self.__dict__
+        if None in values.values():
+            for name, field in type(self).model_fields.items():
+                if values[name] is None and name in self._null_is_left_out:
+                    values[name] = field.get_default(call_default_factory=True, validated_data=values)
+                    self.__pydantic_fields_set__.discard(name)
+        return self
+
+    _null_is_left_out: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        cls._null_is_left_out = frozenset(_let_null_in(schema))
+        return schema
 
 
 _BEGINNING = b'{"type":"'

@@ -36,7 +36,7 @@ class StrategyDeployed(_StrategyEvent):
     type: Literal["strategy.deployed"]
     name: Annotated[str, Field(examples=["Dip buyer"])]
     """What its owner calls it."""
-    initial_capital: PositiveNumber
+    initial_capital: NonNegativeNumber
     """What it starts with."""
     token_pair: Annotated[str, Field(examples=["SOL/USDC"])]
     """What it trades."""
@@ -114,8 +114,8 @@ class OrderFilled(_OrderEvent):
     """How much was bought or sold."""
     total_value: Number
     """What that was worth."""
-    fees: NonNegativeNumber
-    """What it cost."""
+    fees: Number
+    """What it cost; less than 0 where the exchange pays, as to makers."""
     tx_signature: Signature
 
 
@@ -146,8 +146,8 @@ class PositionOpened(_PositionEvent):
     type: Literal["position.opened"]
     entry_price: Number
     """The price it was bought at."""
-    size: PositiveNumber
-    """How much is held."""
+    size: Number
+    """How much is held; less than 0 when it is short."""
     tx_signature: Signature
 
 
@@ -171,8 +171,8 @@ class PositionClosed(_PositionEvent):
     """The price it was bought at."""
     exit_price: Number
     """The price it was sold at."""
-    size: PositiveNumber
-    """How much is held."""
+    size: Number
+    """How much is held; less than 0 when it is short."""
     realized_pnl: Number
     """What was gained, or lost."""
     realized_pnl_percentage: Number

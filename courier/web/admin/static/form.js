@@ -11,7 +11,7 @@ export function schemaForm(schema, onchange) {
   const required = new Set(schema.required ?? []);
   const names = Object.keys(schema.properties ?? {}).filter((name) => !ELSEWHERE.has(name));
   const ordered = [...names.filter((name) => !LATER.has(name)), ...names.filter((name) => LATER.has(name))];
-  const fields = ordered.map((name) => makeField(name, schema.properties[name], required.has(name), onchange));
+  const fields = ordered.map((name) => makeField(name, withoutNull(schema.properties[name]), required.has(name), onchange));
   return {
     element: el("div", { class: "fields" }, fields.map(({ element }) => element)),
     read: () => Object.fromEntries(fields.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined)),
@@ -47,6 +47,12 @@ export function labelled(name, word, hint, input, { whole = false, wrap = null }
     else input.removeAttribute("aria-invalid");
   };
   return { name, input, element, blame: say };
+}
+
+/** What a field takes, but for the null that means left out: the form leaves it out. */
+function withoutNull(property) {
+  const [only, ...more] = property.anyOf?.filter(({ type }) => type !== "null") ?? [];
+  return only && more.length === 0 ? { ...only, ...property } : property;
 }
 
 function makeField(name, property, isRequired, onchange) {
