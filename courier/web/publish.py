@@ -291,8 +291,9 @@ def _publication(site: Site, event: Event, key: str | None) -> Publication:
     encoded = site.registry.encode(event)
     if key is None:
         return Publication(encoded, "", b"", event.type)
-    # Of what was sent: a timestamp that Courier filled in is another one the next time.
-    sent = event.model_dump_json(exclude_unset=True).encode()
+    # Of what was sent: a timestamp that Courier filled in is another one the next time. An object is the same
+    # whatever the order of its keys (RFC 8259 section 1).
+    sent = json.dumps(event.model_dump(mode="json", exclude_unset=True), sort_keys=True).encode()
     return Publication(encoded, f"{event.source}/{key}", sha256(sent).digest(), event.type)
 
 

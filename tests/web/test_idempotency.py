@@ -41,6 +41,28 @@ async def test_another_event_under_the_same_key_is_a_conflict_and_is_not_publish
         assert [event["title"] for event in await events(websocket, 2)] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        {"parameters": {"b": {"y": [{"p": 1, "q": 2}], "x": None}, "a": 1}},
+        {"trace_id": None, "timestamp": None},
+    ],
+    ids=["another order of keys", "null for what was left out"],
+)
+async def test_an_event_is_the_same_however_it_is_written(again: dict[str, Any]) -> None:
+    started = {
+        "type": "backtest.started",
+        **{"source": "tests", "backtest_id": "b", "job_id": "j", "user_id": "u1"},
+        "parameters": {"a": 1, "b": {"x": None, "y": [{"q": 2, "p": 1}]}},
+    }
+    async with a_server() as server:
+        first = (await publish(server, started)).json
+        repeat = await publish(server, dict(reversed((started | again).items())))
+        assert repeat.json == first | {"deduplicated": True}
+        other = started | {"parameters": {"a": 1, "b": {"x": None, "y": [{"q": 1, "p": 2}]}}}
+        assert (await publish(server, other)).status == 409
+
+
 async def test_a_key_is_of_one_service_and_one_channel() -> None:
     async with a_server() as server:
         ids = [
