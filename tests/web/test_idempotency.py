@@ -52,7 +52,10 @@ async def test_another_event_under_the_same_key_is_a_conflict_and_is_not_publish
 async def test_an_event_is_the_same_however_it_is_written(again: dict[str, Any]) -> None:
     started = {
         "type": "backtest.started",
-        **{"source": "tests", "backtest_id": "b", "job_id": "j", "user_id": "u1"},
+        "source": "tests",
+        "backtest_id": "b",
+        "job_id": "j",
+        "user_id": "u1",
         "parameters": {"a": 1, "b": {"x": None, "y": [{"q": 2, "p": 1}]}},
     }
     async with a_server() as server:
