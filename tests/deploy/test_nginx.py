@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from courier.settings import load_settings
+from courier.web.auth import MAX_TOKEN_BYTES
 from tests.deploy.files import DEPLOY
 from tests.system.processes import a_free_port
 from tests.web.servers import TestServer, a_server, announcement, token
@@ -137,6 +138,33 @@ async def test_a_publish_that_was_refused_goes_to_another_node_only_under_a_key(
             if status == 503:
                 assert answer.headers["retry-after"] == "1"
         nursery.cancel_scope.cancel()
+
+
+async def test_the_longest_token_that_a_node_takes_passes_wherever_it_stands(tmp_path: Path) -> None:
+    long = max(
+        (token(padding="x" * size) for size in range(5_800, 6_100)),
+        key=lambda token: len(token) if len(token) <= MAX_TOKEN_BYTES else 0,
+    )
+    assert len(long) > MAX_TOKEN_BYTES - 4
+    async with a_server() as node, nginx(tmp_path, [node.port]) as proxy:
+        for server in (node, proxy):
+            assert (await server.request("GET", f"/history/user.u1?token={long}")).status == 200
+            bearer = {"Authorization": f"Bearer {long}"}
+            assert (await server.request("GET", "/history/user.u1", headers=bearer)).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/history/user.u1", "/ws/user.u1", "/publish/user.u1", "/publish/batch", "/", "/health"]
+)
+async def test_no_log_has_a_token_when_no_node_can_be_reached(tmp_path: Path, path: str) -> None:
+    secret = token()
+    async with nginx(tmp_path, [a_free_port(), a_free_port()]) as proxy:
+        for method in ("GET", "POST"):
+            answer = await proxy.request(method, f"{path}?token={secret}")
+            assert answer.status == 502
+    logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
+    assert f"{path} 502" in logs.replace('"', ""), "what went wrong is there all the same"
+    assert secret not in logs
 
 
 async def test_a_publish_goes_to_another_node_when_one_cannot_be_reached(tmp_path: Path) -> None:
