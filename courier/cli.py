@@ -9,6 +9,7 @@ from typing import NoReturn, TypeVar
 import click
 
 from courier.cli_contract import contract
+from courier.visible import visible
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as a shell has it: 128 and the signal's number."""
@@ -230,7 +231,7 @@ def _run(command: "Callable[[], Awaitable[int]]") -> NoReturn:
         try:
             return await command()
         except Failed as failed:
-            click.echo(str(failed), err=True)
+            click.echo(visible(str(failed)), err=True)
             return failed.exit_code
 
     code = INTERRUPTED

@@ -10,17 +10,11 @@ KEYS = 256
 """How many kinds of lines are counted apart; the others are counted as one kind."""
 
 
-class Allowance(NamedTuple):
-    """How many similar lines a window may have."""
-
-    first: int
-    again: int
-    """In a window that follows one from which lines were left out."""
-
-
-def allowance(level: int) -> Allowance:
-    """Errors are what somebody must look at, so many are written; `level` is one of `logging`'s."""
-    return Allowance(200, 50) if level >= logging.ERROR else Allowance(50, 5)
+def allowance(level: int) -> int:
+    """How many similar lines a window may have. It is a rate, however long a flood lasts: a node that is busy
+    all day still writes as many as a quiet one. `level` is one of `logging`'s; errors are what somebody must
+    look at."""
+    return 200 if level >= logging.ERROR else 50
 
 
 class Kind(NamedTuple):
@@ -65,7 +59,7 @@ class Floods:
         if window is None:
             if len(self._windows) >= KEYS and kind != OTHERS:
                 return self.admit(OTHERS, level, now)
-            window = self._windows[kind] = _Window(now + WINDOW_SECONDS, allowance(level).first)
+            window = self._windows[kind] = _Window(now + WINDOW_SECONDS, allowance(level))
         if window.allowed > 0:
             window.allowed -= 1
             return True
@@ -79,9 +73,7 @@ class Floods:
         for kind, window in list(self._windows.items()):
             if window.ends > now:
                 continue
-            if not window.left_out:
-                del self._windows[kind]
-                continue
-            found.append(LeftOut(kind, window.level, window.left_out))
-            self._windows[kind] = _Window(now + WINDOW_SECONDS, allowance(window.level).again)
+            if window.left_out:
+                found.append(LeftOut(kind, window.level, window.left_out))
+            del self._windows[kind]
         return found

@@ -13,6 +13,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from courier.floods import Floods, Kind
 from courier.stderr import StandardError
+from courier.visible import visible
 
 SERVICE = "courier"
 MASK = "**********"
@@ -130,6 +131,14 @@ def _arrange(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict
     return first | {f"{key}_" if key in first else key: value for key, value in line.items()}
 
 
+def _show(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Facts are texts of others: none may move a terminal's cursor. JSON escapes them by itself."""
+    for key, value in line.items():
+        if isinstance(value, str):
+            line[key] = visible(value, keep="\n\t" if key == "exception" else "")
+    return line
+
+
 def _json() -> list[Processor]:
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -144,6 +153,8 @@ def _console() -> list[Processor]:
     plain = structlog.dev.plain_traceback
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        _show,
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
     ]
 

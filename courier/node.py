@@ -1,5 +1,6 @@
 """Node: one process of Courier: its settings, its hub, and where it is in its life."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -12,11 +13,13 @@ from courier.actors.limits import Limits
 from courier.backplane.admission import Windows
 from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
-from courier.metrics import Metrics, Sources
+from courier.metrics import Metrics, NodeState, Sources
 from courier.metrics.sources import NEWCOMERS
 from courier.pulse import Pulse
 from courier.settings import Settings
 from courier.timeline import Timeline
+
+FAILURES_REMEMBERED = 1000
 
 logger = get_logger(__name__)
 
@@ -43,8 +46,15 @@ class Node:
         self.timeline = Timeline(hub, metrics)
         self.phase = Phase.READY
         self.pulse = Pulse()
+        self.failed_publishes = deque[float](maxlen=FAILURES_REMEMBERED)
+        """When publishes last failed by a fault of Courier's own (`trio.current_time`)."""
         hub.supervisor.spawn(self.pulse.beat)
         self._started_at = trio.current_time()
+        metrics.state = self.state
+
+    def state(self) -> NodeState:
+        """What the node is at this moment, for who looks at it from outside."""
+        return self.hub.state()._replace(event_loop_lag_seconds=self.pulse.worst_seconds(trio.current_time()))
 
     @property
     def uptime_seconds(self) -> float:

@@ -7,7 +7,7 @@ from courier.floods import KEYS, OTHERS, WINDOW_SECONDS, Floods, Kind, LeftOut, 
 
 REFUSED = Kind("courier.web.join", "Join refused", "Invalid token")
 INFO, ERROR = logging.INFO, logging.ERROR
-FIRST, AGAIN = allowance(INFO)
+FIRST = allowance(INFO)
 
 
 def written(floods: Floods, lines: int, now: float, kind: Kind = REFUSED, level: int = INFO) -> int:
@@ -28,7 +28,7 @@ def test_of_a_hundred_thousand_lines_a_second_the_first_are_written_and_the_rest
     assert floods.due(WINDOW_SECONDS) == [LeftOut(REFUSED, INFO, 100_000 - FIRST)]
 
 
-def test_a_flood_that_goes_on_is_some_lines_and_one_sum_every_window() -> None:
+def test_a_flood_that_goes_on_is_as_many_lines_and_one_sum_in_every_window() -> None:
     floods = Floods()
     lines, told = 0, 0
     for second in range(60):
@@ -37,8 +37,17 @@ def test_a_flood_that_goes_on_is_some_lines_and_one_sum_every_window() -> None:
         lines += len(sums)
         told += sum(each.lines for each in sums)
     windows = 60 / WINDOW_SECONDS
-    assert lines <= FIRST + windows * (AGAIN + 1)
+    assert lines == windows * (FIRST + 1)
     assert lines - windows + told == 60_000, "each line is written or told"
+
+
+def test_half_an_hour_of_five_joins_a_second_has_them_all() -> None:
+    floods = Floods()
+    joins = 0
+    for second in range(1800):
+        joins += written(floods, 5, now=second)
+        assert floods.due(second + 1) == []
+    assert joins == 1800 * 5
 
 
 def test_a_flood_that_just_stops_is_told_and_forgotten() -> None:
@@ -68,12 +77,12 @@ def test_another_reason_or_message_or_logger_is_another_flood() -> None:
 
 def test_of_errors_more_are_written_but_not_all() -> None:
     floods = Floods()
-    most = allowance(ERROR).first
+    most = allowance(ERROR)
     assert most > FIRST
     assert written(floods, 100_000, now=0, level=ERROR) == most
     [left_out] = floods.due(WINDOW_SECONDS)
     assert left_out == LeftOut(REFUSED, ERROR, 100_000 - most)
-    assert written(floods, 100_000, now=WINDOW_SECONDS, level=ERROR) == allowance(ERROR).again
+    assert written(floods, 100_000, now=WINDOW_SECONDS, level=ERROR) == most
 
 
 def test_a_sum_has_the_highest_level_of_what_it_sums_up() -> None:

@@ -85,6 +85,7 @@ class Hub:
         self._subscribers: dict[str, Subscriber] = {}
         self._per_owner: Counter[str] = Counter()
         self._publishing = 0
+        self._drain_by = math.inf
         self._changed = trio.Event()
 
     @property
@@ -109,8 +110,10 @@ class Hub:
             backplane_up=self.backplane.trouble is None,
             channels=len(self.supervisor),
             draining_connections=self.connections if self.draining else 0,
+            drain_overdue_seconds=max(0.0, trio.current_time() - self._drain_by),
             log_bytes=self.supervisor.budget.used_bytes,
             log_limit_bytes=self.supervisor.budget.limit_bytes,
+            connections_limit=self._limits.connections,
             backplane_bytes=usage and usage.used_bytes,
             backplane_limit_bytes=usage and usage.limit_bytes,
         )
@@ -219,6 +222,7 @@ class Hub:
         are left to be aborted. Returns when all have left, or a little after `by`.
         """
         self.closing.set()
+        self._drain_by = by
         with trio.move_on_at(by):
             await self._until(lambda: self._publishing == 0)
             await self.supervisor.settle()

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from courier.metrics.histogram import Buckets, Histogram, summed
 from courier.metrics.sources import OTHER, Sources
-from courier.metrics.traffic import Traffic
+from courier.metrics.traffic import LEFT, Traffic
 from courier.schemas.channels import KINDS, Kind
 from courier.schemas.closing import CloseReason
 
@@ -26,8 +26,21 @@ MOST_SERIES = 2000
 MOST_ERRORS = 100
 """The same for errors, whose classes may be those of the operator's own models."""
 
-LEFT = "left"
-"""Why a subscriber is gone that was not closed: the peer went, or its connection broke."""
+COMPONENTS = (
+    "admin",
+    "channel",
+    "connection",
+    "history",
+    "join",
+    "publish",
+    "publish_auth",
+    "redis",
+    "refresh",
+    "request",
+    "timeline",
+    "wire",
+)
+"""The parts of Courier that meet errors."""
 
 K = TypeVar("K")
 
@@ -60,11 +73,16 @@ class NodeState(NamedTuple):
     channels: int
     draining_connections: int
     """Subscribers that a drain has still to close; 0 when there is no drain."""
+    drain_overdue_seconds: float
+    """How long ago the drain should have ended; 0 before that, and when there is no drain."""
     log_bytes: int
     log_limit_bytes: int
+    connections_limit: int
     backplane_bytes: int | None
     """What Redis uses of its memory; None when it is unknown, or there is none."""
     backplane_limit_bytes: int | None
+    event_loop_lag_seconds: float = 0.0
+    """How late a task was woken, at the worst of the last five to ten seconds."""
 
 
 class Metrics:
@@ -73,18 +91,18 @@ class Metrics:
     def __init__(self, event_types: Iterable[str] = (), sources: Sources | None = None) -> None:
         self.sources = sources or Sources()
         self.state: Callable[[], NodeState] | None = None
-        """Set by the hub that is counted."""
+        """Set by the hub, or the node, that is counted."""
         self._event_types = frozenset(event_types)
         self.traffic = {kind: Traffic(self._event_types) for kind in KINDS}
         self.events: dict[tuple[Kind, str, str], int] = {}
         """Published, by kind, type and source."""
-        self.invalid = Counter[tuple[str, str]]()
+        self.invalid = Counter[tuple[str, str]]({(OTHER, OTHER): 0})
         """By type and source."""
         self.rate_limited = Counter[str]()
         self.refused_publishes = Counter[int](dict.fromkeys(STATUSES, 0))
-        self.refused_joins = Counter[str](dict.fromkeys(map(word, CloseReason), 0))
+        self.refused_joins = Counter[str](dict.fromkeys([reason.word for reason in CloseReason], 0))
         self.evictions = Counter[str](dict.fromkeys(("overrun", "stalled"), 0))
-        self.errors = Counter[tuple[str, str]]()
+        self.errors = Counter[tuple[str, str]]({(OTHER, component): 0 for component in COMPONENTS})
         """By class and component."""
         self.repairs = 0
         self.lag = Histogram(LAG_EVENTS)
@@ -127,10 +145,10 @@ class Metrics:
 
     def left(self, kind: Kind, reason: CloseReason | None) -> None:
         """It has none any more; None: the peer has gone."""
-        self.traffic[kind].disconnected[LEFT if reason is None else word(reason)] += 1
+        self.traffic[kind].disconnected[LEFT if reason is None else reason.word] += 1
 
     def join_refused(self, reason: CloseReason) -> None:
-        self.refused_joins[word(reason)] += 1
+        self.refused_joins[reason.word] += 1
 
     def evicted(self, reason: str) -> None:
         """A subscriber was closed because it was too slow."""
@@ -151,8 +169,16 @@ class Metrics:
         self.repairs += 1
 
     def error(self, component: str, error: BaseException) -> None:
-        """Something of ours went wrong: a channel crashed, a wire raised what it should not."""
-        _count(self.errors, (type(error).__name__, component), (OTHER, component), MOST_ERRORS)
+        """Something of ours went wrong: a channel crashed, a wire raised what it should not.
+
+        The first error of a class counts as `other`, and begins the class's own count at 0: Prometheus sees a
+        rise only of what was there before, and the first error is the one that somebody must hear of.
+        """
+        key = (type(error).__name__, component)
+        if key not in self.errors and len(self.errors) < MOST_ERRORS:
+            self.errors[key] = 0
+            key = (OTHER, component)
+        _count(self.errors, key, (OTHER, component), MOST_ERRORS)
 
     def totals(self) -> Totals:
         """Everything, as plain numbers."""
@@ -170,11 +196,6 @@ class Metrics:
             publish_latency=summed(kind.publish_latency for kind in kinds),
             message_latency=summed(kind.message_latency for kind in kinds),
         )
-
-
-def word(reason: CloseReason) -> str:
-    """A close reason as a label."""
-    return reason.name.lower()
 
 
 def _count(table: dict[K, int], key: K, common: K, most: int) -> None:

@@ -1,6 +1,7 @@
 """Exposition: a node's counts as Prometheus' families, made when somebody asks for them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import (
@@ -75,7 +76,7 @@ class NodeCollector(Collector):
             "courier_rate_limit_exceeded",
             "Publishes, or events of several, that were refused because of their service's rate",
             ("service",),
-            [((service,), count) for service, count in metrics.rate_limited.items()],
+            [((service,), metrics.rate_limited[service]) for service in metrics.sources],
         )
         yield _histogram(
             "courier_publish_latency_seconds",
@@ -152,6 +153,8 @@ class NodeCollector(Collector):
             (),
             [((), metrics.repairs)],
         )
+        release = [((version("courier"),), 1.0)]
+        yield _gauge("courier_build_info", "Always 1: which release this is", ("version",), release)
         state = metrics.state() if metrics.state is not None else None
         for name, documentation, value in (
             (
@@ -164,6 +167,21 @@ class NodeCollector(Collector):
                 "drain_remaining_connections",
                 "Subscribers that a drain has still to close",
                 state and state.draining_connections,
+            ),
+            (
+                "drain_overdue_seconds",
+                "How long ago the drain should have ended",
+                state and state.drain_overdue_seconds,
+            ),
+            (
+                "websocket_connections_limit",
+                "Subscribers that this node may have",
+                state and state.connections_limit,
+            ),
+            (
+                "event_loop_lag_seconds",
+                "How late a task was woken, at the worst of the last five to ten seconds",
+                state and state.event_loop_lag_seconds,
             ),
             ("log_bytes", "Bytes that all logs of this node hold", state and state.log_bytes),
             ("log_limit_bytes", "Bytes that they may hold", state and state.log_limit_bytes),

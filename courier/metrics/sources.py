@@ -1,6 +1,6 @@
 """Sources: which services' names may be labels. Whoever may publish can make up names, but no labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 OTHER = "other"
 """The label of everything that has none of its own."""
@@ -23,6 +23,10 @@ class Sources:
     def label(self, service: str | None) -> str:
         """Its name if it is known, else `other`."""
         return service if service is not None and service in self._known else OTHER
+
+    def __iter__(self) -> Iterator[str]:
+        """All labels that there are so far."""
+        return iter((*self._known, OTHER))
 
     def verified(self, service: str) -> None:
         """Its token was good."""

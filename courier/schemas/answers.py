@@ -139,6 +139,14 @@ class SupervisorPart(Answer):
     """Of these, the ones that did not."""
 
 
+class PublishingPart(Answer):
+    """What services have met."""
+
+    status: Literal["healthy", "degraded"]
+    failed: Count
+    """Publishes that were answered 500 in the last minute; beyond 1,000 the oldest are not counted."""
+
+
 class VerifierKeysPart(Answer):
     """The public keys of a JWKS URL."""
 
@@ -154,6 +162,7 @@ class Parts(Answer):
     event_loop: EventLoopPart
     backplane: BackplanePart
     supervisor: SupervisorPart
+    publishing: PublishingPart
     verifier_keys: VerifierKeysPart | MISSING = MISSING
     """Only where `COURIER_JWKS_URL` is set."""
 

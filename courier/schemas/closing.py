@@ -40,3 +40,8 @@ class CloseReason(Enum):
         self.code = code
         self.reason = reason
         self.come_back = come_back
+
+    @property
+    def word(self) -> str:
+        """Its name as a label."""
+        return self.name.lower()

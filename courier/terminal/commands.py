@@ -18,6 +18,7 @@ from courier.terminal.history import history
 from courier.terminal.publish import Result, publish
 from courier.terminal.show import event_line, gap_sentence
 from courier.terminal.subscribe import follow, subscribe
+from courier.visible import visible
 
 FAILURES_SHOWN = 20
 """Without `--json`; all are counted."""
@@ -39,7 +40,7 @@ class Printer:
 
 def tell(sentence: str) -> None:
     """Standard error."""
-    click.echo(sentence, err=True)
+    click.echo(visible(sentence), err=True)
 
 
 async def print_subscription(

@@ -6,6 +6,8 @@ from zlib import crc32
 
 from rich.text import Text
 
+from courier.visible import visible
+
 COLOURS = ("magenta", "cyan", "green", "yellow", "blue", "bright_red")
 _BASE = frozenset({"type", "source", "timestamp", "trace_id", "id", "channel"})
 
@@ -18,17 +20,17 @@ def event_line(event: dict[str, Any]) -> Text:
     source = str(event.get("source", "courier"))
     colour = COLOURS[crc32(source.encode()) % len(COLOURS)]
     line = Text()
-    line.append(str(event.get("timestamp", ""))[11:23].ljust(13), "dim")
-    line.append(f"#{str(event.get('id', '-')).partition('-')[2]:<5} ", "dim")
-    line.append(f"{source:<13}", colour)
-    line.append(f"{event['type']:<25}", f"bold {colour}")
-    line.append(_visible(_gist(event)))
+    line.append(visible(str(event.get("timestamp", "")))[11:23].ljust(13), "dim")
+    line.append(f"#{visible(str(event.get('id', '-'))).partition('-')[2]:<5} ", "dim")
+    line.append(f"{visible(source):<13}", colour)
+    line.append(f"{visible(event['type']):<25}", f"bold {colour}")
+    line.append(visible(_gist(event)))
     return line
 
 
 def gap_sentence(gap: dict[str, Any]) -> str:
     """What a `courier.gap` says."""
-    return (
+    return visible(
         f"Gap in {gap['channel']}: some events after {gap['requested']} are missing ({gap['reason']});"
         f" going on after {gap['resumed_from']}"
     )
@@ -53,7 +55,3 @@ def _gist(event: dict[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _visible(text: str) -> str:
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

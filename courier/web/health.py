@@ -1,6 +1,7 @@
 """Health: three questions: is it well, does it turn, may it be sent traffic."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -19,8 +20,8 @@ VERSION = version("courier")
 LATE_SECONDS = 0.5
 """An event loop that wakes a task later than that keeps everybody waiting."""
 
-CRASH_SECONDS = 60.0
-"""For how long a channel's crash is told."""
+LATELY_SECONDS = 60.0
+"""For how long a channel's crash, or a publish that failed, makes the node degraded."""
 
 SWEEP_SECONDS = 10.0
 """Without a sweep for so long, which comes once a second, no channel is looked after."""
@@ -79,6 +80,7 @@ def components(site: Site) -> dict[str, dict[str, Any]]:
         "event_loop": _event_loop(node.pulse.worst_seconds(now)),
         "backplane": _backplane(node.hub.backplane, "memory" if site.settings.redis_url is None else "redis"),
         "supervisor": _supervisor(node.hub.supervisor, now),
+        "publishing": _publishing(node.failed_publishes, now),
     }
     keys = site.verifier.key_set
     if keys is not None:
@@ -99,7 +101,7 @@ def _backplane(backplane: Backplane, kind: str) -> dict[str, Any]:
 
 
 def _supervisor(supervisor: Supervisor, now: float) -> dict[str, Any]:
-    lately = [crash for crash in supervisor.crashes if now - crash.at < CRASH_SECONDS]
+    lately = [crash for crash in supervisor.crashes if now - crash.at < LATELY_SECONDS]
     sweeps = now - supervisor.swept_at < SWEEP_SECONDS
     return {
         "status": "healthy" if sweeps and not lately else "degraded",
@@ -107,6 +109,11 @@ def _supervisor(supervisor: Supervisor, now: float) -> dict[str, Any]:
         "crashes": len(lately),
         "given_up": sum(crash.given_up for crash in lately),
     }
+
+
+def _publishing(failures: Iterable[float], now: float) -> dict[str, Any]:
+    failed = sum(now - at < LATELY_SECONDS for at in failures)
+    return {"status": "degraded" if failed else "healthy", "failed": failed}
 
 
 def _verifier_keys(keys: KeySet) -> dict[str, Any]:

@@ -125,6 +125,7 @@ def note_fault(site: Site, error: Exception) -> None:
     one already."""
     if http_answer(error).status == 500:
         site.node.metrics.error("publish", error)
+        site.node.failed_publishes.append(trio.current_time())
         if not isinstance(error, ChannelFailed):
             logger.error("Publish failed", exc_info=error)
 

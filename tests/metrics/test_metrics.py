@@ -1,13 +1,16 @@
 """What is counted, and under which labels, without a node."""
 
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import courier
 from courier import metrics as metrics_module
-from courier.metrics import Buckets, Metrics, Sources
+from courier.metrics import COMPONENTS, Buckets, Metrics, Sources
 from courier.metrics.exposition import NodeCollector
 from courier.metrics.histogram import Histogram
 from courier.metrics.sources import MOST_NAMES
@@ -99,7 +102,7 @@ def test_what_callers_can_spread_has_a_size(monkeypatch: pytest.MonkeyPatch) -> 
     named = {("user", event_type, "named"): 2 for event_type in types[:3]}
     others = {("user", event_type, "other"): 2 for event_type in types[3:]}
     assert metrics.events == named | others
-    assert len(metrics.invalid) == 5
+    assert len(metrics.invalid) == 6
     assert metrics.invalid["type.4", "other"] == 2
 
 
@@ -107,8 +110,25 @@ def test_errors_have_as_many_classes_as_there_is_room_for() -> None:
     metrics = Metrics()
     for number in range(200):
         metrics.error("wire", type(f"Error{number}", (Exception,), {})())
-    assert len(metrics.errors) == 101
-    assert metrics.errors["other", "wire"] == 100
+    assert len(metrics.errors) == 100
+    assert metrics.errors["other", "wire"] == 200
+
+
+def test_the_first_error_of_a_class_is_a_rise_of_what_was_there_before() -> None:
+    metrics = Metrics()
+    assert set(metrics.errors.values()) == {0}
+    before = dict(metrics.errors)
+    metrics.error("wire", ValueError())
+    assert metrics.errors == before | {("other", "wire"): 1, ("ValueError", "wire"): 0}
+    metrics.error("wire", ValueError())
+    assert metrics.errors == before | {("other", "wire"): 1, ("ValueError", "wire"): 1}
+
+
+def test_every_component_that_the_code_names_is_counted_from_the_start() -> None:
+    calls = re.compile(r"""\berror\(\s*"(\w+)",|metrics\.error, "(\w+)"\)""")
+    code = "".join(file.read_text(encoding="utf-8") for file in Path(courier.__file__).parent.rglob("*.py"))
+    named = {one or other for one, other in calls.findall(code)}
+    assert named == set(COMPONENTS)
 
 
 def test_totals_are_over_all_kinds_and_do_not_change_afterwards() -> None:

@@ -17,10 +17,14 @@ def test_every_type_has_a_line(event_type: str) -> None:
 
 
 def test_nothing_in_an_event_reaches_the_terminal_as_a_command() -> None:
-    event = {"type": "acme.note", "source": "shop", "text": "a\x1b[2Jb\r\nc\u202e", "n": ["\x07"]}
+    nasty = "a\x1b[2Jb\r\nc\u202e"
+    event = {"type": nasty, "source": nasty, "id": nasty, "timestamp": nasty, "text": nasty, "n": ["\x07"]}
     line = event_line(event).plain
     assert line.isprintable()
     assert r"text=a\x1b[2Jb\r\nc\u202e" in line
+    assert gap_sentence(
+        dict.fromkeys(("channel", "requested", "reason", "resumed_from"), nasty)
+    ).isprintable()
 
 
 def test_a_gap_says_what_is_missing_and_where_it_goes_on() -> None:

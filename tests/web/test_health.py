@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from courier import pulse
 from courier.actors.supervisor import Supervisor
+from courier.schemas.registry import Registry
 from courier.web import auth, health
 from tests.actors.test_hub import crashing
 from tests.system.processes import a_free_port
@@ -60,6 +61,7 @@ async def test_health_has_all_its_fields_and_counts_what_happens() -> None:
             "components": {
                 "backplane": {"status": "healthy", "kind": "memory"},
                 "supervisor": {"status": "healthy", "sweeps": True, "crashes": 0, "given_up": 0},
+                "publishing": {"status": "healthy", "failed": 0},
             },
             "metrics": {
                 "active_connections": 2,
@@ -162,7 +164,7 @@ async def test_an_event_loop_that_is_held_up_is_told_until_it_is_forgotten(
 
 
 async def test_a_channel_that_crashed_is_told_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "CRASH_SECONDS", 0.5)
+    monkeypatch.setattr(health, "LATELY_SECONDS", 0.5)
     crashing(monkeypatch, "_append", times=1)
     async with a_server() as server:
         assert (await server.publish("user.u1", announcement())).status == 500
@@ -172,6 +174,22 @@ async def test_a_channel_that_crashed_is_told_for_a_while(monkeypatch: pytest.Mo
         assert (await server.request("GET", "/health/ready")).status == 200
         await until_healthy(server)
         assert (await component(server, "supervisor"))[2]["crashes"] == 0
+
+
+async def test_publishes_that_fail_are_told_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "LATELY_SECONDS", 0.5)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with a_server() as server:
+        with monkeypatch.context() as failing:
+            failing.setattr(Registry, "parse", fail)
+            for _ in range(3):
+                assert (await server.publish("user.u1", announcement())).status == 500
+        status, said, part = await component(server, "publishing")
+        assert (status, said, part) == (503, "degraded", {"status": "degraded", "failed": 3})
+        await until_healthy(server)
 
 
 async def test_a_channel_that_was_given_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
