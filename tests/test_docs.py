@@ -164,7 +164,8 @@ def test_the_figures_of_floods_are_those_of_the_code() -> None:
     few, many = allowance(logging.INFO), allowance(logging.ERROR)
     text = " ".join(LOGS.split())
     assert f"windows of {WINDOW_SECONDS:g} seconds" in text
-    assert f"The first {few.first} of a window are written (of errors {many.first})" in text
-    assert f"the windows that follow have {few.again} lines (of errors {many.again})" in text
+    assert f"The first {few} of a window are written (of errors {many})" in text
+    rates = few / WINDOW_SECONDS, many / WINDOW_SECONDS
+    assert "at most {:g} lines a second (of errors {:g})".format(*rates) in text
     assert f"At most {KEYS} sorts" in text
     assert f"An error may wait {PATIENCE_MS} ms" in text
