@@ -257,6 +257,7 @@ def _health() -> Schema:
             "event_loop": {"status": "healthy", "lag_ms": 0.4},
             "backplane": {"status": "healthy", "kind": "memory"},
             "supervisor": {"status": "healthy", "sweeps": True, "crashes": 0, "given_up": 0},
+            "publishing": {"status": "healthy", "failed": 0},
         },
         "metrics": {
             "active_connections": 2,
