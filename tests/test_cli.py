@@ -226,7 +226,7 @@ def test_two_contracts_are_compared_and_the_exit_code_says_whether_something_bre
 
     more = courier("contract", "diff", str(old), str(new))
     assert more.exit_code == 0
-    assert "Safe:\n  3 → ünïcode!: the type is new\n" in more.stdout
+    assert "Safe:\n  3d.printed: the type is new\n" in more.stdout
 
     fewer = courier("contract", "diff", str(new), str(old))
     assert fewer.exit_code == 1

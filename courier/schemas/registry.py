@@ -1,5 +1,6 @@
 """Registry: the event models of one Courier, as one union that reads what services publish."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
@@ -44,6 +45,7 @@ BATCH_EVENTS = 1000
 BatchItem = tuple[ChannelName, Event] | UnknownChannelError | SchemaError
 """One event of a batch, and where it goes; or why it goes nowhere."""
 
+_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _LONGEST_TYPE = 128
 _TYPES_LISTED = 50
 
@@ -202,8 +204,16 @@ def _fault(model: type[Event]) -> str | None:
     if model.model_rebuild(raise_errors=False) is False:
         return "names a type that is not defined"
     types = _types(model)
-    if not types or not all(isinstance(each, str) and 0 < len(each) <= _LONGEST_TYPE for each in types):
-        return f"needs a literal type of 1 to {_LONGEST_TYPE} characters"
+    if not types:
+        return (
+            "needs a literal type, such as Literal['acme.order_shipped']; a base of other models has no type"
+        )
+    for each in types:
+        if not (isinstance(each, str) and len(each) <= _LONGEST_TYPE and _TYPE.fullmatch(each)):
+            return (
+                f"has the type {each!r:.{_LONGEST_TYPE}}: expected words of a-z, 0-9 and _, joined by dots,"
+                f" such as acme.order_shipped, at most {_LONGEST_TYPE} characters"
+            )
     if any(each.startswith(RESERVED_PREFIX) for each in types):
         return f"has a type that begins with {RESERVED_PREFIX!r}, which is for Courier's own messages"
     if taken := RESERVED_FIELDS.intersection(_field_names(model)):
@@ -248,14 +258,14 @@ def _imported(name: str) -> list[type[Event]]:
 
 
 def _defined_in(module: ModuleType) -> list[type[Event]]:
-    """The events that `module` defines, itself or below it; a base without a type of its own is none."""
+    """The events that `module` defines, itself or below it; without a word about its type it is a base."""
     return [
         value
         for value in vars(module).values()
         if isinstance(value, type)
         and issubclass(value, Event)
         and f"{value.__module__}.".startswith(f"{module.__name__}.")
-        and value.model_fields["type"].annotation is not str
+        and (value.model_fields["type"].annotation is not str or "type" in value.__annotations__)
     ]
 
 

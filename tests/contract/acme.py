@@ -93,9 +93,9 @@ class Patterned(Event):
 
 
 class Odd(Event):
-    """Has a type that is no word in any language."""
+    """Has types that are no names in most languages, and meet others as names."""
 
-    type: Literal["3 → ünïcode!", "acme.Opened"]
+    type: Literal["3d.printed", "acme_opened"]
 
 
 class SelfMade(Event):

@@ -62,6 +62,13 @@ def test_a_package_may_pass_on_the_events_of_its_own_modules_and_be_named_beside
     assert registry.types == default_registry().types | {"acme.order_shipped"}
 
 
+def test_a_base_that_says_nothing_of_its_type_is_no_event(write: Write) -> None:
+    text = (
+        "class Base(Event):\n    order_id: str\nclass Shipped(Base):\n    type: Literal['acme.shipped_2']\n"
+    )
+    assert registry_for([write("acme_based", text)]).types == default_registry().types | {"acme.shipped_2"}
+
+
 def test_a_model_may_have_several_types_and_postponed_annotations(write: Write) -> None:
     text = "class Switched(Event):\n    type: \"Literal['acme.on', 'acme.off']\"\n    by: \"JsonObject\"\n"
     assert registry_for([write("acme_switch", text)]).types > {"acme.on", "acme.off"}
@@ -99,8 +106,18 @@ def test_a_model_may_have_several_types_and_postponed_annotations(write: Write) 
             "class X(Event):\n    type: Literal['courier.gap']",
             "acme_bad.X has a type that begins with 'courier.'",
         ),
-        ("class X(Event):\n    type: Literal['']", "acme_bad.X needs a literal type of 1 to 128 characters"),
-        ("class X(Event):\n    type: Literal[1]", "acme_bad.X needs a literal type of 1 to 128 characters"),
+        ("class X(Event):\n    type: Literal['']", "acme_bad.X has the type '': expected words of a-z, 0-9"),
+        ("class X(Event):\n    type: Literal[1]", "acme_bad.X has the type 1: expected words of a-z, 0-9"),
+        (
+            "class X(Event):\n    type: Literal['Acme Order!']",
+            "acme_bad.X has the type 'Acme Order!': expected",
+        ),
+        ("class X(Event):\n    type: Literal['acme..x']", "acme_bad.X has the type 'acme..x': expected"),
+        ("class X(Event):\n    type: Literal['acme.x\\n']", "acme_bad.X has the type 'acme.x\\n': expected"),
+        ("class X(Event):\n    type: Literal['" + "x" * 129 + "']", "acme_bad.X has the type 'xxx"),
+        (GOOD + "class X(Event):\n    type: str", "acme_bad.X needs a literal type, such as"),
+        (GOOD + "class X(Event):\n    type: str = 'acme.x'", "acme_bad.X needs a literal type, such as"),
+        (GOOD + "class X(OrderShipped):\n    type: str", "acme_bad.X needs a literal type, such as"),
         (
             "class X(Event):\n    type: Annotated[str, Field(pattern='x')] | None",
             "acme_bad.X needs a literal type",

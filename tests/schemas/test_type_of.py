@@ -27,19 +27,22 @@ class Mixin(BaseModel):
 
 
 class Odd(Event, Mixin):
-    """Its type is not the first field, and is not written as it is said."""
+    """Its type is not the first field."""
 
-    type: Literal['a "quoted\\" näme']
+    type: Literal["test.odd"]
 
 
 def test_a_type_is_found_wherever_and_however_it_is_written() -> None:
     registry = Registry([Odd])
-    sent = {"type": 'a "quoted\\" näme', "source": "s", "note": '{"type":"another"}'}
+    sent = {"type": "test.odd", "source": "s", "note": '{"type":"another"}'}
     encoded = registry.encode(registry.parse(json.dumps(sent).encode()))
     assert not encoded.startswith(b'{"type":')
-    first = json.dumps({"type": sent["type"], "note": "n"}, separators=(",", ":")).encode()
-    assert type_of(encoded) == type_of(first) == sent["type"]
-    assert type_of(encoded) is type_of(first)
+    assert type_of(encoded) == "test.odd"
+    odd = 'a "quoted\\" näme'  # as a log may hold it that is older than the rule for types
+    first = json.dumps({"type": odd, "note": "n"}, separators=(",", ":")).encode()
+    later = json.dumps({"note": "n", "type": odd}).encode()
+    assert type_of(first) == type_of(later) == odd
+    assert type_of(first) is type_of(later)
 
 
 @given(st.binary() | st.binary().map(b'{"type":"'.__add__))
