@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from compose_spec import PyCompose
 
-from courier.settings import load_settings
+from courier.settings import check_bind, load_settings
 from tests.deploy.files import AFTERWARDS_SECONDS, DEPLOY, ROOT, SETTINGS, read_yaml
 from tests.system.processes import BIN
 
-DOCKERFILE = DEPLOY / "Dockerfile"
+DOCKERFILE = ROOT / "Dockerfile"
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,38 @@ def test_what_is_built_by_default_is_for_production_and_not_run_by_root() -> Non
     assert list(stages())[-1] == "production"
     for name in ("development", "production"):
         assert "USER 10001:10001" in stages()[name]
-    assert 'CMD ["courier", "serve"]' in stages()["production"]
-    assert "STOPSIGNAL SIGTERM" in stages()["production"]
+        assert 'CMD ["courier", "serve"]' in stages()[name]
+        assert "STOPSIGNAL SIGTERM" in stages()[name]
+
+
+def test_a_node_for_development_is_reached_from_outside_its_container() -> None:
+    development = dict(re.findall(r"(COURIER_\w+)=(\S+)", stages()["development"]))
+    settings = load_settings(development)
+    check_bind(settings, [settings.bind])
+    assert settings.bind == "0.0.0.0:8766"
+    assert "EXPOSE 8766\n" in stages()["development"]
+
+
+def test_one_node_for_development_comes_up_from_the_root() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    assert PyCompose.from_json(json.dumps(compose)).service_names() == ["courier"]
+    [service] = compose["services"].values()
+    assert service["build"] == {"context": ".", "target": "development"}
+    assert "development" in stages()
+    assert service["ports"] == ["127.0.0.1:8766:8766"]
+    assert set(service["environment"]) <= SETTINGS
+    assert all(re.fullmatch(r"\$\{\w+:-\}", value) for value in service["environment"].values()), (
+        "none is needed"
+    )
+    assert service["init"] is True
+
+
+def test_each_compose_file_names_the_health_check_that_an_oci_image_drops(compose: Any) -> None:
+    [command] = re.findall(r"HEALTHCHECK .*\n    CMD (\[.+\])", stages()["production"])
+    root = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    for service in (compose["services"]["courier-1"], root["services"]["courier"]):
+        assert service["healthcheck"]["test"] == ["CMD", *json.loads(command)]
+        assert service["init"] is True
 
 
 def test_the_image_asks_the_port_that_it_serves_and_every_setting_in_it_is_one() -> None:
@@ -47,6 +78,12 @@ def test_the_image_asks_the_port_that_it_serves_and_every_setting_in_it_is_one()
     assert f"EXPOSE {port}\n" in production
     assert f"http://127.0.0.1:{port}/health/ready" in production
     assert port == load_settings({}).bind.rpartition(":")[2]
+
+
+def test_the_composition_builds_the_image_for_production(compose: Any) -> None:
+    build = compose["services"]["courier-1"]["build"]
+    assert (DEPLOY / build["context"] / build.get("dockerfile", "Dockerfile")).resolve() == DOCKERFILE
+    assert build["target"] in stages()
 
 
 def test_what_the_image_copies_is_there_and_not_ignored() -> None:

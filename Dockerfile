@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-#   docker build -f deploy/Dockerfile -t courier .                         a node, for production
-#   docker build -f deploy/Dockerfile --target development -t courier-dev .  the tests and the demo
+#   docker build -t courier .                             a node, for production
+#   docker build --target development -t courier-dev .    a node for development, from the sources in the image
 ARG PYTHON=3.13-slim-bookworm
 
 FROM python:${PYTHON} AS base
@@ -31,8 +31,13 @@ COPY requirements-dev.lock ./
 RUN pip install --requirement requirements-dev.lock
 COPY --chown=courier:courier . .
 RUN pip install --no-deps --editable .
+# Said in so many words, it may listen for other machines with the development secret; publish the port with care.
+ENV COURIER_ENV=development \
+    COURIER_BIND=0.0.0.0:8766
 USER 10001:10001
-CMD ["courier", "demo"]
+EXPOSE 8766
+STOPSIGNAL SIGTERM
+CMD ["courier", "serve"]
 
 FROM base AS production
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin courier
@@ -44,6 +49,7 @@ USER 10001:10001
 EXPOSE 8766
 # The node drains; give it longer than COURIER_DRAIN_DELAY_SECONDS + COURIER_DRAIN_SECONDS before it is killed.
 STOPSIGNAL SIGTERM
+# Images in the OCI format have no HEALTHCHECK (podman: build with --format docker); compose files name it again.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8766/health/ready', timeout=2)"]
 CMD ["courier", "serve"]
