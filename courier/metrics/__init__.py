@@ -11,9 +11,9 @@ from typing import NamedTuple, TypeVar
 
 from courier.metrics.histogram import Buckets, Histogram, summed
 from courier.metrics.sources import OTHER, Sources
-from courier.metrics.traffic import LEFT, Traffic
+from courier.metrics.traffic import Traffic
 from courier.schemas.channels import KINDS, Kind
-from courier.schemas.closing import CloseReason
+from courier.schemas.closing import CloseReason, Departure
 
 LAG_EVENTS = (0.0, 1.0, 10.0, 100.0, 1000.0, 10_000.0)
 
@@ -143,9 +143,9 @@ class Metrics:
         """A WebSocket has a subscription."""
         self.traffic[kind].connected += 1
 
-    def left(self, kind: Kind, reason: CloseReason | None) -> None:
-        """It has none any more; None: the peer has gone."""
-        self.traffic[kind].disconnected[LEFT if reason is None else reason.word] += 1
+    def left(self, kind: Kind, reason: CloseReason | Departure) -> None:
+        """It has none any more."""
+        self.traffic[kind].disconnected[reason.word] += 1
 
     def join_refused(self, reason: CloseReason) -> None:
         self.refused_joins[reason.word] += 1

@@ -6,14 +6,11 @@ from typing import Protocol
 
 from courier.metrics.histogram import Histogram
 from courier.metrics.sources import OTHER
-from courier.schemas.closing import CloseReason
+from courier.schemas.closing import CloseReason, Departure
 from courier.schemas.control import GapReason
 
 GAP = "courier.gap "
 """How the event type of an entry begins that is none; no event's may. The gap's reason follows."""
-
-LEFT = "left"
-"""Why a subscriber is gone that was not closed: the peer went, or its connection broke."""
 
 LATENCY_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -48,7 +45,7 @@ class Traffic:
         self.replayed = 0
         self.gaps = {str(reason): 0 for reason in GapReason}
         self.connected = 0
-        self.disconnected = Counter[str](dict.fromkeys((LEFT, *(reason.word for reason in CloseReason)), 0))
+        self.disconnected = Counter[str](dict.fromkeys((end.word for end in (*Departure, *CloseReason)), 0))
         self.publish_latency = Histogram(LATENCY_SECONDS)
         self.message_latency = Histogram(LATENCY_SECONDS)
 

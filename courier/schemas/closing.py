@@ -45,3 +45,19 @@ class CloseReason(Enum):
     def word(self) -> str:
         """Its name as a label."""
         return self.name.lower()
+
+
+class Departure(StrEnum):
+    """How a subscription ended for which Courier had no reason of its own."""
+
+    LEFT = "left"
+    """The peer closed the WebSocket, with a code or without one."""
+    GONE = "gone"
+    """The connection broke without a close: code 1006 stands for that (RFC 6455 section 7.1.5)."""
+    BROKE_PROTOCOL = "broke_protocol"
+    """The peer sent what is no WebSocket frame or no UTF-8, and was closed with 1002 or 1007 (7.4.1)."""
+
+    @property
+    def word(self) -> str:
+        """Its name as a label."""
+        return self.value

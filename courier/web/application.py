@@ -22,7 +22,7 @@ from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.errors import HttpError
 from courier.web.factory import create_app
 from courier.web.head import check_path, check_query, is_plain
-from courier.web.hypercorn import CONNECTION_LIMIT, FAULT, LANE, SEND_LIMIT
+from courier.web.hypercorn import CONNECTION_LIMIT, FAULT, LANE, STALL_LIMIT
 from courier.web.join import join
 from courier.web.lane import Lane
 from courier.web.ownership import Ownership, open_ownership
@@ -90,7 +90,7 @@ class Application:
                 "Courier does not start: workers need a shared log, and a node keeps its own in memory;"
                 f" set COURIER_REDIS_URL, or start it with one worker, not {config.workers}"
             )
-        setattr(config, SEND_LIMIT, settings.stall_seconds)
+        setattr(config, STALL_LIMIT, settings.stall_seconds)
         setattr(config, LANE, self._lane)
         setattr(config, FAULT, self._fault)
         setattr(config, CONNECTION_LIMIT, settings.max_connections + HTTP_CONNECTIONS)

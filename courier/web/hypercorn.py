@@ -6,7 +6,6 @@ Each change has a test in `tests/web/test_hypercorn.py` that fails when a releas
 """
 
 import errno
-import fcntl
 import gc
 import json
 import logging
@@ -14,9 +13,9 @@ import math
 import re
 import resource
 import socket
+import ssl
 import struct
 import sys
-import termios
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -50,17 +49,17 @@ from courier.systemd import open_manager
 from courier.web.errors import HttpError
 from courier.web.head import check_headers
 from courier.web.lane import Lane, next_request, response
+from courier.web.patience import PatientStream, PeerStalled, SocketPeer, send_all
 from courier.web.shutdown import until_asked
+from courier.web.websocket import BY_SERVER
 
-SEND_SECONDS = 30.0
-"""How long a peer may take for `SEND_BYTES` of what the server itself sends: responses, pongs, closes."""
+STALL_SECONDS = 30.0
+"""How long a peer may take nothing of what the server sends: answers, pongs, closes, and by TLS all."""
 
-SEND_LIMIT = "courier_send_seconds"
+STALL_LIMIT = "courier_stall_seconds"
 CONNECTION_LIMIT = "courier_connections"
-"""Attributes that `Application.prepare` may give Hypercorn's settings: how long a peer may take for
-`SEND_BYTES`, and how many connections there may be, of any kind; one more is closed unheard."""
-
-SEND_BYTES = 64 * 1024
+"""Attributes that `Application.prepare` may give Hypercorn's settings: how long a peer may take nothing, and
+how many connections there may be, of any kind; one more is closed unheard."""
 
 FIRST_RECV = 16 * 1024
 """What is asked of the kernel at a time, until so much has come: to set 64 KiB aside takes longer than to
@@ -79,13 +78,18 @@ million new ones at the soonest: neither events nor closed connections leave it 
 
 BUSY_SECONDS = 5.0
 LAST_REQUEST_SECONDS = 1.0
-"""At the end, how lately a connection must have been used to be waited for, and how long."""
+LAST_SEND_SECONDS = 1.0
+"""At the end, how lately a connection must have been used to be waited for, and how long; and how long after
+all else what is still sent may take."""
 
 TAKEN_OVER = "courier_taken_over"
 """Another: its presence says that this was to run on asyncio."""
 
 FAULT = "courier_fault"
 """Another: what is called with the error when a connection fails by a fault of ours."""
+
+LIVING = "courier_living"
+"""An attribute of Hypercorn's context: the connections of one server."""
 
 LANE = "courier_lane"
 """Another such attribute: what makes the `Lane` of a connection."""
@@ -102,8 +106,8 @@ NO_ROOM_TOLD_SECONDS = 60.0
 line says so."""
 
 EXTENSION = "courier.wire"
-ABORT_EXTENSION = "courier.abort"
-"""What the ASGI scope of a WebSocket offers: a `Transport`, except under TLS, and a way to end it at once."""
+CONNECTION_EXTENSION = "courier.connection"
+"""What the ASGI scope of a WebSocket offers: a `Transport`, except under TLS, and a `Server`."""
 
 logger = get_logger(__name__)
 
@@ -202,6 +206,8 @@ class WebSocketStream(WSStream):
     """Hypercorn's WebSocket, which closes with a code and a reason whatever the peer did wrong."""
 
     transport: "WebSocketTransport | None" = None
+    end: dict[str, Any] | None = None
+    """How it ended, when a close was said: what the application is told, where Hypercorn says 1006."""
 
     async def handle(self, event: StreamEvent) -> None:
         if isinstance(event, (Body, Data)) and not self.closed and not self.handshake.accepted:
@@ -212,6 +218,10 @@ class WebSocketStream(WSStream):
             assert self.app_put is not None
             await self.app_put({"type": "websocket.disconnect", "code": 1006, "reason": ""})
             await self.send(StreamClosed(stream_id=self.stream_id))
+            return
+        if isinstance(event, StreamClosed) and not self.closed and self.end and self.app_put is not None:
+            self.closed = True
+            await self.app_put({"type": "websocket.disconnect", **self.end})
             return
         await super().handle(event)
         if isinstance(event, Request) and self.closed:  # refused, and left open
@@ -228,7 +238,7 @@ class WebSocketStream(WSStream):
                     self.buffer.extend(event)
                 except FrameTooLargeError:
                     reason = CloseReason.MESSAGE_TOO_BIG
-                    await self._end(CloseConnection(reason.code, reason.reason))
+                    await self._end(CloseConnection(reason.code, reason.reason), by_server=True)
                     return
                 if event.message_finished:
                     assert self.app_put is not None
@@ -242,10 +252,11 @@ class WebSocketStream(WSStream):
                 else:
                     # Our own close was answered, or the peer broke the protocol, and then wsproto has made
                     # the close that RFC 6455, 7.1.7 asks for, which Hypercorn does not send.
-                    await self._end(event)
+                    await self._end(event, by_server=True)
                 return
 
-    async def _end(self, close: CloseConnection) -> None:
+    async def _end(self, close: CloseConnection, *, by_server: bool = False) -> None:
+        self.end = {"code": int(close.code), "reason": close.reason or "", BY_SERVER: by_server}
         await self._send_wsproto_event(close)
         await self.send(StreamClosed(stream_id=self.stream_id))
 
@@ -258,29 +269,26 @@ class WebSocketStream(WSStream):
 class WebSocketTransport:
     """The extension `courier.wire`: the socket of one WebSocket, for `SocketWire`."""
 
-    __slots__ = ("_abort", "_stream", "_websocket", "open", "send", "send_lock")
+    __slots__ = (
+        "_abort",
+        "_websocket",
+        "open",
+        "send",
+        "send_lock",
+        "taken_bytes",
+        "unsent_bytes",
+        "writable",
+    )
 
-    def __init__(
-        self, connection: "Connection", websocket: WebSocketStream, plain_socket: socket.socket
-    ) -> None:
-        self._stream = connection.stream
+    def __init__(self, connection: "Connection", websocket: WebSocketStream) -> None:
         self._websocket = websocket
         self._abort = connection.abort
         self.open = True
         self.send_lock = connection.send_lock
-        self.send: Callable[[bytes], int] = plain_socket.send
-
-    async def writable(self) -> None:
-        if self._stream.socket.fileno() == -1:  # which epoll does not know as a closed socket
-            raise trio.ClosedResourceError
-        await trio.lowlevel.wait_writable(self._stream.socket)
-
-    def unsent_bytes(self) -> int | None:
-        try:  # Linux: SIOCOUTQ, which has the number of TIOCOUTQ (tcp(7))
-            unsent: int = struct.unpack("i", fcntl.ioctl(self._stream.socket, termios.TIOCOUTQ, bytes(4)))[0]
-        except (OSError, ValueError):  # closed
-            return None
-        return unsent
+        self.send: Callable[[bytes], int] = connection.peer.socket.send
+        self.writable = connection.peer.writable
+        self.taken_bytes = connection.peer.taken_bytes
+        self.unsent_bytes = connection.peer.unsent_bytes
 
     def close_frame(self, code: int, reason: str) -> bytes:
         self.open = False
@@ -307,7 +315,9 @@ class Connection(TCPServer):
         # A trio.Lock must be released by the task that took it; a frame is begun by a channel's task and
         # finished by a subscriber's.
         self.send_lock = trio.Semaphore(1)
-        self._send_seconds: float = getattr(config, SEND_LIMIT, SEND_SECONDS)
+        self._stall_seconds: float = getattr(config, STALL_LIMIT, STALL_SECONDS)
+        self.stalled = False
+        """The peer took nothing for so long, and the socket is closed."""
         self._most_connections: float = getattr(config, CONNECTION_LIMIT, math.inf)
         self._reading = trio.CancelScope()
         self._handling = trio.CancelScope()
@@ -316,7 +326,8 @@ class Connection(TCPServer):
         self._read_bytes = FIRST_RECV
         # Trio's own `send` and `recv` wait; only the socket under them does not. Once closed it raises, and
         # never writes to a stranger who got the same file descriptor.
-        self.plain_socket: socket.socket | None = None if self._is_tls else stream.socket._sock
+        under: Any = stream.transport_stream if self._is_tls else stream
+        self.peer = SocketPeer(under.socket._sock)
         make_lane = getattr(config, LANE, None)
         # With an access log all requests take the long way, which writes it.
         self._lane: Lane | None = None
@@ -333,6 +344,8 @@ class Connection(TCPServer):
             await trio.aclose_forcefully(self.stream)
             return
         Connection.count += 1
+        living: set[Connection] = getattr(self.context, LIVING)
+        living.add(self)
         try:
             await super().run()
         except BaseExceptionGroup as group:
@@ -345,6 +358,7 @@ class Connection(TCPServer):
             self._failed(error)
         finally:
             Connection.count -= 1
+            living.remove(self)
             self._take_apart()
 
     def _take_apart(self) -> None:
@@ -374,10 +388,10 @@ class Connection(TCPServer):
         if scope["type"] != "websocket":
             await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
             return
-        scope["extensions"][ABORT_EXTENSION] = self.abort
+        scope["extensions"][CONNECTION_EXTENSION] = self
         websocket = cast(WebSocketStream, cast(H11Protocol, self.protocol.protocol).stream)
-        if self.plain_socket is not None:
-            transport = WebSocketTransport(self, websocket, self.plain_socket)
+        if not self._is_tls:
+            transport = WebSocketTransport(self, websocket)
             websocket.transport = scope["extensions"][EXTENSION] = transport
         try:
             await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
@@ -387,6 +401,14 @@ class Connection(TCPServer):
             receive.__self__.close()
             websocket.transport = None  # with the next line, what `_take_apart` does for a connection
             scope["extensions"].clear()
+
+    def taken_bytes(self) -> int | None:
+        """A number that rises by each byte that the peer acknowledges; None when that is not known."""
+        return self.peer.taken_bytes()
+
+    def unsent_bytes(self) -> int | None:
+        """What the kernel holds and the peer has not acknowledged; None when that is not known."""
+        return self.peer.unsent_bytes()
 
     def abort(self) -> None:
         """Close the socket by force: what is unsent is dropped, and the peer sees a reset."""
@@ -422,23 +444,21 @@ class Connection(TCPServer):
         """Write all of it, or close: Hypercorn's send is shielded and has no limit, so that a peer which
         does not read could neither be cancelled nor drained."""
         async with self.send_lock:
-            for start in range(0, len(data), SEND_BYTES):
-                with trio.CancelScope(
-                    deadline=trio.current_time() + self._send_seconds, shield=True
-                ) as limit:
-                    try:
-                        await self.stream.send_all(data[start : start + SEND_BYTES])
-                    except (trio.BrokenResourceError, trio.ClosedResourceError):
-                        break
-                if limit.cancelled_caught:
-                    await trio.aclose_forcefully(self.stream)
-                    break
+            try:
+                with trio.CancelScope(shield=True):
+                    if self._is_tls:
+                        await self.stream.send_all(data)
+                    else:
+                        await send_all(self.peer, data, self._stall_seconds)
+            except PeerStalled:
+                self.stalled = True
+                self.abort()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
             else:
                 return
-        try:
-            await self.protocol.handle(Closed())
-        finally:
-            self._reading.cancel()  # it may wait for an answer to be finished that never will be
+        # The reading task tells the application. It may wait for an answer to be finished that never will be.
+        self._reading.cancel()
 
     async def _send_eof(self) -> None:
         """Say that nothing more comes, and give the peer time to read what came."""
@@ -473,14 +493,15 @@ class Connection(TCPServer):
     async def _receive(self) -> bytes:
         """What comes next; nothing at the end. Waits before it reads: whoever has just been answered has not
         sent anything yet, as a rule."""
-        if self.plain_socket is None:
+        plain_socket = self.peer.socket
+        if self._is_tls:
             return bytes(await self.stream.receive_some(MAX_RECV))
         while True:
-            if self.plain_socket.fileno() == -1:
+            if plain_socket.fileno() == -1:
                 raise trio.ClosedResourceError
-            await trio.lowlevel.wait_readable(self.plain_socket)
+            await trio.lowlevel.wait_readable(plain_socket)
             try:
-                data = self.plain_socket.recv(self._read_bytes)
+                data = plain_socket.recv(self._read_bytes)
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -491,9 +512,9 @@ class Connection(TCPServer):
     async def _send_soon(self, data: bytes) -> None:
         """Write all of it: at once, when nobody else is writing and the socket takes it."""
         sent = 0
-        if self.plain_socket is not None and self.send_lock.value:
+        if not self._is_tls and self.send_lock.value:
             with suppress(OSError):  # which `_send` will meet again
-                sent = self.plain_socket.send(data)
+                sent = self.peer.socket.send(data)
         if sent < len(data):
             await self._send(data[sent:])
 
@@ -625,8 +646,9 @@ def adapt(config: Config) -> None:
     config.access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s'  # no query: it may hold a token
 
 
-def harden(listener: socket.socket) -> None:
-    """Set what accepted sockets inherit: a peer that has vanished is noticed by the kernel too."""
+def harden(listener: socket.socket, stall_seconds: float = STALL_SECONDS) -> None:
+    """Set what accepted sockets inherit: the kernel, too, notices a peer that has vanished. It does so later
+    than one that takes nothing is cut off."""
     if listener.family in (socket.AF_INET, socket.AF_INET6):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -634,7 +656,7 @@ def harden(listener: socket.socket) -> None:
             ("TCP_KEEPIDLE", 60),
             ("TCP_KEEPINTVL", 15),
             ("TCP_KEEPCNT", 4),
-            ("TCP_USER_TIMEOUT", 60_000),
+            ("TCP_USER_TIMEOUT", max(60_000, round(2000 * stall_seconds))),
         ):
             if hasattr(socket, option):
                 listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
@@ -686,7 +708,7 @@ async def worker_serve(
     for listener in _all(sockets):
         if not handed_down:  # where it is, the queue's length was decided too
             listener.listen(config.backlog)
-        harden(listener)
+        harden(listener, getattr(config, STALL_LIMIT, STALL_SECONDS))
 
     raise_file_limit()
     gc.freeze()
@@ -713,6 +735,22 @@ async def worker_serve(
     application.raise_if_failed()
 
 
+class TlsListener(trio.abc.Listener[trio.SSLStream[PatientStream]]):
+    """Trio's, but that a slow peer is borne as by a plain socket."""
+
+    def __init__(self, listener: trio.SocketListener, context: ssl.SSLContext, stall_seconds: float) -> None:
+        self._listener = listener
+        self._context = context
+        self._stall_seconds = stall_seconds
+
+    async def accept(self) -> trio.SSLStream[PatientStream]:
+        stream = PatientStream(await self._listener.accept(), self._stall_seconds)
+        return trio.SSLStream(stream, self._context, server_side=True, https_compatible=True)
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
+
+
 async def _serve(
     app: AppWrapper,
     config: Config,
@@ -724,17 +762,20 @@ async def _serve(
     state: LifespanState = {}
     lifespan = Lifespan(app, config, state)
     context = WorkerContext(None)
+    living: set[Connection] = set()
+    setattr(context, LIVING, living)
     accepting = trio.CancelScope()
     async with trio.open_nursery() as application:
         await application.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
         tls = config.create_ssl_context()
+        stall_seconds: float = getattr(config, STALL_LIMIT, STALL_SECONDS)
         listeners: dict[str, trio.abc.Listener[Any]] = {}
         for each in _all(sockets):
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(each))
             address = repr_socket_addr(each.family, each.getsockname())
             if tls is not None and each in sockets.secure_sockets:
-                listeners[f"https://{address}"] = trio.SSLListener(listener, tls, https_compatible=True)
+                listeners[f"https://{address}"] = TlsListener(listener, tls, stall_seconds)
             else:
                 listeners[f"http://{address}"] = listener
 
@@ -759,6 +800,7 @@ async def _serve(
             accepting.cancel()
             await context.terminated.set()
             connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
+            application.start_soon(_abort_last, living, config.graceful_timeout + LAST_SEND_SECONDS)
         await lifespan.wait_for_shutdown()
         application.cancel_scope.cancel()
 
@@ -786,6 +828,14 @@ async def _accept(
                 await trio.sleep(NO_ROOM_SECONDS)
             else:
                 connections.start_soon(serve, stream)
+
+
+async def _abort_last(living: set[Connection], seconds: float) -> None:
+    """After so many seconds close what is left by force: a send is shielded, and may take as long as the peer
+    takes something."""
+    await trio.sleep(seconds)
+    for connection in tuple(living):
+        connection.abort()
 
 
 def _create_sockets(config: Config) -> Sockets:

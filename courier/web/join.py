@@ -14,7 +14,7 @@ from courier.web.access import Access, may_join
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
 from courier.web.request_ids import facts
-from courier.web.session import V1, Session
+from courier.web.session import V1, Ending, Session
 from courier.web.site import Site
 from courier.web.websocket import WebSocket
 
@@ -48,14 +48,15 @@ async def join(site: Site, websocket: WebSocket, channel: str) -> None:
     site.node.metrics.joined(access.channel.kind)
     told["connection_id"] = subscriber.id
     began = trio.current_time()
+    session = Session(site, websocket, subscriber, access, subprotocol)
     try:
         await websocket.accept(subprotocol)
         _note_joined(subscriber, told, subprotocol)
-        await Session(site, websocket, subscriber, access, subprotocol).serve()
+        await session.serve()
     finally:
         subscriber.close()
-        site.node.metrics.left(access.channel.kind, subscriber.reason)
-        _note_left(subscriber, told, trio.current_time() - began)
+        site.node.metrics.left(access.channel.kind, session.ending.why)
+        _note_left(subscriber, session.ending, told, trio.current_time() - began)
 
 
 def _note_joined(subscriber: Subscriber, told: dict[str, str], subprotocol: str | None) -> None:
@@ -71,14 +72,12 @@ def _note_joined(subscriber: Subscriber, told: dict[str, str], subprotocol: str 
     )
 
 
-def _note_left(subscriber: Subscriber, told: dict[str, str], seconds: float) -> None:
-    """Code 1006 stands for none that was told (RFC 6455 section 7.1.5): the peer had gone."""
-    reason = subscriber.reason
+def _note_left(subscriber: Subscriber, ending: Ending, told: dict[str, str], seconds: float) -> None:
     logger.info(
         "Subscriber left",
         **told,
-        code=1006 if reason is None else reason.code,
-        reason="Peer has gone" if reason is None else reason.reason,
+        code=ending.code,
+        reason=ending.reason,
         aborted=subscriber.aborted,
         seconds=round(seconds, 3),
         delivered=subscriber.delivered,

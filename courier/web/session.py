@@ -14,21 +14,27 @@ from courier.actors.subscriber import Subscriber
 from courier.backplane.reply import Reply
 from courier.logs import get_logger
 from courier.schemas.claims import SubscriberClaims
-from courier.schemas.closing import CloseReason
+from courier.schemas.closing import CloseReason, Departure
 from courier.schemas.control import ControlMessage, Drain, Joined, Refresh, Refreshed, TokenExpiring
 from courier.web.access import Access, AccessRefused, may_join
 from courier.web.auth import TokenInvalid
 from courier.web.errors import close_reason
-from courier.web.hypercorn import ABORT_EXTENSION, EXTENSION
+from courier.web.hypercorn import CONNECTION_EXTENSION, EXTENSION
 from courier.web.site import Site
 from courier.web.token_life import TokenLife
-from courier.web.websocket import Disconnected, WebSocket
-from courier.web.wire import AsgiWire, SocketWire
+from courier.web.websocket import ABNORMAL, Disconnected, End, WebSocket
+from courier.web.wire import AsgiWire, SocketWire, UnknownServer
 
 V1 = "courier.v1"
 
 PING = b"ping"
 PONG = b"pong"
+
+PING_BYTES = 64
+"""More than a ping takes on the way, by TLS as well."""
+
+END_SECONDS = 1.0
+"""How long a broken or closed WebSocket may take to say which of the two it is."""
 
 REFRESH_SECONDS = 1.0
 """How long after a refresh the next one of the same subscriber waits to be judged."""
@@ -52,6 +58,16 @@ class SessionStatistics(NamedTuple):
     """What the kernel holds and the peer has not acknowledged; None when that is not known."""
 
 
+class Ending(NamedTuple):
+    """How a subscription ended."""
+
+    code: int
+    """That of the close frame; 1006 when there was none."""
+    reason: str
+    """A constant sentence: what a peer says of its own is not repeated."""
+    why: CloseReason | Departure
+
+
 class Session:
     """What a WebSocket's task does while it lasts: it reads, answers, and minds three times.
 
@@ -61,6 +77,8 @@ class Session:
 
     __slots__ = (
         "_access",
+        "_before_ping",
+        "_end",
         "_heard_at",
         "_life",
         "_pinged",
@@ -69,6 +87,7 @@ class Session:
         "_refresh_at",
         "_site",
         "_subprotocol",
+        "_taken",
         "_v1",
         "_warn_at",
         "_websocket",
@@ -93,11 +112,14 @@ class Session:
         self._subprotocol = subprotocol
         self._v1 = subprotocol == V1
         self._wire = _wire_of(websocket, site.settings.stall_seconds)
+        self._end = End()
         self._refresh_at = -math.inf
         self._warn_at = math.inf
         self._live_by(access.claims)
         self._pinged = False
         self._pinged_at: float | None = None
+        self._before_ping: int | None = None
+        self._taken: int | None = None
         self._heard_at = self._quiet_until = 0.0
         self._heard()
 
@@ -111,20 +133,46 @@ class Session:
                     await self._tell(self._joined())
                 subscriber.open(wire)
                 await self._listen()
-            if subscriber.reason is not None:
+            if subscriber.reason is None:
+                await self._hear_the_end()
+            else:
                 with subscriber.goodbye:
                     await wire.close(subscriber.reason, self._last_word(subscriber.reason))
                 if subscriber.goodbye.cancelled_caught:
                     subscriber.close(aborted=True)
-        except Disconnected:
-            pass
+        except Disconnected as disconnected:
+            self._end = disconnected.end
         except WireError as error:
             subscriber.fail(error)
-            subscriber.close(aborted=True)
+            if subscriber.reason is None:
+                await self._hear_the_end()
+            subscriber.close(aborted=self._end.code == ABNORMAL)
         finally:
             del self._site.sessions[subscriber.id]
             if subscriber.aborted or wire.holding:
                 wire.abort()
+
+    @property
+    def ending(self) -> "Ending":
+        """How the subscription ended."""
+        reason, end = self.subscriber.reason, self._end
+        if reason is not None:
+            return Ending(reason.code, reason.reason, reason)
+        if end.by_peer:
+            how = Departure.GONE if end.code == ABNORMAL else Departure.LEFT
+            return Ending(end.code, f"Peer has {how}", how)
+        if end.code == CloseReason.MESSAGE_TOO_BIG.code:
+            return Ending(end.code, CloseReason.MESSAGE_TOO_BIG.reason, CloseReason.MESSAGE_TOO_BIG)
+        return Ending(end.code, "Peer broke the protocol", Departure.BROKE_PROTOCOL)
+
+    async def _hear_the_end(self) -> None:
+        """The wire was the first to know that the peer has closed or gone: learn which."""
+        with trio.move_on_after(END_SECONDS):
+            try:
+                while True:
+                    await self._websocket.receive()
+            except Disconnected as disconnected:
+                self._end = disconnected.end
 
     def statistics(self) -> SessionStatistics:
         """What the connection is like at this moment."""
@@ -161,20 +209,36 @@ class Session:
                 if not waiting.cancelled_caught:
                     self._heard()
                     await self._hear(message)
-            elif self._v1 and self._pinged:
-                self.subscriber.end(CloseReason.NO_HEARTBEAT)
-                return
-            else:
+            elif not (self._v1 and self._pinged):
                 await self._say(PING)
                 self._pinged_at = trio.current_time()  # its time to answer begins when it has been written
                 self._quiet_until = self._pinged_at + self._site.settings.heartbeat_seconds
                 self._pinged = True
+                self._note_what_stands_before()
+            elif self._is_on_its_way():
+                self._quiet_until = now + self._site.settings.heartbeat_seconds
+            else:
+                self.subscriber.end(CloseReason.NO_HEARTBEAT)
+                return
         self.subscriber.end(CloseReason.TOKEN_EXPIRED)
 
     def _heard(self) -> None:
         self._heard_at = trio.current_time()
         self._quiet_until = self._heard_at + self._site.settings.heartbeat_seconds
         self._pinged = False
+
+    def _note_what_stands_before(self) -> None:
+        """Remember how much the peer has still to take before the ping that was just written."""
+        taken, unsent = self._wire.taken_bytes, self._wire.unsent_bytes
+        self._taken = taken
+        self._before_ping = None if taken is None or unsent is None else taken + unsent - PING_BYTES
+
+    def _is_on_its_way(self) -> bool:
+        """Whether, at the last look, the ping had not reached the peer, which has taken something since."""
+        before, self._taken = self._taken, self._wire.taken_bytes
+        if self._before_ping is None or before is None or self._taken is None:
+            return False
+        return before < self._before_ping and before < self._taken
 
     async def _hear(self, message: str | bytes) -> None:
         if message in ("ping", PING):
@@ -283,11 +347,7 @@ class Session:
 
 def _wire_of(websocket: WebSocket, stall_seconds: float) -> SocketWire | AsgiWire:
     transport = websocket.extensions.get(EXTENSION)
-    if transport is None:
-        abort = websocket.extensions.get(ABORT_EXTENSION, _leave_it_to_the_server)
-        return AsgiWire(websocket.send, websocket.close, abort, stall_seconds)
-    return SocketWire(transport, stall_seconds)
-
-
-def _leave_it_to_the_server() -> None:
-    """The abort of a server that offers none: it closes the socket when we return."""
+    if transport is not None:
+        return SocketWire(transport, stall_seconds)
+    server = websocket.extensions.get(CONNECTION_EXTENSION) or UnknownServer()
+    return AsgiWire(websocket.send, websocket.close, server)

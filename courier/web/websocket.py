@@ -4,14 +4,33 @@ Quart's own costs two tasks, a queue and a nursery a connection, 15 KiB of the 4
 for a handler that reads one message at a time.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from courier.web.head import repeated_parameters
 
+ABNORMAL = 1006
+"""Stands for a close that was never said (RFC 6455, 7.1.5)."""
+
+BY_SERVER = "courier.by_server"
+"""A key of the event `websocket.disconnect`: the server closed, because the peer broke the protocol."""
+
+
+class End(NamedTuple):
+    """How a WebSocket ended."""
+
+    code: int = ABNORMAL
+    """What the close said; ABNORMAL when the connection broke without one."""
+    by_peer: bool = True
+    """The peer closed, or has gone; otherwise it broke the protocol, and the server closed."""
+
 
 class Disconnected(Exception):
-    """The peer has gone."""
+    """The WebSocket has ended."""
+
+    def __init__(self, end: End) -> None:
+        super().__init__(end)
+        self.end = end
 
 
 class WebSocket:
@@ -58,7 +77,7 @@ class WebSocket:
         """The next message; raises `Disconnected` when there will be none."""
         event = await self._receive()
         if event["type"] == "websocket.disconnect":
-            raise Disconnected
+            raise Disconnected(End(event.get("code", ABNORMAL), not event.get(BY_SERVER)))
         text: str | None = event.get("text")
         return event["bytes"] if text is None else text
 

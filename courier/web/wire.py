@@ -12,6 +12,7 @@ import trio
 from courier.actors.errors import WireClosed, WireError, WireStalled
 from courier.actors.frames import Page, payload_of, text_frame
 from courier.schemas.closing import CloseReason
+from courier.web.patience import PeerStalled, until_writable
 
 
 class Transport(Protocol):
@@ -29,6 +30,9 @@ class Transport(Protocol):
     async def writable(self) -> None:
         """Wait until the socket takes more. Raises OSError or `trio.ClosedResourceError`."""
 
+    def taken_bytes(self) -> int | None:
+        """A number that rises by each byte that the peer acknowledges; None when that is not known."""
+
     def unsent_bytes(self) -> int | None:
         """What the kernel holds and the peer has not acknowledged; None when that is not known."""
 
@@ -37,6 +41,37 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """Close the socket by force, whatever is in it."""
+
+
+class Server(Protocol):
+    """What an `AsgiWire` asks of its server: the extension `courier.connection` of the ASGI scope."""
+
+    stalled: bool
+    """The peer took nothing for as long as it may, and the socket is closed."""
+
+    def taken_bytes(self) -> int | None:
+        """As a `Transport` does."""
+
+    def unsent_bytes(self) -> int | None:
+        """As a `Transport` does."""
+
+    def abort(self) -> None:
+        """Close the socket by force, whatever is in it."""
+
+
+class UnknownServer:
+    """Stands for a server that tells nothing of its sockets, and closes each when its application returns."""
+
+    stalled = False
+
+    def taken_bytes(self) -> int | None:
+        return None
+
+    def unsent_bytes(self) -> int | None:
+        return None
+
+    def abort(self) -> None:
+        """Leave it to the server."""
 
 
 class Farewell(Protocol):
@@ -77,6 +112,11 @@ class SocketWire:
     def unsent_bytes(self) -> int | None:
         """What the kernel holds and the peer has not acknowledged; None when that is not known."""
         return self._transport.unsent_bytes()
+
+    @property
+    def taken_bytes(self) -> int | None:
+        """A number that rises by each byte that the peer acknowledges; None when that is not known."""
+        return self._transport.taken_bytes()
 
     def write_nowait(self, page: Page) -> int:
         transport = self._transport
@@ -159,9 +199,8 @@ class SocketWire:
         """Wait for the socket, and write the rest as it takes it; the send lock is held."""
         while True:
             try:
-                with trio.fail_after(self._stall_seconds):
-                    await self._transport.writable()
-            except trio.TooSlowError as error:
+                await until_writable(self._transport, self._stall_seconds)
+            except PeerStalled as error:
                 self._transport.abort()
                 raise WireStalled from error
             except (OSError, trio.ClosedResourceError) as error:
@@ -174,28 +213,17 @@ class SocketWire:
 class AsgiWire:
     """A wire of plain ASGI sends: one frame at a time, and never at once."""
 
-    __slots__ = (
-        "_abort",
-        "_closed",
-        "_frame",
-        "_send_close",
-        "_send_text",
-        "_sending",
-        "_stall_seconds",
-        "holding",
-    )
+    __slots__ = ("_closed", "_frame", "_send_close", "_send_text", "_sending", "_server", "holding")
 
     def __init__(
         self,
         send_text: Callable[[str], Awaitable[None]],
         send_close: Callable[[int, str], Awaitable[None]],
-        abort: Callable[[], None],
-        stall_seconds: float,
+        server: Server,
     ) -> None:
-        self._abort = abort
+        self._server = server
         self._send_text = send_text
         self._send_close = send_close
-        self._stall_seconds = stall_seconds
         self.holding = False
         self._frame = b""
         self._closed = False
@@ -207,8 +235,13 @@ class AsgiWire:
 
     @property
     def unsent_bytes(self) -> int | None:
-        """None: the server owns the socket."""
-        return None
+        """What the kernel holds and the peer has not acknowledged; None when that is not known."""
+        return self._server.unsent_bytes()
+
+    @property
+    def taken_bytes(self) -> int | None:
+        """A number that rises by each byte that the peer acknowledges; None when that is not known."""
+        return self._server.taken_bytes()
 
     def write_nowait(self, page: Page) -> int:
         if self._closed:
@@ -222,12 +255,12 @@ class AsgiWire:
     async def flush(self) -> None:
         async with self._sending:
             if self.holding:
-                await self._within_limit(self._send_text(payload_of(self._frame).decode()))
+                await self._sent(self._send_text(payload_of(self._frame).decode()))
                 self.holding = False
 
     async def say(self, text: bytes) -> None:
         async with self._sending:
-            await self._within_limit(self._send_text(text.decode()))
+            await self._sent(self._send_text(text.decode()))
 
     async def close(self, reason: CloseReason, last_word: bytes | None = None) -> None:
         while self.holding:
@@ -236,15 +269,14 @@ class AsgiWire:
             await self.say(last_word)
         async with self._sending:
             self._closed = True
-            await self._within_limit(self._send_close(reason.code, reason.reason))
+            await self._sent(self._send_close(reason.code, reason.reason))
 
     def abort(self) -> None:
         self._closed = True
-        self._abort()
+        self._server.abort()
 
-    async def _within_limit(self, sending: Awaitable[None]) -> None:
-        try:
-            with trio.fail_after(self._stall_seconds):
-                await sending
-        except trio.TooSlowError as error:
-            raise WireStalled from error
+    async def _sent(self, sending: Awaitable[None]) -> None:
+        """Wait for a send of the server, which ends it when the peer takes nothing for too long."""
+        await sending
+        if self._server.stalled:
+            raise WireStalled

@@ -186,10 +186,7 @@ async def test_a_message_of_64_kib_is_borne() -> None:
         assert await websocket.get_message() == "pong"
 
 
-async def test_a_peer_that_sends_and_does_not_read_is_cut_and_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(adapted, "SEND_SECONDS", 0.3)
+async def test_a_peer_that_sends_and_does_not_read_is_cut_and_not_waited_for() -> None:
     async with a_server(stall_seconds=0.3) as server:
         async with server.subscribe():  # which starts the channel's own task
             pass

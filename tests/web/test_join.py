@@ -13,6 +13,7 @@ from urllib.parse import quote
 import jwt
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from courier.actors import subscriber
@@ -729,6 +730,7 @@ async def test_a_token_ends_a_subscription_that_reads_nothing_and_leaves_nothing
     monkeypatch.setattr(subscriber, "GOODBYE_SECONDS", 0.3)
     async with a_server() as server:
         await server.publish("user.u1", announcement())  # a channel is a task
+        await wait_all_tasks_blocked(0.05)  # the publisher's connection is gone
         before = trio.lowlevel.current_statistics().tasks_living
         async with await server.connect() as stream:
             ends_soon = token(exp=int(time.time()) + 2)

@@ -170,7 +170,7 @@ async def test_a_join_and_its_end_are_told_with_who_it_was_how_long_and_how_many
         assert (line["request_id"], line["trace_id"]) == ("req-1", TRACE_ID)
     assert joined["connection_id"] == left["connection_id"]
     assert (joined["channel"], joined["recovered"], joined["replayed"]) == ("user.u1", False, 0)
-    assert (left["code"], left["reason"], left["delivered"], left["lag"]) == (1006, "Peer has gone", 3, 0)
+    assert (left["code"], left["reason"], left["delivered"], left["lag"]) == (1000, "Peer has left", 3, 0)
     assert 0 < left["seconds"] < 20
     assert (whose["channel"], whose["code"], whose["reason"]) == (
         "user.u2",

@@ -1,0 +1,127 @@
+"""Patience: how long a peer may take nothing, by what it has acknowledged.
+
+That a socket can be written to says little: the kernel grants it when a third of its buffer is free, which
+takes minutes with a peer that reads a few kilobytes a second.
+"""
+
+import fcntl
+import socket
+import struct
+import termios
+from contextlib import suppress
+from typing import Protocol
+
+import trio
+
+LOOKS = 8
+"""How often, within the time that a peer may take nothing, it is looked whether it took something."""
+
+_ACKNOWLEDGED = 120
+"""Where `tcpi_bytes_acked` is in `struct tcp_info` of linux/tcp.h."""
+
+
+class Peer(Protocol):
+    """The other end of a socket, which takes bytes when it likes."""
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more. Raises OSError or `trio.ClosedResourceError`."""
+
+    def taken_bytes(self) -> int | None:
+        """A number that rises by each byte that the peer acknowledges; None when that is not known."""
+
+
+class PeerStalled(trio.BrokenResourceError):
+    """The peer has acknowledged nothing for as long as it may."""
+
+
+async def until_writable(peer: Peer, seconds: float) -> None:
+    """Return when the socket takes more, however long that is while the peer takes what it was sent.
+
+    The caller writes nothing meanwhile. Raises `PeerStalled` when the peer has acknowledged nothing for so
+    many seconds, and what `Peer.writable` raises.
+    """
+    taken = peer.taken_bytes()
+    now = trio.current_time()
+    patience_ends = now + seconds
+    while True:
+        with trio.move_on_at(min(now + seconds / LOOKS, patience_ends)):
+            await peer.writable()
+            return
+        now, before, taken = trio.current_time(), taken, peer.taken_bytes()
+        if taken != before:
+            patience_ends = now + seconds
+        elif now >= patience_ends:
+            raise PeerStalled
+
+
+async def send_all(peer: "SocketPeer", data: bytes, seconds: float) -> None:
+    """Write all of it. Raises `PeerStalled` as above, and `trio.BrokenResourceError` or
+    `trio.ClosedResourceError` as a stream of Trio does."""
+    rest = memoryview(data)
+    try:
+        while True:
+            with suppress(BlockingIOError):
+                rest = rest[peer.socket.send(rest) :]
+            if not rest:
+                return
+            await until_writable(peer, seconds)
+    except OSError as error:
+        closed = peer.socket.fileno() == -1
+        raise (trio.ClosedResourceError if closed else trio.BrokenResourceError) from error
+
+
+class SocketPeer:
+    """The other end of a socket of the standard library that does not block."""
+
+    __slots__ = ("socket",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+
+    async def writable(self) -> None:
+        if self.socket.fileno() == -1:  # which epoll does not know as a closed socket
+            raise trio.ClosedResourceError
+        await trio.lowlevel.wait_writable(self.socket)
+
+    def taken_bytes(self) -> int | None:
+        try:
+            known = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED + 8)
+            taken: int = struct.unpack_from("=Q", known, _ACKNOWLEDGED)[0]
+        except (OSError, struct.error):  # no TCP, or closed
+            unsent = self.unsent_bytes()
+            return None if unsent is None else -unsent
+        return taken
+
+    def unsent_bytes(self) -> int | None:
+        """What the kernel holds and the peer has not acknowledged; None when that is not known."""
+        try:  # Linux: SIOCOUTQ, which has the number of TIOCOUTQ (tcp(7), unix(7))
+            unsent: int = struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))[0]
+        except (OSError, ValueError):  # closed
+            return None
+        return unsent
+
+
+class PatientStream(trio.abc.HalfCloseableStream):
+    """A TCP stream whose sends may take as long as the peer takes what it is sent, for TLS to stand on."""
+
+    def __init__(self, stream: trio.SocketStream, seconds: float) -> None:
+        self.socket = stream.socket
+        self._stream = stream
+        self._peer = SocketPeer(stream.socket._sock)  # type: ignore[attr-defined]
+        self._seconds = seconds
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint()
+        await send_all(self._peer, bytes(data), self._seconds)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
