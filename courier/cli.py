@@ -106,10 +106,13 @@ def check() -> None:
     """Print the settings as a node would take them, secrets masked, and say what is wrong with them."""
     import os
 
+    from dotenv import dotenv_values
+
     from courier.error_reports import ReportsUnavailable, check_reports
     from courier.schemas.errors import RegistryError
     from courier.schemas.registry import registry_for
-    from courier.settings import SettingsError, check_bind, describe, load_settings, unknown_variables
+    from courier.settings import SettingsError, check_bind, describe, load_settings
+    from courier.strays import strays
 
     try:
         settings = load_settings()
@@ -127,8 +130,8 @@ def check() -> None:
 
         for sentence in trio.run(check_redis, settings.redis_url):
             click.secho(sentence, fg="yellow", err=True)
-    for name in unknown_variables(os.environ):
-        click.secho(f"{name} is no setting of Courier", fg="yellow", err=True)
+    for sentence in strays(dotenv_values(".env") | os.environ):
+        click.secho(sentence, fg="yellow", err=True)
     click.secho("Courier would start.", fg="green", err=True)
 
 

@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from courier.origins import parse_origin
 from courier.redis_url import parse_redis_url
 from courier.schemas.names import SERVICE_NAME_PATTERN
 
@@ -64,10 +65,15 @@ def _lower(value: object) -> object:
 
 
 def _bind(value: str) -> str:
-    if value.startswith(("unix:", "fd://")):
+    if re.fullmatch(r"unix:.+|fd://[0-9]+", value):
         return value
-    _, separator, port = value.rpartition(":")
-    if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
+    host, separator, port = value.rpartition(":")
+    if (
+        not separator
+        or re.search(r"[/\s]", host)
+        or not re.fullmatch("[0-9]{1,5}", port)
+        or int(port) > 65_535
+    ):
         raise ValueError("host:port, unix:path or fd://number")
     return value
 
@@ -81,18 +87,6 @@ def _url(value: str) -> str:
     if not usable or parts.fragment:
         raise ValueError("an http:// or https:// URL")
     return value.rstrip("/")
-
-
-def _origin(value: str) -> str:
-    """An origin as a browser sends it (RFC 6454 section 6.2), in lower case."""
-    try:
-        parts = urlsplit(value)
-        usable = parts.hostname and value.lower() == f"{parts.scheme}://{parts.netloc}".lower()
-    except ValueError:
-        usable = False
-    if not usable or "@" in value:
-        raise ValueError("origins such as https://app.example.com, without a path")
-    return value.lower()
 
 
 def _module(value: str) -> str:
@@ -217,7 +211,7 @@ class Settings(BaseSettings):
     inbox_events: Count = 1000
     inbox_wait_seconds: SecondsOrZero = 1
 
-    allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], *CommaSeparated] = ()
+    allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(parse_origin)], ...], *CommaSeparated] = ()
     drain_delay_seconds: SecondsOrZero = 0
     drain_seconds: SecondsOrZero = 20
     stall_seconds: Seconds = 30
@@ -261,7 +255,8 @@ class Settings(BaseSettings):
         return self.env == "development" and "env" in self.model_fields_set
 
 
-_VARIABLES = frozenset(map(variable, Settings.model_fields)) | {"JWT_SECRET"}
+VARIABLES = frozenset(map(variable, Settings.model_fields)) | {"JWT_SECRET"}
+"""All that is read."""
 
 _UNSHOWN = frozenset(
     map(
@@ -306,7 +301,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
     SettingsError when a value is wrong or two of them disagree.
     """
     variables = os.environ if environ is None else environ
-    given: dict[str, Any] = {name: value for name, value in variables.items() if value and name in _VARIABLES}
+    given: dict[str, Any] = {name: value for name, value in variables.items() if value and name in VARIABLES}
     for field, value in overrides.items():
         if field not in Settings.model_fields:
             raise TypeError(f"{field} is no setting")
@@ -341,12 +336,6 @@ def check_bind(settings: Settings, binds: Sequence[str]) -> None:
     if wrong:
         ending = f", to listen on {reachable[0]} (or set COURIER_ENV=development)"
         raise SettingsError("\n".join(sentence + ending for sentence in wrong))
-
-
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """The names in `environ` that look like a setting and are none, sorted: most likely misspelt."""
-    known = _VARIABLES | CLIENT_VARIABLES
-    return sorted(name for name in environ if name.upper().startswith(PREFIX) and name not in known)
 
 
 def describe(settings: Settings) -> list[tuple[str, str]]:

@@ -116,9 +116,11 @@ def test_check_prints_every_variable_with_its_value_and_masks_secrets() -> None:
 
 
 def test_check_says_which_variables_are_none_of_couriers() -> None:
+    Path(".env").write_text("COURIER_LOG_FROMAT=json\n")
     result = courier("check", RATE_LIMT="7", URL="http://node")
     assert result.exit_code == 0
-    assert "COURIER_RATE_LIMT is no setting of Courier" in result.stderr
+    assert "COURIER_RATE_LIMT is an unknown setting; do you mean COURIER_RATE_LIMIT?" in result.stderr
+    assert "COURIER_LOG_FROMAT is an unknown setting; do you mean COURIER_LOG_FORMAT?" in result.stderr
     assert "COURIER_URL" not in result.stderr
 
 
