@@ -42,7 +42,7 @@ class ReportsUnavailable(Exception):
 def check_reports(dsn: SecretStr | None) -> None:
     """Raise `ReportsUnavailable` when reports are wanted and cannot be made."""
     if dsn is not None and find_spec("sentry_sdk") is None:
-        raise ReportsUnavailable("COURIER_SENTRY_DSN needs Sentry's client: pip install 'courier[sentry]'")
+        raise ReportsUnavailable("COURIER_SENTRY_DSN needs Sentry's client: pip install sentry-sdk")
 
 
 @asynccontextmanager

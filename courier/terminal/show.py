@@ -13,7 +13,7 @@ _BASE = frozenset({"type", "source", "timestamp", "trace_id", "id", "channel"})
 
 
 def event_line(event: dict[str, Any]) -> Text:
-    """When, its offset, who, what, and what a person looks for in it. A source keeps its colour.
+    """When, its id, who, what, and what a person looks for in it. A source keeps its colour.
 
     Nothing in an event can move the cursor: control characters are shown and not sent.
     """
@@ -21,7 +21,7 @@ def event_line(event: dict[str, Any]) -> Text:
     colour = COLOURS[crc32(source.encode()) % len(COLOURS)]
     line = Text()
     line.append(visible(str(event.get("timestamp", "")))[11:23].ljust(13), "dim")
-    line.append(f"#{visible(str(event.get('id', '-'))).partition('-')[2]:<5} ", "dim")
+    line.append(f"{visible(str(event.get('id', '-'))):<14} ", "dim")
     line.append(f"{visible(source):<13}", colour)
     line.append(f"{visible(event['type']):<25}", f"bold {colour}")
     line.append(visible(_gist(event)))

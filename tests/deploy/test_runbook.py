@@ -1,9 +1,16 @@
 """The runbook: each alert has its section, each setting is one, and each file is there."""
 
 import re
+import subprocess
+from functools import partial
+
+import trio
 
 from courier.settings import CLIENT_VARIABLES
+from tests.backplane.documented_redis import block
 from tests.deploy.files import ROOT, SETTINGS, read_yaml
+from tests.system.processes import BIN
+from tests.web.servers import SECRET, a_server
 
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 SECTIONS = re.findall(r"^### (Courier\w+)$", RUNBOOK, re.MULTILINE)
@@ -26,3 +33,27 @@ def test_each_file_in_it_is_there() -> None:
     named = set(re.findall(r"deploy/[\w./@-]+\w", RUNBOOK)) - {"deploy/.env", "deploy/prometheus/alerts.yml"}
     assert len(named) > 8
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+async def test_the_check_after_a_deploy_passes_on_a_node_that_is_well() -> None:
+    commands = "".join(line for line in block("courier --version").splitlines(True) if "said" not in line)
+    async with a_server() as server:
+        done = await trio.to_thread.run_sync(
+            partial(
+                subprocess.run,
+                ["sh", "-uc", commands],
+                env={
+                    "PATH": f"{BIN}:/usr/bin:/bin",
+                    "NODE": f"http://127.0.0.1:{server.port}",
+                    "COURIER_JWT_SECRET": SECRET,
+                },
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+        )
+    history, _, followed = done.stdout.rstrip().rpartition("}")
+    assert '"title":"second"' in history
+    assert followed.rstrip().endswith("title=second  message=m  severity=info")
+    assert done.stderr == "", "no gap among it"

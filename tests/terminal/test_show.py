@@ -12,7 +12,7 @@ def test_every_type_has_a_line(event_type: str) -> None:
     event = EXAMPLES[event_type] | {"id": "k3v9x0qa-42", "timestamp": "2026-01-31T12:00:00.123456Z"}
     line = event_line(event).plain
     assert "\n" not in line
-    assert line.startswith(f"12:00:00.123 #42    {event['source']}")
+    assert line.startswith(f"12:00:00.123 k3v9x0qa-42    {event['source']}")
     assert event_type in line
 
 
