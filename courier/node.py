@@ -89,6 +89,7 @@ async def open_node(settings: Settings, event_types: Iterable[str] = ()) -> Asyn
         inbox_events=settings.inbox_events,
         connections=settings.max_connections,
         connections_per_user=settings.max_connections_per_user,
+        returns_a_second=settings.returns_a_second,
         idempotency_keys=settings.max_idempotency_keys,
         channels=settings.max_channels,
     )

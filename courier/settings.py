@@ -214,6 +214,7 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(parse_origin)], ...], *CommaSeparated] = ()
     drain_delay_seconds: SecondsOrZero = 0
     drain_seconds: SecondsOrZero = 20
+    returns_a_second: Count = 500
     stall_seconds: Seconds = 30
     heartbeat_seconds: Seconds = 30
     admin_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = None

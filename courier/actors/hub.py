@@ -229,7 +229,8 @@ class Hub:
         self.supervisor.frozen = True
         leaving = list(self._subscribers.values())
         seconds = max(by - trio.current_time(), DRAIN_TICK_SECONDS)
-        for subscriber, slot in zip(leaving, slots(len(leaving), seconds), strict=True):
+        spread = min(seconds, len(leaving) / self._limits.returns_a_second)
+        for subscriber, slot in zip(leaving, slots(len(leaving), spread), strict=True):
             subscriber.slot_seconds = slot
         a_tick = math.ceil(max(CLOSES_A_SECOND, 2 * len(leaving) / seconds) * DRAIN_TICK_SECONDS)
         with trio.move_on_at(by):

@@ -19,6 +19,8 @@ class Limits:
     """Subscribers of the node; then `NodeFull`."""
     connections_per_user: int = 100
     """Subscribers of one user; then `NodeFull`. 0: as many as the node may have."""
+    returns_a_second: int = 500
+    """Subscribers that come back after a drain, spread over the time that the drain may take at the most."""
     idempotency_keys: int = 100_000
     """Keys that are remembered, for five minutes at most; then the oldest go."""
     channels: int = 100_000

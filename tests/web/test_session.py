@@ -189,7 +189,10 @@ class Follower:
 
 async def test_before_a_drain_closes_it_each_subscriber_gets_its_events_and_then_a_slot_of_its_own() -> None:
     window_ms, followers = 4000, [Follower() for _ in range(50)]
-    async with trio.open_nursery() as nursery, a_server(drain_seconds=window_ms / 1000) as server:
+    async with (
+        trio.open_nursery() as nursery,
+        a_server(drain_seconds=window_ms / 1000, returns_a_second=1) as server,
+    ):
         for follower in followers:
             await nursery.start(follower.follow, server)
         await publish_numbers(server, 0, 20)

@@ -97,7 +97,11 @@ function histogram(restart: Restart): string {
 test(
   "two nodes are restarted, one after the other: clients come back one by one, and miss nothing",
   async () => {
-    const variables = { REDIS_URL: await processes.redis(), DRAIN_SECONDS: `${DRAIN_SECONDS}` };
+    const variables = {
+      REDIS_URL: await processes.redis(),
+      DRAIN_SECONDS: `${DRAIN_SECONDS}`,
+      RETURNS_A_SECOND: "1", // spread over all of the drain
+    };
     const [first, second] = await Promise.all([processes.node(variables), processes.node(variables)]);
     const balancer = await Balancer.to(first, second);
     ends.push(() => balancer.end());
