@@ -105,6 +105,8 @@ async def open_node(settings: Settings, event_types: Iterable[str] = ()) -> Asyn
     options = RedisOptions(
         history_events=settings.history_events,
         history_seconds=settings.history_seconds,
+        history_bytes=settings.history_bytes,
+        channels=settings.max_channels,
         inbox_events=settings.inbox_events,
     )
     async with (

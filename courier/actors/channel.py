@@ -283,7 +283,9 @@ class Channel:
         if log.has_left(start.epoch):
             self._doubt()
             return
-        if start.epoch != log.epoch or start.offset > log.offset:
+        if log.unborn and stretch.gap is None:
+            log.be_born(start)
+        elif start.epoch != log.epoch or start.offset > log.offset:
             reason = stretch.gap or GapReason.UNKNOWN_POSITION
             frame = gap_frame(self.name.name, str(log.position), start, reason)
             log.jump(start, frame, stretch.records[0].arrived_ms if stretch.records else floor_ms, reason)

@@ -130,10 +130,10 @@ class Hub:
         if self.draining:
             raise Draining
         running = self.supervisor.running(channel)
-        known, reached = (running.log.position, len(running.subscribers)) if running else (None, 0)
+        reached = len(running.subscribers) if running else 0
         self._publishing += 1
         try:
-            return await self.backplane.publish(channel, publications, by, known=known, reached=reached)
+            return await self.backplane.publish(channel, publications, by, reached=reached)
         finally:
             self._publishing -= 1
             self._changed.set()

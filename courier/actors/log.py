@@ -9,7 +9,7 @@ from courier.actors.frames import Page
 from courier.backplane import Origin
 from courier.metrics.traffic import GAP
 from courier.schemas.control import GapReason
-from courier.schemas.position import Moment, Position, Since
+from courier.schemas.position import UNBORN, Moment, Position, Since
 
 ENTRY_OVERHEAD_BYTES = 200
 """What an entry costs beside its frame's bytes: object headers, two integers, its place in the list."""
@@ -150,9 +150,23 @@ class Log:
         self.epoch, self.offset = to
         self.segments.append(Segment(self.head, to))
 
+    @property
+    def unborn(self) -> bool:
+        """The log that this one is a copy of did not exist when that was last asked."""
+        return self.epoch == UNBORN
+
+    def be_born(self, at: Position) -> None:
+        """Go on after `at`, before which there was nothing; the log must be `unborn`, and may stay so."""
+        self.epoch, self.offset = at
+        self.segments[-1] = Segment(self.head, at)
+        if not len(self):
+            self.last_ms = 0  # a clock that went back since then is none of this log's
+
     def has_left(self, epoch: str) -> bool:
         """Whether the log was in that epoch, and has gone on to another."""
-        return any(segment.position.epoch == epoch != self.epoch for segment in self.segments)
+        return epoch != UNBORN and any(
+            segment.position.epoch == epoch != self.epoch for segment in self.segments
+        )
 
     def position_before(self, cursor: int) -> Position:
         """The position just before what a cursor will read next: safe to keep, and to come back with.
@@ -172,6 +186,8 @@ class Log:
         and before one. What is not held is read elsewhere, and there is nothing left there of before a gap;
         what comes back of it is not what this log had.
         """
+        if position.epoch == UNBORN:
+            return self.head if self.unborn else None
         end, last = self.head, len(self.segments) - 1
         for number in range(last, -1, -1):
             start, (epoch, offset) = self.segments[number]
@@ -236,7 +252,7 @@ class Log:
             later = bisect_right(self._entries, since.milliseconds, lo=self._skip, key=_arrival)
             return Replay(self.first + later - self._skip, None)
         cursor = self.cursor_after(since)
-        if cursor is None:
+        if cursor is None or (self.unborn and since.offset < self.floor_ms):
             return Replay(self.first, GapReason.UNKNOWN_POSITION)
         if cursor < self.first:
             return Replay(self.first, GapReason.EXPIRED)

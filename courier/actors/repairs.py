@@ -12,7 +12,7 @@ from courier.backplane import Backplane, BackplaneAway
 from courier.backplane.reply import Reply
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
-from courier.schemas.position import Position
+from courier.schemas.position import UNBORN, Position
 
 REFILL_EVENTS = 1000
 """How many events of a hole are read at a time."""
@@ -94,10 +94,11 @@ class Repairs:
         to, floor_ms = await self._backplane.follow(name, known)
         if log.has_left(to.epoch):
             to, floor_ms = await self._backplane.follow(name, Position(to.epoch, BEYOND_ALL))
-        since = Position(sure.epoch, max(0, sure.offset - 1))  # what both have tells whether they are one log
+        # What both have tells whether they are one log.
+        since = sure if log.unborn else Position(sure.epoch, max(0, sure.offset - 1))
         unsure = floor_ms != log.last_ms or sure != log.position
         changed = False
-        while unsure or log.epoch != to.epoch or log.offset < to.offset:
+        while unsure or log.epoch != to.epoch or (log.offset < to.offset and not log.unborn):
             unsure, before = False, log.position
             stretch = await self._backplane.read(name, since, REFILL_EVENTS)
             reply: Reply[None] = Reply()
@@ -107,6 +108,7 @@ class Repairs:
                 changed = stretch.gap is not None
                 break
             since = log.position
-            self._metrics.repaired()
+            if before.epoch != UNBORN:
+                self._metrics.repaired()
         if changed or log.forked:
             await self._look(name, sure)

@@ -100,8 +100,9 @@ class Backplane(Protocol):
         """Where the channel's log stands; a new epoch when nothing is known of it.
 
         From the return on, until `unfollow`, the feed gets what is appended after that position. `known` is
-        the last event that the node has of the channel. When the log, in the same epoch, is behind it, events
-        are lost that were acknowledged: then the log starts a new epoch, and all who follow it are told.
+        the last event that the node has of the channel. When the log, in the same epoch, is behind that or
+        behind what the backplane has seen of it, events are lost that were acknowledged: then the log starts
+        a new epoch, and all who follow it are told.
         """
 
     def unfollow(self, channel: ChannelName, origin: Origin) -> None:
@@ -113,14 +114,14 @@ class Backplane(Protocol):
         publications: Sequence[Publication],
         by: float,
         *,
-        known: Position | None = None,
         reached: int = 0,
     ) -> list[Outcome]:
         """Append the publications one after the other; an outcome for each, in order.
 
         All of them or none, but for those whose key is known; the keys of one call differ. `by`
         (`trio.current_time`) is until when to wait for room; then `InboxFull`. After that nothing is refused
-        for lack of it. `known` is as in `follow`, `reached` how many subscribers the receipts speak of.
+        for lack of it. `reached` is how many subscribers the receipts speak of. A position that the node has
+        seen is not given again, as in `follow`.
         """
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:

@@ -42,7 +42,6 @@ class MemoryBackplane:
         publications: Sequence[Publication],
         by: float,
         *,
-        known: Position | None = None,
         reached: int = 0,
     ) -> list[Outcome]:
         assert self.feed is not None

@@ -7,8 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 EPOCH_LENGTH = 8
-_EPOCH_ALPHABET = string.ascii_lowercase + string.digits
+_EPOCH_ALPHABET = string.digits + string.ascii_lowercase
 _EPOCHS = len(_EPOCH_ALPHABET) ** EPOCH_LENGTH
+
+UNBORN = "0" * EPOCH_LENGTH
+"""The epoch of a channel that has no log yet. The offset is then the moment at which that was seen, in Unix
+milliseconds."""
 
 POSITION_PATTERN = r"^[a-z0-9]{8}-(0|[1-9][0-9]{0,17})$"
 _POSITION = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]{0,17})")
@@ -19,6 +23,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 class Position(NamedTuple):
     """An offset within one life of a channel's log; offset 0 is the place before the first event.
+
+    With the epoch `UNBORN` it is a moment at which there was no log.
 
     Positions of one epoch are ordered by offset; positions of two epochs have no order that means anything.
     """
@@ -53,8 +59,11 @@ Since = Position | Moment
 
 
 def new_epoch() -> str:
-    """Eight random characters of [a-z0-9], 41 bits: two lives of one log don't meet by accident."""
-    number = secrets.randbelow(_EPOCHS)  # asked of the system once, and not for each character
+    """Eight random characters of [a-z0-9], 41 bits: two lives of one log don't meet by accident.
+
+    It is never `UNBORN`.
+    """
+    number = 1 + secrets.randbelow(_EPOCHS - 1)  # asked of the system once, and not for each character
     characters = []
     for _ in range(EPOCH_LENGTH):
         number, digit = divmod(number, len(_EPOCH_ALPHABET))

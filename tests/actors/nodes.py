@@ -29,8 +29,12 @@ class Node:
         return running.log
 
 
-def a_shared_log(*, keep: int = 10_000, page: int = 500) -> SharedLog:
-    return SharedLog(wall_clock, keep=keep, page=page)
+def a_shared_log(*, keep: int = 10_000, page: int = 500, born: bool = True) -> SharedLog:
+    """One whose channel has been published to before, unless it is not `born` yet."""
+    shared = SharedLog(wall_clock, keep=keep, page=page)
+    if born:
+        shared.begin(CHANNEL)
+    return shared
 
 
 @asynccontextmanager

@@ -67,7 +67,7 @@ async def test_a_node_that_knows_more_says_so_when_it_looks(autojump_clock: Mock
         shared.go_back(memory)
         await wait_all_tasks_blocked()
         assert numbers(wire) == [1, "unknown_position"]
-        assert shared.origin(CHANNEL, None).position.epoch != lost.position.epoch
+        assert shared.origin(CHANNEL).position.epoch != lost.position.epoch
 
 
 async def test_a_node_that_knows_more_says_so_when_it_publishes(autojump_clock: MockClock) -> None:
@@ -97,6 +97,7 @@ async def test_another_event_under_a_known_position_is_a_new_epoch(
         await trio.sleep(1)
         with one.backplane.away():
             shared.go_back(memory)
+            two.backplane.forget()
             supervisor, one.backplane.feed = one.backplane.feed, None  # nobody doubts
         one.backplane.feed = supervisor
         await publish(two.hub, 4)
@@ -121,6 +122,7 @@ async def test_a_log_that_lost_events_and_has_as_many_new_ones_is_found_out(
         await trio.sleep(1)
         with one.backplane.away():
             shared.go_back(memory)
+            two.backplane.forget()
             await publish(two.hub, *range(10, 10 + new))
         await wait_all_tasks_blocked()
         await publish(two.hub, 20)
@@ -140,10 +142,9 @@ async def test_what_comes_before_a_doubt_is_looked_into_does_not_hide_what_was_l
         await trio.sleep(1)
         with one.backplane.cut():
             shared.go_back(memory)
+            two.backplane.forget()
             await publish(two.hub, 4, 5)
-        shared.publish(
-            CHANNEL, [Publication(b'{"n":6}')], None, 0
-        )  # fits the node's log, and is heard at once
+        shared.publish(CHANNEL, [Publication(b'{"n":6}')], (), 0)  # fits the node's log, and is heard at once
         await wait_all_tasks_blocked()
         await publish(two.hub, 7)
         await wait_all_tasks_blocked()
@@ -175,7 +176,7 @@ async def test_of_an_epoch_that_is_forked_nothing_more_is_shown(autojump_clock: 
         with one.backplane.slow(1):
             forged = Record(first.position, first.arrived_ms + 1, b'{"n":9}')
             one.hub.supervisor.arrived(CHANNEL, [forged])
-            shared.publish(CHANNEL, [Publication(b'{"n":2}')], None, 0)  # in the epoch that is forked
+            shared.publish(CHANNEL, [Publication(b'{"n":2}')], (), 0)  # in the epoch that is forked
             await trio.sleep(5)
         assert numbers(wire) == [1, "unknown_position"]
 
@@ -190,13 +191,13 @@ async def test_a_fork_that_another_node_has_found_first_makes_one_new_epoch(
         with one.backplane.slow(2):
             one.hub.supervisor.doubt(CHANNEL)
             await trio.sleep(0.5)
-            renewed = shared.origin(CHANNEL, first.position._replace(offset=7)).position
+            renewed = shared.origin(CHANNEL, [first.position._replace(offset=7)]).position
             await trio.sleep(1)
             forged = Record(first.position, first.arrived_ms + 1, b'{"n":9}')
             one.hub.supervisor.arrived(CHANNEL, [forged])
             await trio.sleep(10)
         assert numbers(wire) == [1, "unknown_position"]
-        assert one.log().position == shared.origin(CHANNEL, None).position == renewed
+        assert one.log().position == shared.origin(CHANNEL).position == renewed
 
 
 async def test_an_epoch_that_was_left_does_not_come_back(autojump_clock: MockClock) -> None:

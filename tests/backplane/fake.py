@@ -8,6 +8,7 @@ from typing import TypeVar
 import trio
 
 from courier.backplane import (
+    Appended,
     BackplaneAway,
     Feed,
     InboxFull,
@@ -18,6 +19,7 @@ from courier.backplane import (
     Stretch,
     Usage,
 )
+from courier.backplane.known import Known
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since
 from tests.backplane.shared_log import SharedLog
@@ -39,6 +41,7 @@ class FakeBackplane:
         self._holding = 0
         self._held: list[tuple[ChannelName, Sequence[Record]]] = []
         self._trips: list[float] = []
+        self._known = Known(1000)
         shared.listeners.append(self)
 
     @property
@@ -54,7 +57,11 @@ class FakeBackplane:
     async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
         self.followed.add(channel)  # heard first, asked afterwards: nothing is missed between the two
         try:
-            return await self._ask(lambda: self.shared.origin(channel, known))
+            if known is not None:
+                self._known.note(channel.name, known)
+            origin = await self._ask(lambda: self.shared.origin(channel, self._known.of(channel.name)))
+            self._known.note(channel.name, origin.position)
+            return origin
         except BaseException:
             if known is None:
                 self.followed.discard(channel)
@@ -69,16 +76,25 @@ class FakeBackplane:
         publications: Sequence[Publication],
         by: float,
         *,
-        known: Position | None = None,
         reached: int = 0,
     ) -> list[Outcome]:
         if self._full:
             await trio.sleep_until(by)
             raise InboxFull
-        return await self._ask(lambda: self.shared.publish(channel, publications, known, reached))
+        outcomes = await self._ask(
+            lambda: self.shared.publish(channel, publications, self._known.of(channel.name), reached)
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, Appended):
+                self._known.note(channel.name, outcome.position)
+        return outcomes
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
-        return await self._ask(lambda: self.shared.read(channel, since, limit))
+        stretch = await self._ask(
+            lambda: self.shared.read(channel, since, limit, self._known.of(channel.name))
+        )
+        self._known.note(channel.name, stretch.head)
+        return stretch
 
     async def _ask(self, do: Callable[[], T]) -> T:
         await self._trip()
@@ -92,6 +108,10 @@ class FakeBackplane:
         await trio.sleep(sum(self._trips))
         if self._away:
             raise BackplaneAway("the network is down")
+
+    def forget(self) -> None:
+        """Know nothing of what was seen, as a node that has just started."""
+        self._known = Known(1000)
 
     # What the shared log does
 
@@ -115,6 +135,7 @@ class FakeBackplane:
     def _tell(self, channel: ChannelName, records: Sequence[Record]) -> None:
         assert self.feed is not None
         if records:
+            self._known.note(channel.name, records[-1].position)
             self.feed.arrived(channel, records)
         else:
             self.feed.doubt(channel)

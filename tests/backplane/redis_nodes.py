@@ -8,7 +8,6 @@ import trio
 from courier.backplane import Appended, Outcome, Publication
 from courier.backplane.redis import RedisBackplane, RedisOptions, open_redis
 from courier.schemas.channels import ChannelName
-from courier.schemas.position import Position
 from tests.backplane.feeds import Recorder
 
 GLOBAL = ChannelName.parse("global")
@@ -32,13 +31,12 @@ async def publish(
     backplane: RedisBackplane,
     channel: ChannelName,
     *events: bytes,
-    known: Position | None = None,
     reached: int = 0,
 ) -> list[Appended]:
     """Publish events without keys; there is room within five seconds, or else the test fails."""
     publications = [Publication(event) for event in events]
     by = trio.current_time() + 5
-    return appended(await backplane.publish(channel, publications, by, known=known, reached=reached))
+    return appended(await backplane.publish(channel, publications, by, reached=reached))
 
 
 def appended(outcomes: list[Outcome]) -> list[Appended]:

@@ -11,7 +11,7 @@ from courier.actors.keys import Keys
 from courier.backplane import Appended, Origin, Outcome, Publication, Record, Stretch
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
-from courier.schemas.position import Moment, Position, Since, new_epoch
+from courier.schemas.position import UNBORN, Moment, Position, Since, new_epoch
 
 _arrival = attrgetter("arrived_ms")
 
@@ -33,6 +33,9 @@ class Stream:
     """When the last event arrived, or, before the first, the epoch began."""
     floor_ms: int
     """Of anything that arrived up to then it cannot say whether it was there."""
+    born_ms: int
+    first: bool
+    """There was no log before it, as far as the nodes have seen."""
     records: list[Record] = field(default_factory=list)
 
     @property
@@ -68,14 +71,24 @@ class SharedLog:
         self._streams: dict[str, Stream] = {}
         self._keys = Keys(100_000)
 
-    def origin(self, channel: ChannelName, known: Position | None) -> Origin:
+    def origin(self, channel: ChannelName, known: Sequence[Position] = ()) -> Origin:
         stream = self._stream(channel, known)
+        if stream is None:
+            unborn = self._unborn()
+            return Origin(unborn, unborn.offset)
         return Origin(stream.position, stream.arrived_ms)
 
     def publish(
-        self, channel: ChannelName, publications: Sequence[Publication], known: Position | None, reached: int
+        self,
+        channel: ChannelName,
+        publications: Sequence[Publication],
+        known: Sequence[Position],
+        reached: int,
     ) -> list[Outcome]:
         stream = self._stream(channel, known)
+        if stream is None:
+            now_ms = self._clock()
+            stream = Stream(Position(new_epoch(), 0), now_ms, now_ms, now_ms, first=True)
         arrived_ms = max(self._clock(), stream.arrived_ms)
         outcomes: list[Outcome] = []
         records: list[Record] = []
@@ -90,14 +103,19 @@ class SharedLog:
                     self._keys.keep(channel.name, publication, outcome, arrived_ms)
             outcomes.append(outcome)
         if records:
+            self._streams[channel.name] = stream
             stream.records += records
             stream.trim(self._keep)
             self._tell(channel, records)
         return outcomes
 
-    def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
+    def read(
+        self, channel: ChannelName, since: Since | None, limit: int, known: Sequence[Position] = ()
+    ) -> Stretch:
         self.reads += 1
-        stream, limit = self._stream(channel, None), min(limit, self._page)
+        stream, limit = self._stream(channel, known), min(limit, self._page)
+        if stream is None:
+            return self._read_nothing(since)
         records, (epoch, tail) = stream.records, stream.tail
         gap = None
         first = 0
@@ -109,6 +127,11 @@ class SharedLog:
                     gap = GapReason.EXPIRED
                 else:
                     first = bisect_right(records, milliseconds, key=_arrival)
+            case Position(since_epoch, moment_ms) if since_epoch == UNBORN:
+                if not stream.first or not self._started_ms <= moment_ms + 1 <= stream.born_ms:
+                    gap = GapReason.UNKNOWN_POSITION
+                elif tail:
+                    gap = GapReason.EXPIRED
             case Position():
                 if since.epoch != epoch or since.offset > stream.position.offset:
                     gap = GapReason.UNKNOWN_POSITION
@@ -118,20 +141,39 @@ class SharedLog:
                     first = since.offset - tail
         return Stretch(Position(epoch, tail + first), stream.position, records[first : first + limit], gap)
 
-    def _stream(self, channel: ChannelName, known: Position | None) -> Stream:
-        """The channel's log; a new epoch where there is none, or where it is behind what a node has of it."""
+    def _read_nothing(self, since: Since | None) -> Stretch:
+        unborn, gap = self._unborn(), None
+        match since:
+            case Moment(milliseconds) if milliseconds <= unborn.offset:
+                gap = GapReason.EXPIRED
+            case Position(epoch, moment_ms) if epoch != UNBORN or moment_ms + 1 < self._started_ms:
+                gap = GapReason.UNKNOWN_POSITION
+        return Stretch(unborn, unborn, [], gap)
+
+    def _unborn(self) -> Position:
+        return Position(UNBORN, self._clock() - 1)
+
+    def _stream(self, channel: ChannelName, known: Sequence[Position]) -> Stream | None:
+        """The channel's log; a new epoch where it is behind what a node has seen, or gone."""
         stream = self._streams.get(channel.name)
-        if stream is None:
-            floor_ms = self._started_ms
-        elif known is not None and known.epoch == stream.position.epoch and known > stream.position:
-            floor_ms = max(stream.arrived_ms, self._clock())
-        else:
+        others = [position for position in known if stream is None or position.epoch != stream.position.epoch]
+        if stream is None and not others:
+            return None
+        if stream is not None and all(
+            position in others or position.offset <= stream.position.offset for position in known
+        ):
+            stream.first = stream.first and not others
             return stream
-        position = Position(new_epoch(), 0)
-        renewed = self._streams[channel.name] = Stream(position, floor_ms, floor_ms)
-        if known is not None:
-            self._tell(channel, ())
+        renewed = self.begin(channel, stream.arrived_ms if stream else 0)
+        self._tell(channel, ())
         return renewed
+
+    def begin(self, channel: ChannelName, arrived_ms: int = 0) -> Stream:
+        """A new epoch, after events that arrived up to then."""
+        now_ms = max(arrived_ms, self._clock())
+        begun = Stream(Position(new_epoch(), 0), now_ms, now_ms, now_ms, first=False)
+        self._streams[channel.name] = begun
+        return begun
 
     def _tell(self, channel: ChannelName, records: Sequence[Record]) -> None:
         for listener in self.listeners:

@@ -112,9 +112,10 @@ async def test_history_is_one_on_both_nodes(hubs: tuple[Hub, Hub]) -> None:
 
 async def test_a_replay_older_than_the_log_of_the_node_has_no_hole(open_shared: OpenNode) -> None:
     async with open_shared() as one, open_shared(Limits(history_events=5)) as small:
-        await join(small)
+        _, live = await join(small)
         await publish(one, *range(1, 201))
         await publish(one, *range(201, 401))
+        await live.hears(400)
         epoch = (await read(one, None, 1)).head.epoch
         subscriber, ear = await join(small, Position(epoch, 3))
         assert await heard(ear, 397) == list(range(4, 401))

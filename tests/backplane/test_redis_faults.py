@@ -68,7 +68,7 @@ async def test_a_redis_that_is_killed_is_away_within_a_second_and_back_with_all_
         last = outcomes[-1].position
         assert (await backplane.follow(ONE, last)).position == last
         assert [record.event for record in (await backplane.read(ONE, None, 10)).records] == [b"1", b"2"]
-        [after] = await publish(backplane, ONE, b"3", known=last)
+        [after] = await publish(backplane, ONE, b"3")
         assert after.position == Position(last.epoch, 3)
         await feed.until(lambda: feed.events(ONE) == [b"1", b"2", b"3"])
 
@@ -270,7 +270,7 @@ async def test_a_redis_restored_from_an_older_copy_starts_a_new_epoch_for_every_
             assert origin.position.epoch != lost.position.epoch
             await two_feed.until(lambda: ONE in two_feed.doubts)
             assert await two.follow(ONE, lost.position) == origin
-            [fresh] = await publish(two, ONE, b"3", known=origin.position)
+            [fresh] = await publish(two, ONE, b"3")
             assert fresh.position == Position(origin.position.epoch, 1)
 
 

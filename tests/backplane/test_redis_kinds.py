@@ -228,7 +228,7 @@ async def test_after_a_fail_over_the_node_goes_on_with_the_new_primary(tmp_path:
                 with trio.fail_after(10):
                     while True:
                         try:
-                            [outcome] = await publish(backplane, ONE, b"3", known=last)
+                            [outcome] = await publish(backplane, ONE, b"3")
                             break
                         except BackplaneAway:
                             await trio.sleep(0.1)

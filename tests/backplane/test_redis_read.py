@@ -11,7 +11,7 @@ from courier.actors.log import Budget, Log
 from courier.backplane import Origin, Record, Stretch
 from courier.backplane.redis import RedisBackplane, RedisOptions
 from courier.schemas.control import GapReason
-from courier.schemas.position import Moment, Position, Since
+from courier.schemas.position import UNBORN, Moment, Position, Since
 from tests.backplane.redis_nodes import ONE, SEED, eventually, publish, redis_node
 from tests.backplane.redis_servers import RedisServer, needs_redis, redis_server
 
@@ -44,7 +44,8 @@ def write(server: RedisServer, arrivals: list[int], born_ms: int, gone: set[int]
     server.cli("DEL", WHERE, LOG)
     server.cli("HSET", WHERE, "epoch", EPOCH, "offset", len(arrivals), "arrived", arrived, "born", born_ms)
     script = (
-        "for i = 1, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[i], 't', ARGV[i+1], 'e', 'e' .. ARGV[i]) end"
+        "for i = 1, #ARGV, 2 do"
+        " redis.call('XADD', KEYS[1], ARGV[i], 't', ARGV[i+1], 'e', 'e' .. ARGV[i], 'b', 0) end"
     )
     given = [
         fact for offset, arrived in enumerate(arrivals, 1) if offset not in gone for fact in (offset, arrived)
@@ -70,11 +71,9 @@ def expected(
 
 async def test_every_position_and_moment_begins_where_a_nodes_own_log_would(server: RedisServer) -> None:
     randomly = random.Random(SEED)
-    async with redis_node(server.url, RedisOptions(history_seconds=HISTORY_SECONDS), seconds=30) as (
-        backplane,
-        _,
-    ):
-        for _round in range(25):
+    options = RedisOptions(history_seconds=HISTORY_SECONDS)
+    for _round in range(25):
+        async with redis_node(server.url, options) as (backplane, _):
             count = randomly.randint(0, 25)
             oldest_ms = now_ms() - randomly.choice([100_000, 1_100_000])
             born_ms = oldest_ms - randomly.randint(0, 5)
@@ -149,14 +148,15 @@ async def test_a_page_of_large_events_ends_early_and_has_at_least_one(server: Re
         assert len((await backplane.read(ONE, origin.position, 100)).records) == 1
 
 
-async def test_a_channel_that_nobody_knew_is_empty_and_gets_an_epoch(server: RedisServer) -> None:
+async def test_a_channel_that_nobody_knew_is_empty_and_stays_unborn(server: RedisServer) -> None:
     async with redis_node(server.url) as (backplane, _):
         stretch = await backplane.read(ONE, None, 10)
         assert (stretch.start, stretch.gap, list(stretch.records)) == (stretch.head, None, [])
-        assert stretch.head.offset == 0
-        assert (await backplane.follow(ONE)).position == stretch.head
+        assert stretch.head.epoch == UNBORN
+        assert 0 <= now_ms() - stretch.head.offset < 1000
+        assert (await backplane.follow(ONE)).position.epoch == UNBORN
         asked = await backplane.read(ONE, Position(OTHER, 3), 10)
-        assert (asked.start, asked.gap) == (stretch.head, GapReason.UNKNOWN_POSITION)
+        assert (asked.start.epoch, asked.gap) == (UNBORN, GapReason.UNKNOWN_POSITION)
         assert (await backplane.read(ONE, stretch.head, 10)).gap is None
 
 

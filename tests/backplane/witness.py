@@ -8,7 +8,7 @@ from typing import Any
 
 from courier.backplane import Appended, Outcome, Publication
 from courier.schemas.channels import ChannelName
-from courier.schemas.position import Position, Since
+from courier.schemas.position import UNBORN, Position, Since
 from tests.actors.hubs import wall_clock
 from tests.actors.wires import FakeWire
 from tests.backplane.shared_log import Memory, SharedLog
@@ -26,10 +26,17 @@ class Witness(SharedLog):
         """By channel, those in which something was appended."""
         self.lossy = False
         """Whether it has ever lost events."""
+        self.ever: defaultdict[str, list[tuple[Position, int, int]]] = defaultdict(list)
+        """By channel, the position, number and arrival of all that was ever appended, in that order."""
+        self.lost: set[tuple[Position, int]] = set()
         self._now: dict[Position, int] = {}
 
     def publish(
-        self, channel: ChannelName, publications: Sequence[Publication], known: Position | None, reached: int
+        self,
+        channel: ChannelName,
+        publications: Sequence[Publication],
+        known: Sequence[Position],
+        reached: int,
     ) -> list[Outcome]:
         outcomes = super().publish(channel, publications, known, reached)
         for publication, outcome in zip(publications, outcomes, strict=True):
@@ -37,16 +44,18 @@ class Witness(SharedLog):
                 number = json.loads(publication.event)["n"]
                 epoch, offset = outcome.position
                 self.before[outcome.position, number].add(self._now.get(Position(epoch, offset - 1)))
+                self.ever[channel.name].append((outcome.position, number, outcome.arrived_ms))
                 self._now[outcome.position] = number
                 self.epochs.setdefault(channel.name, set()).add(epoch)
         return outcomes
 
     def head(self, channel: ChannelName) -> Position:
-        return self._stream(channel, None).position
+        return self.origin(channel).position
 
     def tail(self, channel: ChannelName) -> Position:
         """The position before the oldest event."""
-        return self._stream(channel, None).tail
+        stream = self._streams.get(channel.name)
+        return stream.tail if stream else self.origin(channel).position
 
     def remembered(self) -> tuple[Memory, dict[Position, int]]:
         return self.remember(), dict(self._now)
@@ -61,6 +70,12 @@ class Witness(SharedLog):
             memory, now = remembered
             self._now = dict(now)
             self.go_back(memory)
+        for channel, events in self.ever.items():
+            stream = self._streams.get(channel)
+            for position, number, _ in events:
+                kept = stream is not None and position.epoch == stream.position.epoch
+                if not kept or stream is None or position > stream.position:
+                    self.lost.add((position, number))
 
 
 @dataclass
@@ -86,7 +101,7 @@ class Subscription:
     def judge(self, witness: Witness) -> None:
         """Look at what has come since the last time: each event once, in order, or a gap in its place."""
         messages = self.wire.payloads
-        if self.since is None and not witness.lossy:
+        if self.since is None and not witness.lossy and self.start.epoch == self.head.epoch:
             assert self.start.offset <= self.head.offset, "it misses what came after its join"
         for payload in messages[self._read :]:
             message = json.loads(payload)
@@ -100,9 +115,17 @@ class Subscription:
         position, number = Position.parse(message["id"]), message["n"]
         assert message["channel"] == self.channel.name
         assert (position, number) in witness.before, f"{number} was never at {position}"
-        assert position == Position(self.last.epoch, self.last.offset + 1), (
-            f"{position} came after {self.last}, and no gap was told"
-        )
+        if self.last.epoch == UNBORN:
+            for *event, arrived_ms in witness.ever[self.channel.name]:
+                if tuple(event) == (position, number):
+                    break
+                assert arrived_ms <= self.last.offset or tuple(event) in witness.lost, (
+                    f"{position} came after {self.last}, but {event} did first"
+                )
+        else:
+            assert position == Position(self.last.epoch, self.last.offset + 1), (
+                f"{position} came after {self.last}, and no gap was told"
+            )
         if self._number is not None:
             assert self._number in witness.before[position, number], (
                 f"{position} is {number}; what it follows was lost, and nobody said so"
@@ -111,10 +134,16 @@ class Subscription:
 
     def _judge_gap(self, message: dict[str, Any], witness: Witness) -> None:
         resumed = Position.parse(message["resumed_from"])
-        assert message["requested"] == str(self.last), f"{message} was told after {self.last}"
+        requested = Position.parse(message["requested"])
+        began = self.last.epoch == UNBORN and (requested.epoch == UNBORN or not requested.offset)
+        assert requested == self.last or began, f"{message} was told after {self.last}"
         if resumed.epoch == self.last.epoch:
             assert resumed.offset > self.last.offset or witness.lossy, f"{message} misses nothing"
             assert resumed.offset <= witness.tail(self.channel).offset or witness.lossy, (
+                f"{message}, and the events were there"
+            )
+        elif self.last.epoch == UNBORN:
+            assert 0 < resumed.offset <= witness.tail(self.channel).offset or witness.lossy, (
                 f"{message}, and the events were there"
             )
         else:

@@ -1,3 +1,5 @@
+/** The epoch of a position on a channel that had no event yet: the first one has an epoch of its own. */
+const UNBORN = "00000000";
 const POSITION = /^([a-z0-9]{8})-(\d{1,18})$/;
 
 /** Where `id` stands behind the position `seen`. */
@@ -8,6 +10,7 @@ export function step(seen: string | undefined, id: unknown): Step | undefined {
   const here = parse(id);
   if (!here) return undefined;
   const before = parse(seen);
+  if (before?.epoch === UNBORN) return here.offset === 1 ? "next" : "hole";
   if (before?.epoch !== here.epoch || here.offset > before.offset + 1) return "hole";
   return here.offset === before.offset + 1 ? "next" : "repeat";
 }

@@ -1,13 +1,14 @@
 """RedisBackplane: what a hub asks of the logs that all nodes share."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import trio
 
-from courier.backplane import Feed, Origin, Outcome, Publication, Stretch, Usage
+from courier.backplane import BackplaneAway, Feed, Origin, Outcome, Publication, Stretch, Usage
 from courier.backplane.admission import Admission
+from courier.backplane.known import Known
 from courier.backplane.redis.calls import Calls
 from courier.backplane.redis.connection import open_client
 from courier.backplane.redis.inspection import Inspector
@@ -15,11 +16,11 @@ from courier.backplane.redis.listener import Listener
 from courier.backplane.redis.options import RedisOptions
 from courier.backplane.redis.probes import Probes
 from courier.backplane.redis.pump import Pump
-from courier.backplane.redis.requests import Admit, Follow, Publish, Read
+from courier.backplane.redis.requests import Admit, Began, Behind, Follow, Publish, Read
 from courier.backplane.redis.room import Room
 from courier.redis_url import RedisUrl, parse_redis_url
 from courier.schemas.channels import ChannelName
-from courier.schemas.position import Position, Since, new_epoch
+from courier.schemas.position import UNBORN, Position, Since, new_epoch
 
 WRITES_AT_ONCE = 1000
 READS_AT_ONCE = 4
@@ -50,7 +51,8 @@ class RedisBackplane:
         self.feed: Feed | None = None
         open_one = partial(open_client, url, options)
         node = new_epoch() + new_epoch()
-        calls, probes = Calls(url, options, node), Probes(url, options, node)
+        self._known = Known(options.channels)
+        calls, probes = Calls(url, options, node, self._known), Probes(url, options, node)
         pages = Probes(url, options, f"{node}:pages")
         self._room = Room(options.inbox_events)
         self._look_again_seconds = options.look_again_seconds
@@ -60,7 +62,7 @@ class RedisBackplane:
         self._windows = pump(calls_at_once=WRITES_AT_ONCE, probe=probes.admit)
         # Pages go over a connection of their own: no publisher waits for them.
         self._reads = pump(calls_at_once=READS_AT_ONCE, probe=pages.read, deed="read")
-        self._listener = Listener(open_one, calls, probes, lambda: self.feed)
+        self._listener = Listener(open_one, calls, probes, self._known, lambda: self.feed)
         self._inspector = Inspector(open_one)
         self._followings: dict[ChannelName, _Following] = {}
 
@@ -71,7 +73,9 @@ class RedisBackplane:
         try:
             # Heard first, asked afterwards: what is appended between the two is heard.
             await self._listener.want(channel)
-            request = Follow(channel, known)
+            if known is not None:
+                self._known.note(channel.name, known)
+            request = Follow(channel)
             self._writes.put(request)
             origin = await request.reply.wait()
             following.succeeded = True
@@ -91,13 +95,12 @@ class RedisBackplane:
         publications: Sequence[Publication],
         by: float,
         *,
-        known: Position | None = None,
         reached: int = 0,
     ) -> list[Outcome]:
         if not publications:
             return []
         await self._room.take(channel, len(publications), by)
-        request = Publish(channel, publications, known, reached)
+        request = Publish(channel, publications, reached)
         # Whoever asked may stop waiting; the events are on their way, and take up room, all the same.
         request.reply.when_given = partial(self._room.give_back, channel, len(publications))
         self._writes.put(request)
@@ -105,9 +108,18 @@ class RedisBackplane:
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         """As the protocol says; a page may have fewer records than the limit, so as not to weigh too much."""
-        request = Read(channel, since, limit)
-        self._reads.put(request)
-        return await request.reply.wait()
+        vouched = True
+        if isinstance(since, Position) and since.epoch == UNBORN:
+            vouched = since.offset + 1 >= await self._began()
+        while True:
+            request = Read(channel, since, limit, vouched)
+            self._reads.put(request)
+            try:
+                return await request.reply.wait()
+            except Behind:  # a read writes nothing, so another call begins the new epoch
+                renewal = Follow(channel)
+                self._writes.put(renewal)
+                await renewal.reply.wait()
 
     async def admit(self, service: str, events: int, limit: int, window_seconds: int) -> Admission:
         """Count `events` of the service, if all of them are within its limit on all nodes together; otherwise
@@ -149,7 +161,15 @@ class RedisBackplane:
             nursery.start_soon(self._look_again)
             nursery.start_soon(self._inspector.run)
             await self._writes.tried()
+            if self.trouble is None:
+                with suppress(BackplaneAway):
+                    await self._began()
             task_status.started()
+
+    async def _began(self) -> int:
+        request = Began()
+        self._writes.put(request)
+        return await request.reply.wait()
 
     def _end(self, channel: ChannelName) -> None:
         self._followings.pop(channel, None)
@@ -157,6 +177,7 @@ class RedisBackplane:
 
     def _watch(self, up: bool) -> None:
         if up:
+            self._writes.put(Began())  # before anybody is told of a channel without a log
             self._doubt()
 
     async def _look_again(self) -> None:

@@ -7,13 +7,14 @@ from typing import Any, TypeAlias, assert_never
 
 from courier.backplane import Appended, BackplaneAway, KeyConflict, Origin, Outcome, Record, Stretch
 from courier.backplane.admission import Admission
+from courier.backplane.known import Known
 from courier.backplane.redis.options import RedisOptions
-from courier.backplane.redis.requests import Admit, Follow, Publish, Read, Request
-from courier.backplane.redis.scripts import FOLLOW, PUBLISH, READ, WINDOW, Script
+from courier.backplane.redis.requests import Admit, Began, Behind, Follow, Publish, Read, Request
+from courier.backplane.redis.scripts import BEGAN, FOLLOW, PUBLISH, READ, WINDOW, Script
 from courier.redis_url import RedisKind, RedisUrl
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
-from courier.schemas.position import Moment, Position, new_epoch
+from courier.schemas.position import UNBORN, Moment, Position, new_epoch
 
 CALL_SECONDS = 15
 """How long a publish call's answer waits for the call to be repeated; that takes a few seconds at most."""
@@ -47,10 +48,14 @@ class Call:
 
 
 class Calls:
-    """Makes the calls of one node; `node` is a name that no other node has."""
+    """Makes the calls of one node; `node` is a name that no other node has.
 
-    def __init__(self, url: RedisUrl, options: RedisOptions, node: str) -> None:
+    Each call says how far the node has seen its channel's log go, and each answer is remembered in `known`.
+    """
+
+    def __init__(self, url: RedisUrl, options: RedisOptions, node: str, known: Known) -> None:
         self._options = options
+        self._known = known
         self._node = node
         self._database = url.database
         self._publish_verb = "SPUBLISH" if url.kind is RedisKind.CLUSTER else "PUBLISH"
@@ -74,17 +79,17 @@ class Calls:
                 return self._follow(request)
             case Read() as request:
                 return self._read(request)
+            case Began():
+                return self._began([request for request in requests if isinstance(request, Began)])
             case _ as never:
                 assert_never(never)
 
-    def _channel(self, channel: ChannelName, known: Position | None) -> tuple[list[str], list[Argument]]:
+    def _channel(self, channel: ChannelName) -> tuple[list[str], list[Argument]]:
         """The keys and arguments that `channel.lua` takes. One hash tag: a cluster keeps them together."""
         tagged = f"courier:{{{channel}}}"
-        epoch, offset = known or ("", 0)
         return [f"{tagged}:where", f"{tagged}:log"], [
+            " ".join(map(str, self._known.of(channel.name))),
             new_epoch(),
-            epoch,
-            offset,
             self._options.remembered_ms,
             self._publish_verb,
             self.feed_of(channel),
@@ -92,7 +97,7 @@ class Calls:
 
     def _publish(self, requests: Sequence[Publish]) -> Call:
         channel = requests[0].channel
-        keys, arguments = self._channel(channel, _latest([request.known for request in requests]))
+        keys, arguments = self._channel(channel)
         keys.append(f"courier:{{{channel}}}:call:{self._node}")
         arguments += (
             next(self._numbers),
@@ -100,6 +105,7 @@ class Calls:
             KEY_SECONDS,
             self._options.history_events,
             self._options.history_ms,
+            self._options.history_bytes,
         )
         for request in requests:
             for event, key, digest, _ in request.publications:
@@ -110,30 +116,58 @@ class Calls:
         def settle(answer: bytes) -> None:
             outcomes = iter(answer.split(b"\n"))
             for request in requests:
-                request.reply.give([_outcome(next(outcomes)) for _ in request.publications])
+                request.reply.give([self._outcome(channel, next(outcomes)) for _ in request.publications])
 
         return Call(PUBLISH, keys, arguments, requests, settle)
 
+    def _outcome(self, channel: ChannelName, line: bytes) -> Outcome:
+        if line == b"conflict":
+            return KeyConflict()
+        epoch, offset, arrived_ms, reached, deduplicated = line.split()
+        position = Position(epoch.decode(), int(offset))
+        self._known.note(channel.name, position)
+        return Appended(position, int(arrived_ms), int(reached), deduplicated == b"1")
+
     def _follow(self, request: Follow) -> Call:
-        keys, arguments = self._channel(request.channel, request.known)
+        keys, arguments = self._channel(request.channel)
 
         def settle(answer: bytes) -> None:
             epoch, offset, arrived_ms = answer.split()
-            request.reply.give(Origin(Position(epoch.decode(), int(offset)), int(arrived_ms)))
+            position = Position(epoch.decode(), int(offset))
+            self._known.note(request.channel.name, position)
+            request.reply.give(Origin(position, int(arrived_ms)))
 
         return Call(FOLLOW, keys, arguments, [request], settle)
 
     def _read(self, request: Read) -> Call:
-        keys, arguments = self._channel(request.channel, None)
+        keys, arguments = self._channel(request.channel)
         match request.since:
             case None:
                 arguments += ("newest", "", 0)
             case Moment(milliseconds):
                 arguments += ("moment", milliseconds, 0)
+            case Position(epoch, offset) if epoch == UNBORN and request.vouched:
+                arguments += ("unborn", "", offset)
             case Position(epoch, offset):
                 arguments += ("position", epoch, offset)
         arguments += (request.limit, READ_BYTES, self._options.history_ms)
-        return Call(READ, keys, arguments, [request], lambda answer: request.reply.give(_stretch(answer)))
+
+        def settle(answer: Sequence[Any]) -> None:
+            if answer == [b"behind"]:
+                request.reply.fail(Behind())
+                return
+            stretch = _stretch(answer)
+            self._known.note(request.channel.name, stretch.head)
+            request.reply.give(stretch)
+
+        return Call(READ, keys, arguments, [request], settle)
+
+    def _began(self, requests: Sequence[Began]) -> Call:
+        def settle(answer: bytes) -> None:
+            for request in requests:
+                request.reply.give(int(answer))
+
+        return Call(BEGAN, ["courier:began"], [], requests, settle)
 
     def _admit(self, requests: Sequence[Admit]) -> Call:
         first = requests[0]
@@ -151,24 +185,6 @@ class Calls:
         return Call(
             WINDOW, [f"courier:rate:{{{first.service}}}"], arguments, requests, settle, repeatable=False
         )
-
-
-def _latest(known: Sequence[Position | None]) -> Position | None:
-    """The furthest that the node has seen of the epoch that it spoke of last."""
-    positions = [position for position in known if position is not None]
-    if not positions:
-        return None
-    epoch = positions[-1].epoch
-    return Position(epoch, max(position.offset for position in positions if position.epoch == epoch))
-
-
-def _outcome(line: bytes) -> Outcome:
-    if line == b"conflict":
-        return KeyConflict()
-    epoch, offset, arrived_ms, reached, deduplicated = line.split()
-    return Appended(
-        Position(epoch.decode(), int(offset)), int(arrived_ms), int(reached), deduplicated == b"1"
-    )
 
 
 def _stretch(answer: Sequence[Any]) -> Stretch:

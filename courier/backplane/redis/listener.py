@@ -7,6 +7,7 @@ import trio
 from coredis.exceptions import RedisError
 
 from courier.backplane import BackplaneAway, Feed, Record
+from courier.backplane.known import Known
 from courier.backplane.redis.calls import Calls
 from courier.backplane.redis.connection import Client, first_error
 from courier.backplane.redis.line import Line, Push, open_line
@@ -51,12 +52,14 @@ class Listener:
         open_client: Callable[[], AbstractAsyncContextManager[Client]],
         calls: Calls,
         probes: Probes,
+        known: Known,
         feed: Callable[[], Feed | None],
     ) -> None:
         self._open_client = open_client
         self._calls = calls
         self._probes = probes
         self._probed = probes.feed.encode()
+        self._known = known
         self._feed = feed
         self._line: Line | None = None
         self._channels: dict[ChannelName, _Subscription] = {}
@@ -200,6 +203,7 @@ class Listener:
                 Record(Position(name, offset + number), arrived_ms, event)
                 for number, event in enumerate(body.split(b"\n"))
             ]
+            self._known.note(channel.name, records[-1].position)
             feed.arrived(channel, records)
 
     def _doubt(self, channel: ChannelName | None) -> None:

@@ -10,6 +10,10 @@ class RedisOptions:
     history_events: int = 10_000
     """Of one channel; a stream is trimmed by the block, so a few more may be there."""
     history_seconds: float = 3600.0
+    history_bytes: int = 256 * 1024 * 1024
+    """Of the events of one channel."""
+    channels: int = 100_000
+    """Of so many channels it is remembered how far their logs were seen to go."""
     remembered_seconds: float = 7 * 86_400.0
     """How much longer than its events the position of a quiet channel is kept."""
     inbox_events: int = 1000

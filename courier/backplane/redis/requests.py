@@ -8,7 +8,7 @@ from courier.backplane import Origin, Outcome, Publication, Stretch
 from courier.backplane.admission import Admission
 from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
-from courier.schemas.position import Position, Since
+from courier.schemas.position import Since
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,7 +17,6 @@ class Publish:
 
     channel: ChannelName
     publications: Sequence[Publication]
-    known: Position | None
     reached: int
     reply: Reply[list[Outcome]] = field(default_factory=Reply)
 
@@ -46,7 +45,6 @@ class Follow:
     """Say where the log stands."""
 
     channel: ChannelName
-    known: Position | None
     reply: Reply[Origin] = field(default_factory=Reply)
 
     @property
@@ -56,11 +54,13 @@ class Follow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Read:
-    """Read from the log."""
+    """Read from the log; `Behind` when that stands below what the node has seen of it."""
 
     channel: ChannelName
     since: Since | None
     limit: int
+    vouched: bool = True
+    """Whether Redis has held logs since the moment of a position without a log (`UNBORN`)."""
     reply: Reply[Stretch] = field(default_factory=Reply)
 
     @property
@@ -68,4 +68,19 @@ class Read:
         return self
 
 
-Request: TypeAlias = Publish | Admit | Follow | Read
+@dataclass(frozen=True, slots=True, eq=False)
+class Began:
+    """Say since when Redis has held logs, in Unix milliseconds."""
+
+    reply: Reply[int] = field(default_factory=Reply)
+
+    @property
+    def subject(self) -> Hashable:
+        return Began
+
+
+class Behind(Exception):
+    """The log has lost events, and is to begin a new epoch before anything is read."""
+
+
+Request: TypeAlias = Publish | Admit | Follow | Read | Began

@@ -12,12 +12,15 @@ class Script(NamedTuple):
     sha: str
 
 
-def _script(*names: str) -> Script:
-    text = "\n".join(files(__name__).joinpath(f"{name}.lua").read_text("utf-8") for name in names)
+def _script(*names: str, flags: str = "") -> Script:
+    text = f"#!lua{flags}\n" + "\n".join(
+        files(__name__).joinpath(f"{name}.lua").read_text("utf-8") for name in names
+    )
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-PUBLISH = _script("channel", "publish")
-FOLLOW = _script("channel", "follow")
-READ = _script("channel", "read")
+PUBLISH = _script("channel", "writing", "stream", "publish")
+FOLLOW = _script("channel", "writing", "follow")
+READ = _script("channel", "stream", "read", flags=" flags=no-writes")
+BEGAN = _script("began")
 WINDOW = _script("window")

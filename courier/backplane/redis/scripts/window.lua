@@ -1,4 +1,3 @@
-#!lua
 -- Admits requests of one service, one after the other, by an exact sliding window: each counts when all of its
 -- events fit, and not at all otherwise.
 --
