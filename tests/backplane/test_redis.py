@@ -100,6 +100,7 @@ async def test_the_same_key_and_event_is_appended_once_and_another_event_is_a_co
 
 async def test_many_that_publish_at_once_share_calls_and_round_trips(server: RedisServer) -> None:
     async with redis_node(server.url) as (backplane, _):
+        before = server.calls_of("evalsha")
         outcomes: list[Appended] = []
 
         async def one(number: int) -> None:
@@ -111,7 +112,7 @@ async def test_many_that_publish_at_once_share_calls_and_round_trips(server: Red
             for number in range(400):
                 nursery.start_soon(one, number)
         assert len({outcome.position for outcome in outcomes}) == 400
-        assert server.calls_of("evalsha") <= 12, "a few pipelines, each with two calls"
+        assert server.calls_of("evalsha") - before <= 8, "a few pipelines, each with two calls"
 
 
 @pytest.mark.parametrize("channels", [1, 10])
