@@ -142,6 +142,27 @@ async def test_a_log_keeps_about_so_many_events_and_outlives_the_last_by_so_many
         assert int(server.cli("TTL", "courier:{user.u1}:where")) > 7 * 86_400
 
 
+async def test_what_is_too_old_goes_though_the_channel_is_never_quiet(server: RedisServer) -> None:
+    async with redis_node(server.url, RedisOptions(history_seconds=0.4)) as (backplane, _):
+        for _ in range(30):
+            await publish(backplane, ONE, b"e")
+            await trio.sleep(0.04)
+        assert 1 <= int(server.cli("XLEN", "courier:{user.u1}:log")) <= 14
+
+
+async def test_a_log_weighs_no_more_than_it_may(server: RedisServer) -> None:
+    options = RedisOptions(history_bytes=64_000)
+    async with redis_node(server.url, options) as (backplane, _):
+        for number in range(200):
+            await publish(backplane, ONE, *[b"x" * 1000] * (number % 3 + 1))
+            assert 1000 * int(server.cli("XLEN", "courier:{user.u1}:log")) <= options.history_bytes
+        assert int(server.cli("XLEN", "courier:{user.u1}:log")) >= 60
+        stretch = await backplane.read(ONE, None, 1000)
+        assert [record.position.offset for record in stretch.records][-1] == stretch.head.offset
+        await publish(backplane, ONE, b"x" * 100_000)
+        assert server.cli("XLEN", "courier:{user.u1}:log") == "1", "one event is always kept"
+
+
 async def test_a_script_that_redis_has_forgotten_is_loaded_again(server: RedisServer) -> None:
     async with redis_node(server.url) as (backplane, _):
         await publish(backplane, ONE, b"1")

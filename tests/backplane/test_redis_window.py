@@ -136,3 +136,19 @@ async def test_a_limit_that_was_lowered_counts_at_once(server: RedisServer) -> N
     async with redis_node(server.url) as (backplane, _):
         assert (await backplane.admit("prophet", 8, 10, 60)).admitted
         assert (await backplane.admit("prophet", 1, 5, 60))[:2] == (False, 0)
+
+
+async def test_a_clock_that_was_ahead_and_is_set_right_refuses_nobody_for_longer_than_a_window(
+    server: RedisServer,
+) -> None:
+    async with redis_node(server.url) as (backplane, _):
+        for _number in range(3):
+            await backplane.admit("prophet", 1, 5, 1)
+        now = int(server.cli("LINDEX", "courier:rate:{prophet}", -1).split()[0])
+        server.cli("RPUSH", "courier:rate:{prophet}", f"{now + 7200 * MICROSECONDS} 2 5")
+        said = await backplane.admit("prophet", 1, 5, 1)
+        assert (said.admitted, said.remaining) == (False, 0), "the limit holds"
+        assert said.reset_seconds <= 1
+        await trio.sleep(said.reset_seconds)
+        assert (await backplane.admit("prophet", 5, 5, 1))[:2] == (True, 0)
+        assert server.cli("LLEN", "courier:rate:{prophet}") == "1"

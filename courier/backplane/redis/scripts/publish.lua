@@ -121,13 +121,11 @@ if not done then
     redis.pcall('SET', key, '', 'PX', 1)
   end
   redis.pcall('SET', call, last or '', 'PX', last and ARGV[7] * 1000 or 1)
-  if type(failure) ~= 'table' then
-    failure = { err = 'ERR ' .. tostring(failure) }
-  end
-  if string.find(failure.err, 'equal or smaller', 1, true) then
+  local why = type(failure) == 'table' and failure.err or failure -- versions of Redis differ
+  if string.find(why, 'equal or smaller', 1, true) then
     begin() -- the log is ahead of where it stands, and would never take an event again
   end
-  return failure
+  return redis.error_reply(why)
 end
 
 redis.call('PEXPIRE', log, ARGV[10])

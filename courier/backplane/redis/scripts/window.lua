@@ -12,6 +12,18 @@
 local window = KEYS[1]
 local limit, length = tonumber(ARGV[1]), tonumber(ARGV[2])
 
+-- Microseconds by which the clock may go back without having been set; then it stands still meanwhile.
+local SET_BACK = 1000000
+
+local function written(entry)
+  return string.format('%d %d %d', entry.at, entry.events, entry.total)
+end
+
+-- True when there was a window to keep. Before anything is counted it shows whether this may be done at all.
+local function keep()
+  return redis.call('PEXPIRE', window, math.ceil(length / 1000) + 1000) == 1
+end
+
 local function entry_at(index)
   local entry = redis.call('LINDEX', window, index)
   if not entry then
@@ -38,6 +50,16 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local last = entry_at(-1)
+if last and last.at > now + SET_BACK then
+  -- The clock was set back. What is in the window counts as if it had come now: never more is admitted than the
+  -- limit, and a window later all is as ever.
+  local oldest = entry_at(0)
+  local events = last.total - (oldest.total - oldest.events)
+  last = { at = now, events = events, total = last.total }
+  redis.call('RPUSH', window, written(last))
+  redis.call('LTRIM', window, -1, -1)
+  keep()
+end
 now = math.max(now, last and last.at or 0)
 
 local horizon = now - length
@@ -50,7 +72,7 @@ local first = entry_at(0)
 local total = first and last.total or 0
 local base = first and first.total - first.events or 0
 local oldest = first and first.at or now
-local added = false
+local kept = keep()
 local answer = { now }
 
 for i = 3, #ARGV do
@@ -61,8 +83,8 @@ for i = 3, #ARGV do
     admitted = 1
     total = total + events
     free = free - events
-    redis.call('RPUSH', window, string.format('%d %d %d', now, events, total))
-    added = true
+    redis.call('RPUSH', window, written({ at = now, events = events, total = total }))
+    kept = kept or keep()
     wait = oldest - horizon
   elseif events <= limit then
     local enough = first_that(function(entry) return entry.total - base >= events - free end)
@@ -71,9 +93,5 @@ for i = 3, #ARGV do
   table.insert(answer, admitted)
   table.insert(answer, math.max(free, 0))
   table.insert(answer, wait)
-end
-
-if added then
-  redis.call('PEXPIRE', window, math.ceil(length / 1000) + 1000)
 end
 return answer
