@@ -47,5 +47,5 @@ def test_the_programs_do_what_they_say(open_node: Node) -> None:
     publish, subscribe, script, listen = PROGRAMS
     run(publish, open_node, until="Receipt({")
     run(subscribe, open_node, until="'title': 'News'")
-    run(script, open_node, until="event_type='strategy.paused'")
+    run(script, open_node, until="'event_type': 'strategy.paused'")
     compile(listen, "README.md", "exec")
