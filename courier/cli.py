@@ -4,22 +4,22 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from io import BufferedReader
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import click
 
+from courier import cli_options
 from courier.cli_contract import contract
+from courier.cli_output import Commands, complain
 from courier.visible import visible
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as a shell has it: 128 and the signal's number."""
 
-Command = TypeVar("Command", bound=Callable[..., None])
-
 # What a command needs is imported in it: `courier --help` should not wait for a web server's imports.
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="courier")
 def main() -> None:
     """Courier: a real-time event bus. Events in over HTTP, out over WebSocket, never lost silently."""
@@ -63,20 +63,30 @@ def token() -> None:
 
 
 @token.command()
-@click.argument("user_id")
-@click.option("--wallet", default="", metavar="ADDRESS", help="The claim wallet_address.")
+@click.argument("user_id", type=cli_options.TEXT)
+@click.option(
+    "--wallet", default="", metavar="ADDRESS", type=cli_options.TEXT, help="The claim wallet_address."
+)
 @click.option(
     "--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for."
 )
 def user(user_id: str, wallet: str, ttl: int) -> None:
     """A subscriber's token."""
+    from courier.schemas.channels import SEGMENT_SAID, ChannelName, UnknownChannelError
     from courier.web.auth import mint_user_token
+
+    try:
+        ChannelName.parse(f"user.{user_id}")
+    except UnknownChannelError:
+        raise SystemExit(
+            f"No token: there can be no channel user.<id> for this user, because an id is {SEGMENT_SAID}"
+        ) from None
 
     _print_token(partial(mint_user_token, user_id=user_id, wallet=wallet, ttl_seconds=ttl))
 
 
 @token.command()
-@click.argument("name")
+@click.argument("name", type=cli_options.TEXT)
 @click.option(
     "--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for."
 )
@@ -97,7 +107,7 @@ def _print_token(mint: "partial[str]") -> None:
     except SettingsError as error:
         raise SystemExit(f"No token: {error}") from None
     except ValidationError as error:
-        [wrong] = error.errors()
+        wrong = error.errors()[0]
         raise SystemExit(f"No token: {wrong['loc'][0]}: {wrong['msg']}") from None
 
 
@@ -146,28 +156,12 @@ def demo(seconds: int) -> None:
     sys.exit(trio.run(run, seconds))
 
 
-def _url(command: Command) -> Command:
-    return click.option(
-        "--url", envvar="COURIER_URL", show_envvar=True, default="http://127.0.0.1:8766", show_default=True
-    )(command)
-
-
-def _user_token(command: Command) -> Command:
-    return click.option(
-        "--token", envvar="COURIER_TOKEN", show_envvar=True, required=True, help="The user's token."
-    )(command)
-
-
-def _json(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")(command)
-
-
 @main.command()
-@click.argument("channel")
+@cli_options.channel
 @click.argument("file", type=click.File("rb"), default="-")
-@_url
-@click.option("--token", envvar="COURIER_TOKEN", show_envvar=True, help="The service's token.")
-@_json
+@cli_options.url
+@cli_options.service_token
+@cli_options.as_json
 @click.option(
     "--patience",
     default=90.0,
@@ -183,7 +177,8 @@ def publish(
     Either one JSON object, or one a line (NDJSON), which are published as they come. Each event names its
     service as "source". Nothing is published twice, whatever is tried again.
 
-    Ends with 0 when all are published, 1 when some were refused, 3 when there was no node.
+    Ends with 0 when all are published, 1 when some were refused, 3 when there was no node, 4 when what became
+    of them could not be printed.
     """
     from courier.terminal.commands import publish_file
 
@@ -191,17 +186,19 @@ def publish(
 
 
 @main.command()
-@click.argument("channel")
-@_url
-@_user_token
-@click.option("--since", metavar="POSITION|TIME", help="Begin with what came after it.")
+@cli_options.channel
+@cli_options.url
+@cli_options.user_token
+@click.option(
+    "--since", metavar="POSITION|TIME", type=cli_options.TEXT, help="Begin with what came after it."
+)
 @click.option("--follow", is_flag=True, help="Come back when the node leaves or the connection breaks.")
-@_json
+@cli_options.as_json
 def subscribe(channel: str, url: str, token: str, since: str | None, follow: bool, as_json: bool) -> None:
     """Print a channel's events as they come, until the node ends the subscription.
 
-    Standard output bears events only; gaps and all else go to standard error. Ends with 1 and the close
-    code when the node ends it, 3 when there is no node.
+    Standard output has events only; gaps and all else go to standard error. Ends with 1 and the close code
+    when the node ends it, 3 when there is no node, 4 when standard output cannot be written.
     """
     from courier.terminal.commands import print_subscription
 
@@ -209,12 +206,17 @@ def subscribe(channel: str, url: str, token: str, since: str | None, follow: boo
 
 
 @main.command()
-@click.argument("channel")
-@_url
-@_user_token
-@click.option("--since", metavar="POSITION|TIME", help="Begin with what came after it; else the newest.")
+@cli_options.channel
+@cli_options.url
+@cli_options.user_token
+@click.option(
+    "--since",
+    metavar="POSITION|TIME",
+    type=cli_options.TEXT,
+    help="Begin with what came after it; else the newest.",
+)
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="How many at most.")
-@_json
+@cli_options.as_json
 def history(channel: str, url: str, token: str, since: str | None, limit: int, as_json: bool) -> None:
     """Print what a channel's log holds, oldest first, and end."""
     from courier.terminal.commands import print_history
@@ -234,7 +236,7 @@ def _run(command: "Callable[[], Awaitable[int]]") -> NoReturn:
         try:
             return await command()
         except Failed as failed:
-            click.echo(visible(str(failed)), err=True)
+            complain(visible(str(failed)))
             return failed.exit_code
 
     code = INTERRUPTED

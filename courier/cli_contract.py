@@ -67,11 +67,13 @@ def contract_diff(old: str, new: str) -> None:
         raise click.UsageError("only one of the two can come from standard input")
     bundles = []
     for path in (old, new):
-        with click.open_file(path, encoding="utf-8") as file:
-            try:
+        try:
+            with click.open_file(path, encoding="utf-8") as file:
                 bundles.append(json.load(file))
-            except ValueError:
-                raise click.UsageError(f"{path} is no JSON") from None
+        except OSError as error:
+            raise click.UsageError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, RecursionError):
+            raise click.UsageError(f"{path} is no JSON") from None
     try:
         changes = compare(*bundles)
     except ValueError as error:

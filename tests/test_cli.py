@@ -251,3 +251,56 @@ def test_a_contract_may_come_from_standard_input(tmp_path: Path) -> None:
     given = CliRunner().invoke(main, ["contract", "diff", str(old), "-"], input=old.read_text())
     assert (given.exit_code, given.stdout) == (0, "No difference.\n")
     assert CliRunner().invoke(main, ["contract", "diff", "-", "-"], input="{}").exit_code == 2
+
+
+URLS_OF_NO_NODE = {
+    "http://[::1": "Invalid IPv6 URL",
+    "http://127.0.0.1:99999": "Port out of range",
+    "http://127.0.0.1:port": "Port could not be cast",
+    "http://" + "a" * 64: "no name that could be looked up",
+    "http://xn--zzzzzzzzz": "no name that could be looked up",
+    "http://a\nb": "no control characters",
+    "ftp://example.org": "expected the URL of a node",
+    "http://user:secret@example.org": "a node's URL holds no credentials",
+}
+
+
+@pytest.mark.parametrize("command", ["publish", "subscribe", "history"])
+def test_a_url_of_no_node_is_refused_with_a_sentence(command: str) -> None:
+    for url, sentence in URLS_OF_NO_NODE.items():
+        result = CliRunner().invoke(main, [command, "global", "--token", "t", "--url", url])
+        assert result.exit_code == 2, (url, result.output)
+        assert sentence in result.output
+        assert "secret" not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["subscribe", "user.\udcff", "--token", "t"],
+        ["history", "user.\udcff", "--token", "t"],
+        ["publish", "user.\udcff"],
+        ["history", "global", "--since", "\udcff", "--token", "t"],
+        ["subscribe", "global", "--token", "se cret"],
+        ["history", "global", "--token", "se\ncret"],
+        ["publish", "global", "--token", "sécret"],
+        ["token", "user", "\udcff"],
+        ["token", "user", "u", "--wallet", "\udcff"],
+        ["token", "service", "\udcff"],
+    ],
+)
+def test_an_argument_that_cannot_be_sent_is_refused_with_a_sentence(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2, result.exception
+    assert "expected UTF-8" in result.output or "visible ASCII" in result.output
+    assert "cret" not in result.output
+
+
+@pytest.mark.parametrize("user", ["alice@example.org", "a/b", "a b", "é", "u" * 129, ""])
+def test_no_token_is_made_for_a_user_whose_channel_cannot_exist(user: str) -> None:
+    result = CliRunner().invoke(main, ["token", "user", user])
+    assert result.exit_code == 1
+    assert result.output == (
+        "No token: there can be no channel user.<id> for this user, because an id is "
+        "1 to 128 of A-Z a-z 0-9 _ - @ | : + ~\n"
+    )

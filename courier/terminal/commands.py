@@ -4,7 +4,8 @@ import json
 import os
 import stat
 import sys
-from contextlib import aclosing
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
 from io import BufferedIOBase
 from typing import Any
 
@@ -24,23 +25,29 @@ FAILURES_SHOWN = 20
 """Without `--json`; all are counted."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command; rich would end the process without a word."""
+        raise
+
+
 class Printer:
     """Standard output: one event a line, flushed, for a person or as JSON."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self._console = None if as_json else Console(highlight=False, soft_wrap=True)
+        self._console = None if as_json else _Console(highlight=False, soft_wrap=True)
 
     def event(self, event: dict[str, Any]) -> None:
         if self._console is None:
             click.echo(json.dumps(event, separators=(",", ":")))
         else:
             self._console.print(event_line(event))
-        sys.stdout.flush()
 
 
 def tell(sentence: str) -> None:
-    """Standard error."""
-    click.echo(visible(sentence), err=True)
+    """Say it on standard error, if that can be written."""
+    with suppress(OSError):
+        click.echo(visible(sentence), err=True)
 
 
 async def print_subscription(
@@ -89,14 +96,21 @@ async def publish_file(
         [bar] = progress.task_ids
         async with aclosing(results):
             async for some in results:
-                for result in some:
-                    last = result
-                    published += result.published
-                    refused += not result.published
-                    if as_json:
-                        click.echo(json.dumps({"line": result.line, **result.answer}, separators=(",", ":")))
-                    elif not result.published and refused <= FAILURES_SHOWN:
-                        progress.console.print(str(result), markup=False, highlight=False, soft_wrap=True)
+                last = some[-1]
+                failures = [result for result in some if not result.published]
+                shown = failures[: max(0, FAILURES_SHOWN - refused)]
+                published += len(some) - len(failures)
+                refused += len(failures)
+                if as_json:
+                    try:
+                        _print_results(some)
+                    except OSError:
+                        tell(f"{published:,} published, {refused:,} refused, and no more were tried")
+                        raise
+                else:
+                    for result in shown:
+                        with suppress(OSError):
+                            progress.console.print(str(result), markup=False, highlight=False, soft_wrap=True)
                 progress.update(bar, completed=_read_so_far(file), published=published)
     if last is None:
         raise Unreadable("There was no event to publish")
@@ -106,6 +120,11 @@ async def publish_file(
     elif not as_json or refused:
         tell(f"{published:,} published, {refused:,} refused")
     return 1 if refused else 0
+
+
+def _print_results(results: Sequence[Result]) -> None:
+    for result in results:
+        click.echo(json.dumps({"line": result.line, **result.answer}, separators=(",", ":")))
 
 
 def _progress(file: BufferedIOBase) -> Progress:

@@ -6,6 +6,7 @@
 | 1 | the node refused it, or ended the subscription |
 | 2 | the command, a file or an event could not be read |
 | 3 | there was no node, or it could not take the events in time |
+| 4 | standard output could not be written |
 | 130 | Ctrl-C |
 """
 

@@ -9,7 +9,13 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    wrap_client_stream,
+)
 
 from courier.schemas.closing import CloseReason, ComeBack
 from courier.terminal.errors import Closed, Refused, Unreachable
@@ -85,8 +91,12 @@ async def _messages(
                         yield event
     except trio.TooSlowError:
         raise Unreachable(f"The node at {url} has fallen silent") from None
+    except ConnectionRejected as error:
+        raise Unreachable(
+            f"No node at {url}: it answers {error.status_code} where Courier would join"
+        ) from None
     except (OSError, HandshakeError) as error:
-        raise Unreachable(f"No node at {url}: {error.__cause__ or type(error).__name__}") from None
+        raise Unreachable(f"No node at {url}: {str(error) or type(error).__name__}") from None
 
 
 def _position(message: dict[str, Any], since: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """The command line as processes: what refuses to start, and a subscriber at a terminal."""
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +16,7 @@ from courier.settings import DEVELOPMENT_SECRET
 from courier.web.server import open_server
 from tests.backplane.redis_servers import redis_server
 from tests.system.processes import BIN, COMMANDS, ROOT, a_free_port, a_node, environment
-from tests.web.servers import announcement, settings_for, token
+from tests.web.servers import TestServer, announcement, settings_for, token
 
 pytestmark = pytest.mark.system
 
@@ -336,6 +337,84 @@ async def test_a_command_that_fails_says_why_by_a_sentence_and_an_exit_code(
     assert sentence in said
     assert "Traceback" not in said
     assert result.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "broken", "code"),
+    [
+        ("history user.u1 --json", "full", 4),
+        ("history user.u1", "pipe", 4),
+        ("subscribe user.u1 --since {first}", "pipe", 4),
+        ("subscribe user.u1 --since {first} --json --follow", "full", 4),
+        ("publish global {file} --json", "full", 4),
+        ("publish global {file}", "full", 0),
+        ("token user u1", "full", 4),
+        ("contract json-schema", "pipe", 4),
+        ("subscribe --help", "full", 4),
+    ],
+)
+async def test_output_that_cannot_be_written_is_a_sentence_and_an_exit_code(
+    tmp_path: Path, arguments: str, broken: str, code: int
+) -> None:
+    (tmp_path / "file").write_text(json.dumps(announcement()) + "\n")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    async with open_server(settings_for()) as url:
+        first = (await TestServer(url).publish("user.u1", announcement("1"))).json["id"]
+        await TestServer(url).publish("user.u1", announcement("2"))
+        command = [str(BIN / "courier"), *arguments.format(first=first, file=tmp_path / "file").split()]
+        with open(write_end, "wb") as pipe, open("/dev/full", "wb") as full, trio.fail_after(20):
+            result = await trio.run_process(
+                command,
+                env=environment(URL=url, TOKEN="" if "publish" in arguments else token()),
+                check=False,
+                stdout={"full": full, "pipe": pipe}[broken],
+                capture_stderr=True,
+            )
+    said = (result.stderr or b"").decode()
+    reason = {"full": "No space left on device", "pipe": "Broken pipe"}[broken]
+    sentences = [f"Cannot write to standard output: {reason}"] if code else []
+    if "publish" in arguments:
+        assert said.startswith("1 published, 0 refused, and no more were tried" if code else "Published as")
+        said = "".join(said.splitlines(keepends=True)[1:])
+    assert (result.returncode, said.splitlines()) == (code, sentences)
+
+
+async def test_a_standard_error_that_cannot_be_written_changes_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("nope\n" + json.dumps(announcement()) + "\n")
+    async with open_server(settings_for()) as url:
+        with open("/dev/full", "wb") as full, trio.fail_after(20):
+            result = await trio.run_process(
+                [str(BIN / "courier"), "publish", "global", str(tmp_path / "file"), "--json"],
+                env=environment(URL=url),
+                check=False,
+                capture_stdout=True,
+                stderr=full,
+            )
+    assert [json.loads(line)["status"] for line in (result.stdout or b"").splitlines()] == [
+        "failed",
+        "published",
+    ]
+    assert result.returncode == 1
+
+
+async def test_a_user_of_an_identity_provider_gets_events_by_every_command(tmp_path: Path) -> None:
+    user = "auth0|urn:acme:7+b@example~"
+    channel = f"user.{user}"
+    (tmp_path / "file").write_text(json.dumps(announcement("hello")) + "\n")
+    async with open_server(settings_for()) as url:
+        minted = (await run(["courier", "token", "user", user])).stdout.decode().strip()
+        published = await run(["courier", "publish", channel, str(tmp_path / "file"), "--json"], URL=url)
+        receipt = json.loads(published.stdout)
+        assert receipt["channel"] == channel
+        result = await run(["courier", "history", channel, "--json"], URL=url, TOKEN=minted)
+        assert json.loads(result.stdout)["channel"] == channel
+        since = f"{receipt['id'].partition('-')[0]}-0"
+        async with running(
+            "subscribe", channel, "--since", since, "--json", URL=url, TOKEN=minted
+        ) as terminal:
+            [line] = await terminal.said(1)
+            assert (json.loads(line)["channel"], json.loads(line)["title"]) == (channel, "hello")
 
 
 async def test_a_subscriber_at_a_terminal_that_is_refused_is_told_why(tmp_path: Path) -> None:
