@@ -110,7 +110,9 @@ async def publish_file(
                 else:
                     for result in shown:
                         with suppress(OSError):
-                            progress.console.print(str(result), markup=False, highlight=False, soft_wrap=True)
+                            progress.console.print(
+                                visible(str(result)), markup=False, highlight=False, soft_wrap=True
+                            )
                 progress.update(bar, completed=_read_so_far(file), published=published)
     if last is None:
         raise Unreadable("There was no event to publish")
