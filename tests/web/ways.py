@@ -61,11 +61,11 @@ def who(service: str, slot: int) -> Who:
 def counted(metrics: Metrics) -> dict[str, float]:
     """All that is counted, but for how long it took, and what the look at the subscribers happened to see.
 
-    All sources together: the first have labels of their own, and connections race for them."""
+    All services together: the first have labels of their own, and connections race for them."""
     counts = Counter[str]()
     for sample in (sample for family in NodeCollector(metrics).collect() for sample in family.samples):
         if not sample.name.endswith(("seconds_bucket", "seconds_sum")) and "_lag_" not in sample.name:
-            counts[f"{sample.name}{sample.labels | {'source': '*'}}"] += sample.value  # type: ignore[assignment]
+            counts[f"{sample.name}{sample.labels | {'source': '*', 'service': '*'}}"] += sample.value  # type: ignore[assignment]
     return dict(counts)
 
 
