@@ -224,12 +224,12 @@ class Channel:
     def _append(self, publications: Sequence[Publication]) -> list[Outcome]:
         """Give each the next position, but for those whose idempotency key is known."""
         log, channel, reached = self.log, self.name.name, len(self.subscribers)
-        arrived_ms = max(self._clock(), log.last_ms)
+        arrived_ms, now = max(self._clock(), log.last_ms), trio.current_time()
         epoch, offset = log.position
         outcomes: list[Outcome] = []
         frames: list[tuple[bytes, str]] = []
         for publication in publications:
-            outcome = self._keys.find(channel, publication, arrived_ms) if publication.key else None
+            outcome = self._keys.find(channel, publication, now) if publication.key else None
             if outcome is None:
                 offset += 1
                 position = Position(epoch, offset)
@@ -237,14 +237,14 @@ class Channel:
                 outcome = Appended(position, arrived_ms, reached)
             outcomes.append(outcome)
         for frame, event_type in frames:
-            self._add(frame, arrived_ms, event_type)
+            self._add(frame, arrived_ms, event_type, now)
         for publication, outcome in zip(publications, outcomes, strict=True):
             if publication.key and isinstance(outcome, Appended) and not outcome.deduplicated:
-                self._keys.keep(channel, publication, outcome, arrived_ms)
+                self._keys.keep(channel, publication, outcome, now)
         return outcomes
 
-    def _add(self, frame: bytes, arrived_ms: int, event_type: str) -> None:
-        self.log.append(frame, arrived_ms, event_type)
+    def _add(self, frame: bytes, arrived_ms: int, event_type: str, now: float) -> None:
+        self.log.append(frame, arrived_ms, event_type, now)
         self._new_bytes += len(frame)
 
     def _follow(self, records: Sequence[Record]) -> None:
@@ -253,11 +253,11 @@ class Channel:
         A position further on is a hole: the rest is then read, from where this log stops. One that bears
         another event here says that the shared log has lost events, and has given their places away.
         """
-        log = self.log
+        log, now = self.log, trio.current_time()
         for position, arrived_ms, event in records:
             frame = event_frame(position, self.name.name, event)
             if position == log.next_position and not log.forked:
-                self._add(frame, arrived_ms, type_of(event))
+                self._add(frame, arrived_ms, type_of(event), now)
             elif position.epoch != log.epoch or position.offset > log.offset:
                 self._doubt()
                 return
@@ -279,7 +279,7 @@ class Channel:
 
         An epoch that was left, and came back with an older state of the shared log, is not taken up again.
         """
-        log, start = self.log, stretch.start
+        log, start, now = self.log, stretch.start, trio.current_time()
         if log.has_left(start.epoch):
             self._doubt()
             return
@@ -288,7 +288,9 @@ class Channel:
         elif start.epoch != log.epoch or start.offset > log.offset:
             reason = stretch.gap or GapReason.UNKNOWN_POSITION
             frame = gap_frame(self.name.name, str(log.position), start, reason)
-            log.jump(start, frame, stretch.records[0].arrived_ms if stretch.records else floor_ms, reason)
+            log.jump(
+                start, frame, stretch.records[0].arrived_ms if stretch.records else floor_ms, reason, now
+            )
             self._new_bytes += len(frame)
             logger.warning(
                 "Gap in the shared log", channel=self.name.name, resumed_from=str(start), reason=reason
@@ -298,7 +300,7 @@ class Channel:
             if log.forked:
                 return
             if position == log.next_position:
-                self._add(frame, arrived_ms, type_of(event))
+                self._add(frame, arrived_ms, type_of(event), now)
             else:
                 self._forked(position, arrived_ms, frame)
 
@@ -363,9 +365,7 @@ class Channel:
         asked, self.asked_trim = self.asked_trim, None
         if asked is not None:
             self.failed = asked
-            self.log.trim(
-                keep=self._limits.history_events, before_ms=asked.before_ms, free_bytes=asked.free_bytes
-            )
+            self.log.trim(keep=self._limits.history_events, before=asked.before, free_bytes=asked.free_bytes)
             asked.reply.give(None)
             self.failed = None
         elif len(self.log) > self._limits.history_events:

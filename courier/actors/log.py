@@ -1,5 +1,6 @@
 """Log: a channel's ring of ready frames, oldest first. Pure: no clock, no I/O, no trio."""
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from operator import attrgetter
@@ -31,6 +32,8 @@ class Entry(NamedTuple):
     frame: bytes
     event_type: str
     """`GAP` and the reason, of an entry that is no event."""
+    at: float = 0.0
+    """When it was appended, on the monotonic clock: its age, whatever the wall clock is set to."""
 
     @property
     def cost(self) -> int:
@@ -125,15 +128,23 @@ class Log:
         return self._entries[self._skip].arrived_ms if len(self) else None
 
     @property
+    def oldest_at(self) -> float:
+        """When the oldest entry held was appended, on the monotonic clock; infinity when the log is empty."""
+        return self._entries[self._skip].at if len(self) else math.inf
+
+    @property
     def origin(self) -> Origin:
         """What to keep when the entries are given up: nothing of them can be replayed from it."""
         return Origin(self.position, self.last_ms)
 
-    def append(self, frame: bytes, arrived_ms: int, event_type: str = "") -> Entry:
-        """Append one event's frame as the next position; a clock that went back counts as standing still."""
+    def append(self, frame: bytes, arrived_ms: int, event_type: str = "", at: float = 0.0) -> Entry:
+        """Append one event's frame as the next position; a wall clock set back counts as standing still.
+
+        `at` is now, in seconds of the monotonic clock.
+        """
         self.offset += 1
         self.last_ms = max(arrived_ms, self.last_ms)
-        entry = Entry(self.offset, self.last_ms, frame, event_type)
+        entry = Entry(self.offset, self.last_ms, frame, event_type, at)
         self._entries.append(entry)
         cost = entry.cost
         self.bytes += cost
@@ -141,11 +152,16 @@ class Log:
         return entry
 
     def jump(
-        self, to: Position, frame: bytes, arrived_ms: int, reason: GapReason = GapReason.UNKNOWN_POSITION
+        self,
+        to: Position,
+        frame: bytes,
+        arrived_ms: int,
+        reason: GapReason = GapReason.UNKNOWN_POSITION,
+        at: float = 0.0,
     ) -> None:
         """Go on after `to`, whatever that is; `frame` tells of it, in the place of what is missing."""
         self.offset -= 1  # the entry is no event
-        self.append(frame, arrived_ms, GAP + reason)
+        self.append(frame, arrived_ms, GAP + reason, at)
         self.forked = self.forked and to.epoch == self.epoch
         self.epoch, self.offset = to
         self.segments.append(Segment(self.head, to))
@@ -258,14 +274,12 @@ class Log:
             return Replay(self.first, GapReason.EXPIRED)
         return Replay(cursor, None)
 
-    def trim(self, *, keep: int | None = None, before_ms: int = 0, free_bytes: int = 0) -> int:
-        """Drop the oldest entries: all but `keep`, all that arrived before `before_ms`, and then as many
+    def trim(self, *, keep: int | None = None, before: float = -math.inf, free_bytes: int = 0) -> int:
+        """Drop the oldest entries: all but `keep`, all that were appended `before` then, and then as many
         as it takes to free `free_bytes` in all. Returns how many went."""
         excess = len(self) - keep if keep is not None else 0
         dropped = freed = 0
-        while len(self) and (
-            dropped < excess or freed < free_bytes or self._entries[self._skip].arrived_ms < before_ms
-        ):
+        while len(self) and (dropped < excess or freed < free_bytes or self._entries[self._skip].at < before):
             oldest = self._entries[self._skip]
             self.floor_ms = oldest.arrived_ms
             self._entries[self._skip] = _DROPPED

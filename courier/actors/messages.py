@@ -1,5 +1,6 @@
 """Messages: what may enter a channel's inbox."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -73,9 +74,9 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """Drop what arrived before `before_ms`, and the oldest entries until `free_bytes` are freed."""
+    """Drop what was appended `before` then (monotonic clock), and the oldest until `free_bytes` are freed."""
 
-    before_ms: int = 0
+    before: float = -math.inf
     free_bytes: int = 0
     reply: Reply[None] = field(default_factory=Reply)
 

@@ -246,14 +246,14 @@ class Supervisor:
         while True:
             await trio.sleep(SWEEP_SECONDS)
             self.swept_at = trio.current_time()
-            before_ms = self._clock() - round(self._limits.history_seconds * 1000)
+            before = self.swept_at - self._limits.history_seconds
             for count, channel in enumerate(self, start=1):
                 if self._channels.get(channel.name.name) is not channel:
                     continue  # crashed, or given up, since the walk began
                 if channel.idle:
                     self.retire(channel)
-                elif (oldest := channel.log.oldest_ms) is not None and oldest < before_ms:
-                    channel.inbox.put(Trim(before_ms=before_ms))
+                elif channel.log.oldest_at < before:
+                    channel.inbox.put(Trim(before=before))
                 if count % SWEEP_PAUSE == 0:
                     await trio.lowlevel.checkpoint()
 

@@ -106,11 +106,11 @@ class Verifier:
         """
         now = self._now()
         claims, until = self._known.get(token or "", _UNKNOWN)
-        if claims is None or until <= now:
+        if claims is None or claims.exp <= now or until <= trio.current_time():
             claims = self._claims(ServiceClaims, await self._payload(token))
             if len(self._known) >= KNOWN_TOKENS:
                 del self._known[next(iter(self._known))]
-            self._known[token or ""] = claims, min(claims.exp, now + KNOWN_SECONDS)
+            self._known[token or ""] = claims, trio.current_time() + KNOWN_SECONDS
         return claims
 
     async def _payload(self, token: str | None) -> bytes:

@@ -17,7 +17,7 @@ def a_batch(size: int) -> Deliver:
 
 async def test_messages_come_out_as_they_went_in(autojump_clock: MockClock) -> None:
     inbox = Inbox(10)
-    messages = [Trim(before_ms=number) for number in range(5)]
+    messages = [Trim(before=number) for number in range(5)]
     for message in messages:
         inbox.put(message)
     assert len(inbox) == 5

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from courier.actors.keys import KEPT_MS, Keys
+from courier.actors.keys import KEPT_SECONDS, Keys
 from courier.backplane import Appended, KeyConflict, Publication
 from courier.schemas.position import Position
 
@@ -30,8 +30,8 @@ def test_a_repeat_gets_the_first_answer_and_is_told_that_it_is_one() -> None:
 def test_a_key_is_new_again_after_five_minutes() -> None:
     keys, once = Keys(10), Publication(b"{}", "bot:a", b"x")
     keys.keep("user.u1", once, appended(1), 7)
-    assert keys.find("user.u1", once, 7 + KEPT_MS - 1) is not None
-    assert keys.find("user.u1", once, 7 + KEPT_MS) is None
+    assert keys.find("user.u1", once, 7 + KEPT_SECONDS - 1) is not None
+    assert keys.find("user.u1", once, 7 + KEPT_SECONDS) is None
     assert not len(keys)
 
 
@@ -50,17 +50,21 @@ class KeysAgainstAList(RuleBasedStateMachine):
     def start(self, limit: int) -> None:
         self.limit = limit
         self.keys = Keys(limit)
-        self.kept: list[tuple[int, str, str, bytes, Appended]] = []
-        self.now = 0
+        self.kept: list[tuple[float, str, str, bytes, Appended]] = []
+        self.now = 0.0
 
     @rule(seconds=st.integers(0, 200))
     def wait(self, seconds: int) -> None:
-        self.now += seconds * 1000
+        self.now += seconds
 
     @rule(channel=st.sampled_from("ab"), key=st.sampled_from("xyz"), digest=st.sampled_from([b"1", b"2"]))
     def publish(self, channel: str, key: str, digest: bytes) -> None:
         publication = Publication(b"{}", key, digest)
-        young = [one for one in self.kept if self.now - one[0] < KEPT_MS][-self.limit :] if self.limit else []
+        young = (
+            [one for one in self.kept if self.now - one[0] < KEPT_SECONDS][-self.limit :]
+            if self.limit
+            else []
+        )
         known = [one for one in young if one[1:3] == (channel, key)]
         outcome = self.keys.find(channel, publication, self.now)
         if known and known[0][3] == digest:

@@ -73,7 +73,7 @@ async def retire(hub: Hub) -> None:
     assert channel is not None
     with trio.fail_after(PATIENCE_SECONDS):
         await hub.supervisor.repairs.catch_up(CHANNEL)
-        trim = Trim(before_ms=1 << 60)
+        trim = Trim(before=math.inf)
         channel.inbox.put(trim)
         await trim.reply.wait()
         while not channel.idle:

@@ -90,17 +90,18 @@ class SharedLog:
             now_ms = self._clock()
             stream = Stream(Position(new_epoch(), 0), now_ms, now_ms, now_ms, first=True)
         arrived_ms = max(self._clock(), stream.arrived_ms)
+        now = arrived_ms / 1000
         outcomes: list[Outcome] = []
         records: list[Record] = []
         for publication in publications:
-            outcome = self._keys.find(channel.name, publication, arrived_ms) if publication.key else None
+            outcome = self._keys.find(channel.name, publication, now) if publication.key else None
             if outcome is None:
                 position = Position(stream.position.epoch, stream.position.offset + 1)
                 outcome = Appended(position, arrived_ms, reached)
                 stream.position, stream.arrived_ms = position, arrived_ms
                 records.append(Record(position, arrived_ms, publication.event))
                 if publication.key:
-                    self._keys.keep(channel.name, publication, outcome, arrived_ms)
+                    self._keys.keep(channel.name, publication, outcome, now)
             outcomes.append(outcome)
         if records:
             self._streams[channel.name] = stream

@@ -60,11 +60,11 @@ def expected(
     had arrived."""
     log = Log(Origin(Position(EPOCH, 0), born_ms), Budget(1 << 30))
     for arrived_ms in arrivals:
-        log.append(b"", arrived_ms)
+        log.append(b"", arrived_ms, at=arrived_ms)
     log.trim(keep=len(arrivals) - dropped)
     if dropped:
         log.floor_ms = arrivals[dropped] if dropped < len(arrivals) else arrivals[-1]
-    log.trim(before_ms=cutoff_ms)
+    log.trim(before=cutoff_ms)
     cursor, gap = log.since(since)
     return log.position_before(cursor).offset, gap
 
