@@ -31,6 +31,12 @@ def granted() -> set[str]:
     return set(re.findall(r" \+(\S+)", next(line for line in USERS.splitlines() if "user courier" in line)))
 
 
+def granted_on_a_cluster() -> list[str]:
+    """What the runbook grants Courier's user beside these, as arguments of `ACL SETUSER`."""
+    [text] = re.findall(r"On a cluster `courier` also needs `([^`]+)`", RUNBOOK)
+    return str(text).split()
+
+
 class DocumentedRedis(RedisServer):
     """A server that runs with them, and may be asked as `ops`."""
 

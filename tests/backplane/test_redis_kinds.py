@@ -11,7 +11,7 @@ from courier.backplane import BackplaneAway, Publication
 from courier.backplane.redis import RedisBackplane
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position
-from tests.backplane.documented_redis import USERS, DocumentedRedis, documented_redis
+from tests.backplane.documented_redis import USERS, DocumentedRedis, documented_redis, granted_on_a_cluster
 from tests.backplane.feeds import Recorder
 from tests.backplane.redis_nodes import ONE, TWO, eventually, publish, redis_node
 from tests.backplane.redis_servers import (
@@ -142,6 +142,24 @@ async def test_a_cluster_keeps_each_channel_on_one_server_and_feeds_every_node(c
         name = f"courier:{{{channels[0]}}}:feed:0"
         owner = cluster.owner_of(name)
         await eventually(lambda: owner.cli("PUBSUB", "SHARDNUMSUB", name).split()[-1] == "0")
+
+
+async def test_on_a_cluster_the_documented_user_may_do_what_is_needed_and_no_more(
+    cluster: RedisCluster,
+) -> None:
+    [rights] = [line.split()[2:] for line in USERS.splitlines() if line.startswith("user courier")]
+    needed = granted_on_a_cluster()
+    for server in cluster.servers:
+        server.cli("ACL", "SETUSER", "courier", *rights, *needed)
+        server.cli("CONFIG", "RESETSTAT")
+    async with redis_node(cluster.url.replace("://", "://courier:PASSWORD@")) as (backplane, feed):
+        assert backplane.trouble is None
+        channels = [ChannelName.parse(f"user.c{number}") for number in range(6)]
+        await works(backplane, feed, *channels)
+        await eventually(lambda: backplane.usage is not None)
+        assert backplane.trouble is None
+    called = {name for name in needed if any(server.calls_of(name[1:]) for server in cluster.servers)}
+    assert called == set(needed)
 
 
 async def test_a_slot_that_moves_to_another_server_takes_its_channel_along(cluster: RedisCluster) -> None:

@@ -4,8 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 import trio
+from coredis.exceptions import ConnectionError
+from coredis.parser import Parser
 
 from courier.backplane import BackplaneRefused
+from courier.backplane.redis.refusals import refusal
 from tests.backplane.redis_nodes import ONE, TWO, eventually, publish, redis_node
 from tests.backplane.redis_servers import RedisServer, needs_redis, redis_server
 
@@ -97,6 +100,27 @@ async def test_one_log_that_redis_cannot_write_to_is_no_trouble_of_the_others(se
         assert backplane.trouble is None
         await publish(backplane, TWO, b"1")
         assert backplane.trouble is None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "word"),
+    [
+        ("LOADING Redis is loading the dataset in memory", "LOADING"),
+        ("MISCONF Redis is configured to save RDB snapshots, but", "MISCONF"),
+        ("READONLY You can't write against a read only replica.", "READONLY"),
+        ("ERR The user executing the script can't run this command or subcommand script: a, on", "NOPERM"),
+        ("ERR max number of clients reached", "MAXCLIENTS"),
+        ("ERR something else", "ERR"),
+        ("WRONGPASS invalid username-password pair or user is disabled.", "WRONGPASS"),
+    ],
+)
+def test_a_refusal_has_the_word_that_redis_begins_it_with(sentence: str, word: str) -> None:
+    assert refusal(Parser().parse_error(sentence)) == word
+
+
+def test_what_redis_did_not_say_is_no_refusal() -> None:
+    for error in (TimeoutError(), OSError(111, "Connection refused"), ConnectionError("connection lost")):
+        assert refusal(error) is None
 
 
 async def test_a_probe_leaves_nothing_for_long(server: RedisServer) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
@@ -427,3 +428,24 @@ async def test_a_subscriber_at_a_terminal_that_is_refused_is_told_why(tmp_path: 
             result = await run(["courier", "subscribe", channel], URL=url, TOKEN=bearer)
             assert (result.returncode, result.stdout) == (1, b"")
             assert result.stderr.decode().strip() == reason
+
+
+def test_events_of_ones_own_are_found_as_the_readme_says(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [(name, module)] = re.findall(r"```python\n# (acme/\S+)\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text(module, encoding="utf-8")
+    [variables] = re.findall(
+        r"^(.*COURIER_EVENT_MODULES=\S+) \.venv/bin/courier serve$", readme, re.MULTILINE
+    )
+    for given, code in ((variables, 0), (variables.partition("PYTHONPATH=. ")[2], 1)):
+        done = subprocess.run(
+            ["sh", "-c", f"{given} {BIN}/courier check"],
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr

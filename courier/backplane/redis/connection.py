@@ -59,6 +59,9 @@ async def _client(url: RedisUrl, common: dict[str, Any], own: dict[str, Any]) ->
                 startup_nodes=nodes,
                 max_connections=4,
                 max_connections_per_node=True,
+                # Else it asks for the server's configuration, which a user need not see; a slot that nobody
+                # serves is an error of the call for it.
+                skip_full_coverage_check=True,
                 pool_timeout=POOL_SECONDS,
                 decode_responses=False,
                 **own,
