@@ -5,7 +5,7 @@ None of them repeats what was sent, except the names of fields, shortened.
 
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from courier.schemas.exact import losses
@@ -13,6 +13,8 @@ from courier.schemas.exact import losses
 Location = tuple[int | str, ...]
 
 _ERRORS_SHOWN = 50
+_ERRORS_READ = 1000
+_STEPS_SHOWN = 16
 _NAME_SHOWN = 128
 _LEVELS = 200  # what pydantic's parser allows
 
@@ -29,6 +31,10 @@ _WHAT_CAME = {
 
 class JsonError(ValueError):
     """A body that is no JSON object; its message says what was expected and what came."""
+
+
+class NotJsonError(JsonError):
+    """A body that is no JSON at all, or not in UTF-8."""
 
 
 class SchemaError(ValueError):
@@ -52,21 +58,36 @@ class RegistryError(ValueError):
     """Models that cannot be published together; its message names the module at fault."""
 
 
-def json_error(error: ValidationError, body: bytes) -> JsonError | None:
+def details_of(error: ValidationError) -> list[ErrorDetails]:
+    """What is wrong, fault by fault; nothing when there are so many that to list them takes long."""
+    return error.errors(include_url=False) if error.error_count() <= _ERRORS_READ else []
+
+
+def json_error(details: list[ErrorDetails], body: bytes) -> JsonError | None:
     """The error of a body that is no JSON object, or None if it is one and its fields are at fault."""
-    first = error.errors(include_url=False)[0]
+    if not details:
+        return None
+    first = details[0]
     if first["type"] == "json_invalid":
-        return JsonError(_why_no_json(body, first["ctx"]["error"]))
+        return NotJsonError(_why_no_json(body, first["ctx"]["error"]))
     if not first["loc"] and first["type"] in ("dict_type", "model_type"):
         return JsonError(f"Expected a JSON object, got {_WHAT_CAME[type(first['input'])]}")
     return None
 
 
-def batch_error(error: ValidationError) -> ValueError:
-    """What is wrong with an object that is no `{"events": […]}`."""
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "too_long":
-        return TooManyEvents(f"Batch has more than {first['ctx']['max_length']} events")
+class _Object(BaseModel):
+    """Any JSON object; what it holds is not even made."""
+
+
+def batch_error(body: bytes) -> JsonError:
+    """What is wrong with a body that is no `{"events": […]}`."""
+    if body.lstrip(b" \t\r\n").startswith(b"["):
+        return JsonError(f"Expected a JSON object, got {_WHAT_CAME[list]}")
+    try:
+        _Object.model_validate_json(body)
+    except ValidationError as error:
+        if refusal := json_error(details_of(error), body):
+            return refusal
     return JsonError('Expected {"events": [{"channel", "data"}, …]} and no other field')
 
 
@@ -84,9 +105,12 @@ def _why_no_json(body: bytes, found: str) -> str:
     return f"Expected JSON (RFC 8259), got something else: {found}"
 
 
-def schema_error(error: ValidationError, root: Location, types: str) -> SchemaError:
+def schema_error(details: list[ErrorDetails], root: Location, types: str) -> SchemaError:
     """What is wrong with the event at `root`, told as if it lay alone; `types` lists the known ones."""
-    details = error.errors(include_url=False, include_context=False, include_input=False)
+    if not details:
+        return SchemaError(
+            [{"loc": [], "msg": f"More than {_ERRORS_READ} faults", "type": "too_many_faults"}]
+        )
     return SchemaError(
         [_as_seen_from(root, detail, types) for detail in details[:_ERRORS_SHOWN]],
         next((type_ for detail in details if (type_ := _type_at(root, detail))), ""),
@@ -107,7 +131,7 @@ def loss_error(tree: Any, root: Location, event_type: str) -> SchemaError | None
 
 
 def _shown(loc: Location) -> list[int | str]:
-    return [step[:_NAME_SHOWN] if isinstance(step, str) else step for step in loc]
+    return [step[:_NAME_SHOWN] if isinstance(step, str) else step for step in loc[:_STEPS_SHOWN]]
 
 
 def _as_seen_from(root: Location, detail: ErrorDetails, types: str) -> dict[str, Any]:

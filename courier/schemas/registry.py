@@ -10,40 +10,29 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import (
     AfterValidator,
     ConfigDict,
-    Field,
     GetCoreSchemaHandler,
     TypeAdapter,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     create_model,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from courier.schemas.channels import UNKNOWN_CHANNEL, ChannelName, UnknownChannelError
 from courier.schemas.errors import (
-    JsonError,
     RegistryError,
-    SchemaError,
-    batch_error,
+    details_of,
     json_error,
     loss_error,
     schema_error,
 )
 from courier.schemas.events import backtest, forge, prophet, system, trading
 from courier.schemas.events.base import Event
-from courier.schemas.exact import Members, is_exact, tree
+from courier.schemas.exact import is_exact, tree
 
 RESERVED_FIELDS = frozenset({"id", "channel"})
 """What a delivered frame adds to an event's own fields."""
 RESERVED_PREFIX = "courier."
 """How the types of Courier's own messages begin."""
-
-BATCH_EVENTS = 1000
-"""How many events one batch may hold."""
-
-BatchItem = tuple[ChannelName, Event] | UnknownChannelError | SchemaError
-"""One event of a batch, and where it goes; or why it goes nowhere."""
 
 _TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _LONGEST_TYPE = 128
@@ -69,12 +58,6 @@ class Registry:
             channel=Annotated[str, AfterValidator(ChannelName.parse)],
             data=event,
         )
-        item = Annotated[self._request, WrapValidator(self._judge)]  # type: ignore[name-defined]
-        self._batch = create_model(
-            "Batch",
-            __config__=ConfigDict(extra="forbid"),
-            events=Annotated[list[item], Field(max_length=BATCH_EVENTS)],
-        )
 
     def __eq__(self, other: object) -> bool:
         """Registries of the same models read the same, so that what is made of one is good for the other."""
@@ -89,7 +72,8 @@ class Registry:
         try:
             event: Event = self._validate_event(body)
         except ValidationError as error:
-            refusal = json_error(error, body) or schema_error(error, (), self._listed)
+            details = details_of(error)
+            refusal = json_error(details, body) or schema_error(details, (), self._listed)
         else:
             refusal = None if is_exact(body) else loss_error(tree(body), (), event.type)
             if refusal is None:
@@ -106,10 +90,11 @@ class Registry:
         try:
             request: Any = self._request.model_validate_json(body)
         except ValidationError as error:
+            details = details_of(error)
             refusal = (
-                json_error(error, body)
-                or _channel_error(error)
-                or schema_error(error, ("data",), self._listed)
+                json_error(details, body)
+                or _channel_error(details)
+                or schema_error(details, ("data",), self._listed)
             )
         else:
             exact = is_exact(body)
@@ -117,28 +102,6 @@ class Registry:
             if refusal is None:
                 return request.channel, request.data
         raise refusal
-
-    def parse_batch(self, body: bytes) -> list[BatchItem]:
-        """What `{"events": […]}` holds, in order, in one parse: what `parse_request` would return or raise.
-
-        JsonError when `body` is no such object, TooManyEvents when it has more than `BATCH_EVENTS`.
-        """
-        try:
-            batch: Any = self._batch.model_validate_json(body)
-        except ValidationError as error:
-            refusal = json_error(error, body) or batch_error(error)
-        else:
-            items: list[BatchItem] = batch.events
-            return items if is_exact(body) else _without_losses(items, tree(body))
-        raise refusal
-
-    def _judge(self, value: Any, validate: ValidatorFunctionWrapHandler) -> BatchItem:
-        """One of a batch: its error is its own, and not the batch's."""
-        try:
-            request = validate(value)
-        except ValidationError as error:
-            return _channel_error(error) or schema_error(error, ("data",), self._listed)
-        return request.channel, request.data
 
     def encode(self, event: Event) -> bytes:
         """The JSON object that subscribers get, but for the `id` and `channel` that delivery adds."""
@@ -170,18 +133,7 @@ class _ChosenByType:
         return core_schema.tagged_union_schema(choices, discriminator="type")
 
 
-def _without_losses(items: list[BatchItem], batch: Members) -> list[BatchItem]:
-    """The items of a batch, with an error for each that would be delivered with a loss."""
-    if len(batch) > 1:
-        raise JsonError('Expected {"events": [{"channel", "data"}, …]}, got "events" twice')
-    return [
-        item if isinstance(item, Exception) else loss_error(written, ("data",), item[1].type) or item
-        for item, written in zip(items, batch[0][1], strict=True)
-    ]
-
-
-def _channel_error(error: ValidationError) -> UnknownChannelError | None:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
+def _channel_error(details: list[ErrorDetails]) -> UnknownChannelError | None:
     return UnknownChannelError(UNKNOWN_CHANNEL) if any(d["loc"] == ("channel",) for d in details) else None
 
 

@@ -51,6 +51,7 @@ from courier.web.head import check_headers
 from courier.web.lane import Lane, next_request, response
 from courier.web.patience import PatientStream, PeerStalled, SocketPeer, send_all
 from courier.web.shutdown import until_asked
+from courier.web.turns import TURN_SECONDS
 from courier.web.websocket import BY_SERVER
 
 STALL_SECONDS = 30.0
@@ -548,7 +549,11 @@ class Connection(TCPServer):
     async def _take_lane(self, lane: Lane, data: bytes) -> bytes:
         done = 0
         answers: list[bytes] = []
+        until = time.perf_counter() + TURN_SECONDS
         while done < len(data) and not lane.closed():
+            if time.perf_counter() >= until:  # of so many requests that others should get a turn
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                until = time.perf_counter() + TURN_SECONDS
             request = next_request(data, done, lane)
             if request is None:
                 break

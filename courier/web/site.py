@@ -9,6 +9,7 @@ from courier.settings import Settings
 from courier.web.auth import Verifier
 from courier.web.ownership import Ownership
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
+from courier.web.turns import Turns
 
 if TYPE_CHECKING:
     from courier.web.session import Session
@@ -26,6 +27,7 @@ class Site:
     """None when nobody knows whose a strategy is."""
     verbose: bool = False
     """Whether each event is a line in the log: at debug only."""
+    turns: Turns = field(default_factory=Turns)
     sessions: dict[str, "Session"] = field(default_factory=dict)
     """Subscriptions that are being served, by the subscriber's id."""
 

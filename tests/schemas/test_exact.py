@@ -8,10 +8,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from courier.schemas import Event, JsonError, Registry, SchemaError, default_registry
+from courier.schemas.batch import cut_batch
 from courier.schemas.exact import is_exact, losses, tree
-from courier.schemas.registry import BatchItem
 
 REGISTRY = default_registry()
+
+
+def parse_batch(body: str) -> list[Any]:
+    """Of each event what it says, or its error."""
+    events: list[bytes] = []
+    list(cut_batch(body.encode(), events))
+    items: list[Any] = []
+    for event in events:
+        try:
+            items.append(REGISTRY.parse_request(event))
+        except ValueError as error:
+            items.append(error)
+    return items
+
+
 STARTED = '"type":"backtest.started","source":"tests","backtest_id":"b","job_id":"j","user_id":"u"'
 FILLED = (
     '"type":"trade.order_filled","source":"tests","strategy_id":"s","user_id":"u","order_id":"o","token":"SOL",'
@@ -59,7 +74,7 @@ def test_what_would_be_lost_is_refused_with_its_place_alone_in_an_envelope_and_i
     with pytest.raises(SchemaError) as enveloped:
         REGISTRY.parse_request(envelope.encode())
     good = f'{{"channel":"user.u","data":{{{STARTED},"parameters":{{}}}}}}'
-    first, second, third = REGISTRY.parse_batch(f'{{"events":[{good},{envelope},{good}]}}'.encode())
+    first, second, third = parse_batch(f'{{"events":[{good},{envelope},{good}]}}')
     assert isinstance(second, SchemaError)
     for refusal in (alone.value, enveloped.value, second):
         assert refusal.errors == errors
@@ -112,20 +127,20 @@ def test_an_envelope_has_each_key_once(key: str) -> None:
     envelope = ",".join(f'"{name}":{parts[name]}' for name in ("channel", "data", key))
     with pytest.raises(SchemaError) as refusal:
         REGISTRY.parse_request(f"{{{envelope}}}".encode())
-    [item] = REGISTRY.parse_batch(f'{{"events":[{{{envelope}}}]}}'.encode())
+    [item] = parse_batch(f'{{"events":[{{{envelope}}}]}}')
     assert isinstance(item, SchemaError)
     assert refusal.value.errors == item.errors == [{"loc": [key], **DUPLICATE}]
 
 
 def test_a_batch_has_its_events_once() -> None:
-    with pytest.raises(JsonError, match='got "events" twice'):
-        REGISTRY.parse_batch(b'{"events":[],"events":[]}')
+    with pytest.raises(JsonError, match='Expected {"events"'):
+        parse_batch('{"events":[],"events":[]}')
 
 
 def test_an_item_that_is_wrong_in_another_way_keeps_its_error() -> None:
     duplicate = f'{{"channel":"user.u","data":{LOSSES[0][0]}}}'
     unknown = '{"channel":"nowhere","data":{"a":1,"a":2}}'
-    items: list[BatchItem] = REGISTRY.parse_batch(f'{{"events":[{unknown},{duplicate}]}}'.encode())
+    items = parse_batch(f'{{"events":[{unknown},{duplicate}]}}')
     assert [type(item).__name__ for item in items] == ["UnknownChannelError", "SchemaError"]
 
 

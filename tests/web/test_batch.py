@@ -1,6 +1,7 @@
 """Many events in one request: a batch whose results come in order, and lines that are judged as they come."""
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import trio
 
 from courier.schemas.registry import Registry
-from courier.web.batch import Lines
+from courier.web.lines import Lines
 from tests.web.servers import Response, TestServer, a_server, announcement, events
 from tests.web.test_publish import CALLER, a_server_to_drain, answer, authorized, channels_that_do_nothing
 
@@ -46,7 +47,7 @@ async def test_results_come_in_order_and_the_good_are_published_though_others_fa
             (item(severity="odd"), 400, "Invalid event schema"),
             (item(source="other"), 400, "Event source must match X-Service-Name header"),
             ({"data": announcement()}, 400, "hannel"),
-            ("text", 400, "Invalid event schema"),
+            ("text", 400, "Expected a JSON object, got a string"),
         ]
         items = [item("0"), *(one for one, _, _ in bad), item("1")]
         response = await batch(server, items)
@@ -88,9 +89,9 @@ async def test_batches_at_once_have_offsets_that_follow_each_other() -> None:
     assert sorted(seen) == list(range(1, 401))
 
 
-async def test_a_batch_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_event_of_a_batch_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
-    for name in ("parse", "parse_request", "parse_batch"):
+    for name in ("parse", "parse_request"):
         original = getattr(Registry, name)
 
         def count(self: Registry, body: bytes, name: str = name, original: Any = original) -> Any:
@@ -100,7 +101,7 @@ async def test_a_batch_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Registry, name, count)
     async with a_server() as server:
         assert (await batch(server, [item()] * 10)).json["published"] == 10
-    assert parsed == ["parse_batch"]
+    assert parsed == ["parse_request"] * 10
 
 
 async def test_an_empty_batch_is_answered_with_nothing() -> None:
@@ -238,7 +239,8 @@ def test_a_line_of_the_limit_is_whole_and_one_byte_more_is_too_long_wherever_it_
     data = b"a" * 5 + b"\n" + b"b" * 6 + b"\n\n" + b"c" * 20 + b"\nd\n" + b"e" * 5
     for size in range(1, len(data) + 1):
         lines = Lines(5)
-        found = [one for piece in pieces(data, size) for one in lines.feed(piece)] + lines.rest()
+        found = [one for piece in pieces(data, size) for one in lines.feed(piece)]
+        found += lines.rest()
         assert found == [b"aaaaa", None, b"", None, b"d", b"eeeee"], size
 
 
@@ -287,7 +289,7 @@ async def test_a_drain_answers_a_stream_with_what_was_judged_and_closes() -> Non
 
 
 async def test_a_stream_that_falls_silent_is_answered_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("courier.web.batch.STREAM_SECONDS", 0.2)
+    monkeypatch.setattr("courier.web.lines.STREAM_SECONDS", 0.2)
     async with a_server() as server, await server.connect() as stream:
         await begin(stream)
         data = line()
@@ -310,3 +312,80 @@ async def test_a_sender_faster_than_its_channel_is_made_to_wait() -> None:
                     sent += len(data)
             assert sent < 20_000_000  # what sockets and queues hold, and no more
             go.set()
+
+
+# What one peer may take from the others
+
+
+def padded(size: int, channel: str = "user.u1") -> bytes:
+    """A line of so many bytes, without its end."""
+    return line(channel=channel, message="x" * (size - len(line(channel=channel, message="")) + 1))[:-1]
+
+
+async def test_an_event_over_the_limit_is_413_alone_in_a_batch_and_in_a_stream() -> None:
+    """Measured as it came; the others of a batch are published."""
+    async with a_server(max_event_bytes=1024) as server:
+        for size, code in ((1024, None), (1025, 413), (50_000, 413)):
+            one = padded(size)
+            alone = await server.request("POST", "/publish", one, CALLER)
+            lines = await send(server, one + b"\n" + line())
+            many = await send(server, b'{"events":[%b, %b]}' % (one, line()), CALLER)
+            failed = [*lines.json["failures"], *(each for each in many.json["results"] if "code" in each)]
+            assert alone.status == (code or 200)
+            assert [each["code"] for each in failed] == [code] * 2 if code else not failed
+            assert lines.json["published"] == many.json["published"] == (1 if code else 2)
+            assert all(each["limit_bytes"] == 1024 for each in failed)
+
+
+EXTRAS = "," + ",".join(f'"{number:x}":1' for number in range(6000)) + "}}"
+SLOW = {
+    "lines": (LINES, b"x\n" * 20_000),
+    "blank lines": (LINES, b"\n" * 100_000),
+    "faults": (CALLER, b'{"events":[%b]}' % b",".join([line()[:-3] + EXTRAS.encode()] * 15)),
+    "wrong types": (
+        CALLER,
+        b'{"events":[%b]}' % b",".join([b'{"channel":"global","data":{"type":"no"}}'] * 1000),
+    ),
+    "brackets": (CALLER, b'{"events":[[%b[]]]}' % (b"[]," * 100_000)),
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+async def test_what_is_made_to_be_slow_does_not_hold_up_others(kind: str) -> None:
+    """In CPU time between two turns of another task, while four do it at once."""
+    longest = 0.0
+
+    async def look_on() -> None:
+        nonlocal longest
+        while True:
+            began = time.thread_time()
+            await trio.lowlevel.checkpoint()
+            longest = max(longest, time.thread_time() - began)
+
+    async def attack(server: TestServer) -> None:
+        headers, body = SLOW[kind]
+        assert (await send(server, body, headers)).status == 200
+
+    async with a_server(log_level="critical") as server, trio.open_nursery() as watching:
+        watching.start_soon(look_on)
+        async with trio.open_nursery() as attacks:
+            for _ in range(4):
+                attacks.start_soon(attack, server)
+        watching.cancel_scope.cancel()
+    assert longest < 0.15
+
+
+async def test_what_an_answer_says_of_failures_has_a_size() -> None:
+    """From 1 MiB of events with fifty faults each; all of them have their status."""
+    wrong = line()[:-3] + b"," + b",".join(b'"%s%d":1' % (b"n" * 10, n) for n in range(50)) + b"}}"
+    events = [wrong] * 900
+    async with a_server() as server:
+        for answer in (
+            await send(server, b'{"events":[%b]}' % b",".join(events), CALLER),
+            await send(server, b"\n".join(events)),
+        ):
+            failures = answer.json.get("results") or answer.json["failures"]
+            assert [each["code"] for each in failures] == [400] * len(events)
+            assert len(failures[0]["validation_errors"]) == 50
+            assert "validation_errors" not in failures[-1]
+            assert len(answer.body) < 512 * 1024

@@ -459,3 +459,23 @@ async def test_a_request_that_is_plain_waits_for_the_one_before_it_that_is_not(t
         status, _, receipt = await publisher.publish()
         assert (status, receipt["id"].partition("-")[2]) == (200, "1")
     assert taken == [200]
+
+
+async def test_of_many_publishes_that_came_together_others_get_turns_between(
+    monkeypatch: pytest.MonkeyPatch, taken: list[int]
+) -> None:
+    monkeypatch.setattr(adapted, "TURN_SECONDS", 0.0)
+    turns: list[int] = []
+
+    async def look_on() -> None:
+        while True:
+            turns.append(len(taken))
+            await trio.lowlevel.checkpoint()
+
+    async with a_server() as server, await server.connect() as stream, trio.open_nursery() as nursery:
+        nursery.start_soon(look_on)
+        await stream.send_all(post() * 50)
+        while len(taken) < 50:
+            await stream.receive_some()
+        nursery.cancel_scope.cancel()
+    assert len(set(turns)) >= 50

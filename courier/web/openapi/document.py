@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+from courier.schemas.batch import BATCH_EVENTS
 from courier.schemas.channels import CHANNEL_PATTERN
 from courier.schemas.contract.bundle import PUBLISHED, VERSION, members
 from courier.schemas.contract.shapes import Schema, renamed
 from courier.schemas.names import SERVICE_NAME_PATTERN
-from courier.schemas.registry import BATCH_EVENTS, Registry
+from courier.schemas.registry import Registry
 from courier.web.batch import NDJSON
 from courier.web.history import LARGEST_LIMIT, LIMIT
 from courier.web.openapi.answers import (

@@ -1,0 +1,38 @@
+"""Turns: long work in short pieces, so that what one peer sends never holds up the others."""
+
+import time
+from collections.abc import Iterator
+
+import trio
+
+FREE_SECONDS = 0.00025
+"""How long work may go on before it has to wait for a turn: nearly all is done by then."""
+
+TURN_SECONDS = 0.001
+"""How long a turn is."""
+
+
+class Turns:
+    """Gives turns to all the long work of a node, one at a time and in order.
+
+    However much long work there is, all others together wait for one turn of it at a time, and not for one of
+    each.
+    """
+
+    def __init__(self) -> None:
+        self._turn = trio.Lock()
+
+    async def take(self, work: Iterator[None]) -> None:
+        """Run `work` to its end; it yields wherever it may be interrupted. Raises what it raises."""
+        if _done(work, FREE_SECONDS):
+            return
+        while True:
+            async with self._turn:
+                if _done(work, TURN_SECONDS):
+                    return
+
+
+def _done(work: Iterator[None], seconds: float) -> bool:
+    """Whether the work has ended; it is left once it has taken so many seconds."""
+    until = time.perf_counter() + seconds
+    return all(time.perf_counter() < until for _ in work)
