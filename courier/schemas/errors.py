@@ -14,7 +14,7 @@ Location = tuple[int | str, ...]
 
 _ERRORS_SHOWN = 50
 _ERRORS_READ = 1000
-_STEPS_SHOWN = 16
+_PATH_SHOWN = 1024
 _NAME_SHOWN = 128
 _LEVELS = 200  # what pydantic's parser allows
 
@@ -131,7 +131,14 @@ def loss_error(tree: Any, root: Location, event_type: str) -> SchemaError | None
 
 
 def _shown(loc: Location) -> list[int | str]:
-    return [step[:_NAME_SHOWN] if isinstance(step, str) else step for step in loc[:_STEPS_SHOWN]]
+    shown: list[int | str] = []
+    left = _PATH_SHOWN
+    for step in loc:
+        shown.append(step[:_NAME_SHOWN] if isinstance(step, str) else step)
+        left -= len(str(shown[-1]))
+        if left < 0:
+            break
+    return shown
 
 
 def _as_seen_from(root: Location, detail: ErrorDetails, types: str) -> dict[str, Any]:

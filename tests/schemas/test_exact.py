@@ -133,7 +133,7 @@ def test_an_envelope_has_each_key_once(key: str) -> None:
 
 
 def test_a_batch_has_its_events_once() -> None:
-    with pytest.raises(JsonError, match='Expected {"events"'):
+    with pytest.raises(JsonError, match=r'Expected \{"events"'):
         parse_batch('{"events":[],"events":[]}')
 
 
