@@ -12,8 +12,8 @@ OUTPUT_FAILED = 4
 """The exit code when standard output could not be written."""
 
 _OF_OUTPUT = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
-_WITHOUT_OUTPUT = frozenset({"serve", "demo"})
-"""Commands whose errors of these kinds are about something else."""
+_WITHOUT_OUTPUT = frozenset({"serve"})
+"""Commands that print nothing, so that their errors of these kinds are about something else."""
 
 
 class Commands(click.Group):

@@ -3,17 +3,17 @@
 import random
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from itertools import pairwise
 from typing import Any
 
 import httpx
 import trio
-from rich.console import Console
 from rich.text import Text
 
 from courier.settings import load_settings
 from courier.terminal.errors import Closed
-from courier.terminal.show import event_line
+from courier.terminal.show import Output, event_line
 from courier.terminal.subscribe import subscribe
 from courier.web.auth import mint_user_token
 from courier.web.server import serve
@@ -43,11 +43,14 @@ STRATEGY = [
 ]
 
 Publish = Callable[[dict[str, Any]], Awaitable[None]]
-console = Console(highlight=False)
+console = Output(highlight=False)
 
 
 async def run(seconds: int) -> int:
-    """Run until Ctrl-C, or for so many seconds, and drain. Returns the process's exit code."""
+    """Run until Ctrl-C, or for so many seconds, and drain. Returns the process's exit code.
+
+    OSError when standard output cannot be written.
+    """
     settings = load_settings(
         env="development",
         bind=_free_bind(),
@@ -58,26 +61,32 @@ async def run(seconds: int) -> int:
     )
     stop = trio.Event()
     offsets: list[int] = []
+    unwritten: OSError | None = None
 
     async def start(task_status: trio.TaskStatus[list[str]]) -> None:
         await serve(settings, shutdown_trigger=stop.wait, task_status=task_status)
 
     async with trio.open_nursery() as nursery:
         [url] = await nursery.start(start)
-        _introduce(url)
-        if seconds:
-            nursery.start_soon(_stop_after, seconds, stop)
         services = await nursery.start(_run_services, url)
         try:
+            _introduce(url)
+            if seconds:
+                nursery.start_soon(_stop_after, seconds, stop)
             token = mint_user_token(settings, USER, "demo-wallet", 86_400)
-            async for event in subscribe(url, CHANNEL, token):
-                offsets.append(int(event["id"].partition("-")[2]))
-                console.print(event_line(event), no_wrap=True, overflow="ellipsis")
+            async with aclosing(subscribe(url, CHANNEL, token)) as events:
+                async for event in events:
+                    offsets.append(int(event["id"].partition("-")[2]))
+                    console.print(event_line(event), no_wrap=True, overflow="ellipsis")
         except Closed as closed:
             console.print(f"\n[bold]The node closed the subscription:[/] {closed.code} {closed.reason}")
+        except OSError as error:
+            unwritten = error
         finally:
             services.cancel()
             stop.set()
+    if unwritten is not None:
+        raise unwritten
     whole = all(after == before + 1 for before, after in pairwise(offsets))
     console.print(f"[bold]{len(offsets)} events received, {'none' if whole else 'SOME'} missing.[/]")
     return 0 if whole else 1

@@ -17,7 +17,7 @@ from courier.schemas.channels import ChannelName, UnknownChannelError
 from courier.terminal.errors import Unreadable
 from courier.terminal.history import history
 from courier.terminal.publish import Result, publish
-from courier.terminal.show import event_line, gap_sentence
+from courier.terminal.show import Output, event_line, gap_sentence
 from courier.terminal.subscribe import follow, subscribe
 from courier.visible import visible
 
@@ -25,17 +25,11 @@ FAILURES_SHOWN = 20
 """Without `--json`; all are counted."""
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leave it to the command; rich would end the process without a word."""
-        raise
-
-
 class Printer:
     """Standard output: one event a line, flushed, for a person or as JSON."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self._console = None if as_json else _Console(highlight=False, soft_wrap=True)
+        self._console = None if as_json else Output(highlight=False, soft_wrap=True)
 
     def event(self, event: dict[str, Any]) -> None:
         if self._console is None:

@@ -4,12 +4,21 @@ import json
 from typing import Any
 from zlib import crc32
 
+from rich.console import Console
 from rich.text import Text
 
 from courier.visible import visible
 
 COLOURS = ("magenta", "cyan", "green", "yellow", "blue", "bright_red")
 _BASE = frozenset({"type", "source", "timestamp", "trace_id", "id", "channel"})
+
+
+class Output(Console):
+    """Standard output for a person."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command; rich would end the process without a word."""
+        raise  # it is called where the error is handled
 
 
 def event_line(event: dict[str, Any]) -> Text:

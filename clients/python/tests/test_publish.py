@@ -60,6 +60,21 @@ async def test_a_receipt_is_the_nodes_answer_as_a_dict_too(shared: Node) -> None
     assert pickle.loads(pickle.dumps(receipt)) == receipt
 
 
+async def test_ids_of_identity_providers_stay_as_they_are_alone_in_batches_and_in_subscriptions(
+    shared: Node,
+) -> None:
+    user = "auth0|urn:acme:7+b@example~"
+    channel = f"user.{user}"
+    async with client(shared.url) as courier, courier.subscribe(channel, token=token(user)) as events:
+        alone = await courier.publish(*told("alone", channel))
+        together = await courier.publish_many([told("a", channel), told("b", channel)])
+        got = [await next_event(events) for _ in range(3)]
+    assert [receipt.channel for receipt in (alone, *together)] == [channel] * 3
+    assert [(event.channel, event.data["title"]) for event in got] == [
+        (channel, one) for one in ("alone", "a", "b")
+    ]
+
+
 async def test_what_many_tasks_publish_at_once_travels_in_few_requests(shared: Node) -> None:
     async with proxy_before(shared.port) as proxy, client(proxy.url) as courier:
         began = proxy.requests
