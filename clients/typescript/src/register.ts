@@ -4,8 +4,9 @@ import type { DeliveredEvent } from "./events.js";
  * Where an application whose Courier has event types of its own says so, once for the client, the router and
  * the hooks. Its types come from `courier contract typescript`, run with its `COURIER_EVENT_MODULES`.
  *
+ *     import type { DeliveredEvent } from "./events.js";
  *     declare module "@courier/client" {
- *       interface Register { event: import("./events.js").DeliveredEvent }
+ *       interface Register { event: DeliveredEvent }
  *     }
  */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- others add to it

@@ -1,6 +1,6 @@
 /** What is published: its size, its files, and whether an empty project can use it. `npm run build` comes first. */
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -76,34 +76,73 @@ test("the lock file names no registry, and the package needs nothing at run time
   expect(manifest).not.toHaveProperty("dependencies");
 });
 
-test("installed into an empty project it works, and its types are in order, without those of a browser", () => {
-  const [{ filename }] = JSON.parse(run("npm", ["pack", "--json", "--pack-destination", project], ROOT)) as [
-    { filename: string },
-  ];
-  writeFileSync(join(project, "package.json"), '{ "type": "module" }');
-  run("npm", ["install", "--offline", "--no-audit", "--no-fund", join(project, filename)]);
-  const program = `
-    import { CourierClient, CLOSE_CODES, EventRouter, shareToken } from "@courier/client";
-    class WebSocket { addEventListener() {} send() {} close() {} }
-    const client = new CourierClient({ url: "wss://courier.example", channel: "global", token: "t1", WebSocket });
-    const router = new EventRouter();
-    router.on("system.announcement", (event) => event.title);
-    client.onMessage(router.dispatch);
-    client.connect();
-    const said: string = client.state.status + CLOSE_CODES.length + typeof shareToken;
-    client.disconnect();
-    export default said;
-  `;
-  writeFileSync(join(project, "program.ts"), program);
-  const strictest = {
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    isolatedModules: true,
-    skipLibCheck: false,
+describe("installed into an empty project", () => {
+  beforeAll(() => {
+    const [{ filename }] = JSON.parse(
+      run("npm", ["pack", "--json", "--pack-destination", project], ROOT),
+    ) as [{ filename: string }];
+    writeFileSync(join(project, "package.json"), '{ "type": "module" }');
+    run("npm", ["install", "--offline", "--no-audit", "--no-fund", join(project, filename)]);
+    mkdirSync(join(project, "node_modules/@types"));
+    for (const types of ["@types/react", "csstype"])
+      symlinkSync(join(ROOT, "node_modules", types), join(project, "node_modules", types));
+  });
+
+  const COMPILED = { status: 0, said: "" };
+  const compile = (options: object, ...files: string[]) => {
+    const strictest = {
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      isolatedModules: true,
+      skipLibCheck: false,
+      noEmitOnError: true,
+      target: "es2022",
+      types: [],
+    };
+    const compilerOptions = { ...strictest, ...options };
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+    const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+    const { status, stdout, stderr } = spawnSync("node", [tsc], { cwd: project, encoding: "utf8" });
+    return { status, said: stdout + stderr };
   };
-  const compilerOptions = { ...strictest, module: "nodenext", target: "es2022", lib: ["es2022"], types: [] };
-  writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions }));
-  expect(run("node", [join(ROOT, "node_modules/typescript/bin/tsc"), "--noEmitOnError"])).toBe("");
-  const said = run("node", ["-e", 'import("./program.js").then((it) => console.log(it.default))']);
-  expect(said.trim()).toBe("connecting13function");
+
+  test("it works, and its types are in order, without those of a browser", () => {
+    const program = `
+      import { CourierClient, CLOSE_CODES, EventRouter, shareToken } from "@courier/client";
+      class WebSocket { addEventListener() {} send() {} close() {} }
+      const client = new CourierClient({ url: "wss://courier.example", channel: "global", token: "t1", WebSocket });
+      const router = new EventRouter();
+      router.on("system.announcement", (event) => event.title);
+      client.onMessage(router.dispatch);
+      client.connect();
+      const said: string = client.state.status + CLOSE_CODES.length + typeof shareToken;
+      client.disconnect();
+      export default said;
+    `;
+    writeFileSync(join(project, "program.ts"), program);
+    expect(compile({ module: "nodenext", lib: ["es2022"] }, "program.ts")).toEqual(COMPILED);
+    const said = run("node", ["-e", 'import("./program.js").then((it) => console.log(it.default))']);
+    expect(said.trim()).toBe("connecting13function");
+  });
+
+  test.each(["node16", "nodenext", "bundler"])(
+    "an application that imports only the hooks registers events of its own, as the README says: %s",
+    (moduleResolution) => {
+      const [register] = /^import type \{ DeliveredEvent \}(?:(?!```)[^])*/m.exec(README)!;
+      const hooks = `
+        import { useCourierEvent } from "@courier/client/react";
+        export function useShipped(shipped: (order: string) => void): void {
+          useCourierEvent("acme.order_shipped", (event) => shipped(event.order_id));
+          // @ts-expect-error: this Courier has no such event
+          useCourierEvent("backtest.progress", () => undefined);
+        }
+      `;
+      writeFileSync(join(project, "hooks.ts"), hooks);
+      writeFileSync(join(project, "register.ts"), register);
+      cpSync(join(ROOT, "tests/own-events/events.ts"), join(project, "events.ts"));
+      const module = moduleResolution === "bundler" ? "esnext" : moduleResolution;
+      const options = { module, moduleResolution, lib: ["es2022"], noEmit: true, skipLibCheck: true };
+      expect(compile(options, "hooks.ts", "register.ts")).toEqual(COMPILED);
+    },
+  );
 });
