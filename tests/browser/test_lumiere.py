@@ -25,6 +25,7 @@ from tests.browser.trades import (
     filled,
     opened,
     placed,
+    signalled,
     timed,
     updated,
 )
@@ -223,15 +224,47 @@ def test_the_chat_follows_what_is_said_but_leaves_who_has_scrolled_up(
     witness.judge()
 
 
+def test_a_browser_that_wrongly_says_that_it_is_offline_stays_live_and_misses_nothing(
+    context: BrowserContext, site: Site
+) -> None:
+    page, witness = enter(context, site, "Blaise")
+    page.evaluate("Object.defineProperty(navigator, 'onLine', { get: () => false })")
+    page.evaluate("dispatchEvent(new Event('offline'))")
+    site.publish(said("blaise", "All the same", conversation="c3"))
+    expect(page.get_by_text("All the same")).to_be_visible()
+    expect(connection(page)).to_have_text("Live")
+    witness.judge()
+
+
 def test_a_page_without_a_network_says_so_and_catches_up(context: BrowserContext, site: Site) -> None:
     page, witness = enter(context, site, "Blaise")
+    witness.expect("ERR_INTERNET_DISCONNECTED")
     context.set_offline(True)
-    expect(connection(page)).to_have_text("Offline")
-    site.publish(said("blaise", "Meanwhile", conversation="c3"))
+    site.publish(said("blaise", "Meanwhile", conversation="c4"))
+    expect(connection(page)).to_have_attribute(
+        "data-status", re.compile("waiting|connecting"), timeout=BACK_MS
+    )
     expect(page.get_by_text("Meanwhile")).to_have_count(0)
     context.set_offline(False)
     expect(page.get_by_text("Meanwhile")).to_be_visible()
     expect(connection(page)).to_have_text("Live")
+    witness.judge()
+
+
+def test_signals_are_shown_with_their_reasons_the_newest_first(context: BrowserContext, site: Site) -> None:
+    page, witness = enter(context, site, "Blaise")
+    signals = timed(
+        signalled(f"g{place}", "ETH", "sell", confidence=place / 8, price=3_000.5 + place)
+        for place in range(1, 7)
+    )
+    site.publish_many(signals)
+    for _ in range(2):  # as they came, and as a new page finds them
+        expect_cells(page, "signal=g6", "sell ETH", "RSI above 70", "3,006.50", "75 %")
+        expect_cells(page, "signal=g4", "sell ETH", "RSI above 70", "3,004.50", "50 %")
+        shown = page.locator("[data-signal]").evaluate_all("rows => rows.map(row => row.dataset.signal)")
+        assert shown == ["g6", "g5", "g4"]
+        page.reload()
+        expect(connection(page)).to_have_text("Live")
     witness.judge()
 
 
@@ -269,11 +302,8 @@ def test_orders_positions_and_equity_are_what_the_events_come_to(context: Browse
     expect_cells(page, "position=p2", "ETH", "2.0000", "3,000.00", "2,985.00", "−30.00 −0.50 %")
     expect_figures(page, equity="9,971.70 USDC", open_gain="−26.80", made="−1.50")
 
-    context.set_offline(True)
-    expect(connection(page)).to_have_text("Offline")
     site.publish_many(trades[8:13])
-    context.set_offline(False)
-    for _ in range(2):  # as it was replayed to the page, and as a new page finds it
+    for _ in range(2):  # as it came, and as a new page finds it
         expect_cells(page, "order=o2", "sell ETH limit", "2.0000", "3,100.00", "cancelled")
         expect_cells(page, "order=o3", "buy BTC market", "0.5000", "–", "failed")
         expect(page.locator("[data-position=p1]")).to_have_count(0)
@@ -439,6 +469,7 @@ def test_the_services_fill_the_page_until_ctrl_c_ends_all_of_it(browser: Browser
                 page.goto(page_url)
                 page.get_by_role("button", name="Ada").click()
                 expect(page.locator("[data-status=completed]").first).to_be_visible(timeout=10_000)
+                expect(page.locator("[data-signal]").first).to_be_visible(timeout=10_000)
                 expect(page.locator("[data-position]").first).to_be_visible(timeout=10_000)
                 expect(page.get_by_role("img", name=re.compile("^Equity: from"))).to_be_visible()
                 expect(page.locator("pre").first).to_contain_text("strategy", timeout=10_000)

@@ -27,6 +27,18 @@ def deployed(capital: float) -> Event:
     )
 
 
+def signalled(name: str, token: str, direction: Direction, confidence: float, price: float) -> Event:
+    return events.trade_signal_generated(
+        **IDS,
+        signal_id=name,
+        token=token,
+        direction=direction,
+        confidence=confidence,
+        reason="RSI above 70" if direction == "sell" else "RSI below 30",
+        price_at_signal=price,
+    )
+
+
 def placed(order: str, token: str, direction: Direction, amount: float, limit: float | None = None) -> Event:
     return events.trade_order_placed(
         **IDS,

@@ -30,7 +30,6 @@ const TONES: Record<State["status"], string> = {
   connecting: "idle",
   open: "ready",
   waiting: "leaving",
-  offline: "away",
   refused: "away",
   closed: "idle",
 };
@@ -40,7 +39,6 @@ const WORDS: Record<State["status"], string> = {
   connecting: "Connecting",
   open: "Live",
   waiting: "Reconnecting",
-  offline: "Offline",
   refused: "Refused",
   closed: "Closed",
 };

@@ -6,6 +6,7 @@ import { Chat } from "./Chat";
 import { Orders } from "./Orders";
 import { PositionMark } from "./PositionMark";
 import { Positions } from "./Positions";
+import { Signals } from "./Signals";
 
 /** What every panel gets: the channel to listen to, and what it has brought already. */
 export interface PanelProps {
@@ -20,6 +21,7 @@ export function Panels(props: PanelProps) {
         <div className="wide">
           <Account {...props} />
           <Positions {...props} />
+          <Signals {...props} />
           <Orders {...props} />
         </div>
         <div className="narrow">
