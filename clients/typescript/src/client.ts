@@ -6,7 +6,7 @@ import { careful, Handlers, type Handler, type OnError } from "./handlers.js";
 import { Inbox, type Gap } from "./inbox.js";
 import { watchNetwork } from "./network.js";
 import { TokenRefresh } from "./refresh.js";
-import type { ClientOptions } from "./options.js";
+import { checkedOptions, checkToken, type ClientOptions } from "./options.js";
 import type { AnyEvent } from "./register.js";
 import type { State } from "./state.js";
 import { ANSWER_MS, type GetToken } from "./tokens.js";
@@ -27,8 +27,7 @@ const NO_TOKEN = { code: 1008, reason: "Authentication token required" };
  * `connect` starts it. Whatever breaks the connection, it comes back and goes on where it was, for ever,
  * until `disconnect` or until Courier says not to come back: then its state is `refused`.
  *
- * The constructor throws TypeError when there is no WebSocket, no URL, or not exactly one of `token` and
- * `getToken`.
+ * The constructor throws TypeError, which names the value, where an option cannot be what it is for.
  */
 export class CourierClient {
   readonly channel: string;
@@ -53,19 +52,20 @@ export class CourierClient {
   /** Counts the tries: what was begun in an earlier one is of no use. */
   #turn = 0;
   #unwatch: (() => void) | undefined;
+  #join: Promise<void> | undefined;
 
-  constructor(options: ClientOptions) {
-    if ((options.token === undefined) === (options.getToken === undefined)) {
-      throw new TypeError("Give either `token` or `getToken`");
-    }
-    subscriptionUrl(options.url, options.channel, undefined);
+  constructor(options: ClientOptions);
+  /** For a token that outlives the subscription, where the platform has a WebSocket. */
+  constructor(url: string, channel: string, token: string);
+  constructor(...given: [ClientOptions] | [url: string, channel: string, token: string]) {
+    const options = checkedOptions(given);
     this.channel = options.channel;
     this.#WebSocket = webSocketClass(options.WebSocket);
     this.#url = options.url;
-    this.#token = options.token;
-    this.#getToken = options.getToken;
+    this.#token = options.token ?? undefined;
+    this.#getToken = options.getToken ?? undefined;
     this.#onError = careful(options.onError);
-    this.#inbox = new Inbox(options.since, this.#onError, () => {
+    this.#inbox = new Inbox(options.since ?? undefined, this.#onError, () => {
       if (this.#state.status === "waiting" && this.#state.retryAt === undefined) this.#open();
     });
     this.#states = new Handlers(this.#onError);
@@ -102,20 +102,25 @@ export class CourierClient {
     return this.#states.add(() => handler(this.#state));
   }
 
-  /** Starts, or goes on behind `position`. Where the client waits for its next try, it tries at once. */
-  connect(): void {
+  /**
+   * Starts, or goes on behind `position`. Where the client waits for its next try, it tries at once.
+   *
+   * The promise is fulfilled when Courier has answered: events come. It is rejected when Courier refuses, or
+   * `disconnect` is called, before that; the error's `cause` is the state. It may be ignored.
+   */
+  connect(): Promise<void> {
     const { status } = this.#state;
-    if (status === "connecting" || status === "open") return;
-    if (status !== "waiting" && status !== "offline") {
+    if (status === "open") return Promise.resolve();
+    const joined = (this.#join ??= this.#nextJoin());
+    if (status === "connecting") return joined;
+    if (status !== "waiting") {
       this.#failures = 0;
       this.#refused = undefined;
       if (this.#getToken) this.#token = undefined;
-      this.#unwatch = watchNetwork(
-        () => this.#lost(),
-        () => this.#awake(),
-      );
+      this.#unwatch = watchNetwork(() => this.#look());
     }
     this.#open();
+    return joined;
   }
 
   /** Ends the subscription. Events that are not handled yet come again with the next `connect`. */
@@ -123,6 +128,25 @@ export class CourierClient {
     if (this.#state.status === "closed") return;
     this.#inbox.clear();
     this.#stop({ status: "closed" });
+  }
+
+  #nextJoin(): Promise<void> {
+    const join = new Promise<void>((resolve, reject) => {
+      const stop = this.onState((state) => {
+        if (state.status === "open") resolve();
+        else if (state.status === "refused")
+          reject(
+            new Error(`Courier refuses ${this.channel}: ${state.reason} (${state.code})`, { cause: state }),
+          );
+        else if (state.status === "closed")
+          reject(new Error("`disconnect` was called before Courier answered", { cause: state }));
+        else return;
+        stop();
+        this.#join = undefined;
+      });
+    });
+    join.catch(() => undefined); // it may be ignored
+    return join;
   }
 
   // One try after another
@@ -138,7 +162,7 @@ export class CourierClient {
     this.#become({ status: "connecting" });
     if (turn !== this.#turn) return; // a handler of the state has called `disconnect`
     if (this.#token === undefined) void this.#askForToken(turn);
-    else this.#join(this.#token);
+    else this.#begin(this.#token);
   }
 
   async #askForToken(turn: number): Promise<void> {
@@ -149,6 +173,7 @@ export class CourierClient {
     );
     try {
       token = await this.#getToken?.(this.#refused);
+      if (token) checkToken(token);
     } catch (error) {
       this.#onError(error);
       if (turn === this.#turn) this.#wait(this.#nextBackoff(), "No token: getToken failed");
@@ -157,10 +182,10 @@ export class CourierClient {
     if (turn !== this.#turn) return;
     clearTimeout(this.#timer);
     if (!token || token === this.#refused) this.#stop({ status: "refused", ...NO_TOKEN });
-    else this.#join((this.#token = token));
+    else this.#begin((this.#token = token));
   }
 
-  #join(token: string): void {
+  #begin(token: string): void {
     try {
       const url = subscriptionUrl(this.#url, this.channel, this.#inbox.seen);
       this.#connection = new Connection(this.#WebSocket, url, token, {
@@ -175,11 +200,9 @@ export class CourierClient {
       });
     } catch {
       // What was thrown may show the token.
-      this.#stop({
-        status: "refused",
-        code: ABNORMAL,
-        reason: "No WebSocket can have this URL and this token",
-      });
+      const reason =
+        "The browser opens no WebSocket to this URL: a page of https:// needs https:// or wss://";
+      this.#stop({ status: "refused", code: ABNORMAL, reason });
     }
   }
 
@@ -237,17 +260,11 @@ export class CourierClient {
     this.#become({ status: "waiting", retryAt: Date.now() + wholeMs, reason });
   }
 
-  #lost(): void {
-    this.#leave();
-    this.#become({ status: "offline" });
-  }
-
-  #awake(): void {
+  /** The network, or the page, may be another than before. */
+  #look(): void {
     const { status } = this.#state;
-    const heldMs = this.#notBefore - performance.now();
     if (status === "open") this.#connection?.check();
-    else if (status === "offline" && heldMs > 0) this.#wait(heldMs, "Courier asked to wait", true);
-    else if (status === "offline" || (status === "waiting" && heldMs <= 0)) this.#open();
+    else if (status === "waiting" && performance.now() >= this.#notBefore) this.#open();
   }
 
   // The end of a try
@@ -277,6 +294,7 @@ export class CourierClient {
     const [connection, stale] = [this.#connection, this.#token];
     if (!this.#getToken || this.#refresh || !connection || stale === undefined) return;
     const send = (token: string) => {
+      checkToken(token);
       this.#token = token;
       connection.refresh(token);
     };

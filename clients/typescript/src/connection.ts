@@ -39,6 +39,8 @@ export class Connection {
   #timer: ReturnType<typeof setTimeout>;
   #halfBeatMs = MOST_SILENCE_MS;
   #silent = true;
+  /** When the patience with the last ping ends, by `Date.now()`. */
+  #due = 0;
   #slotMs: number | undefined;
   #over = false;
 
@@ -62,9 +64,12 @@ export class Connection {
     this.#socket.send(JSON.stringify({ type: "courier.refresh", token }));
   }
 
-  /** Once it has joined: finds out whether the other side is still there. `closed` within seconds if it is not. */
+  /**
+   * Once it has joined: finds out whether the other side is still there. `closed` within seconds if it is not,
+   * however often it is asked meanwhile.
+   */
   check(): void {
-    this.#probe(CHECK_MS);
+    if (!this.#silent || this.#due - Date.now() > CHECK_MS) this.#probe(CHECK_MS);
   }
 
   /** Leaves. Nothing comes after this, not even `closed`. */
@@ -118,10 +123,10 @@ export class Connection {
 
   #watch(patienceMs: number): void {
     clearTimeout(this.#timer);
-    const due = Date.now() + patienceMs;
+    this.#due = Date.now() + patienceMs;
     this.#timer = setTimeout(() => {
       if (!this.#silent) this.#probe(this.#halfBeatMs);
-      else if (Date.now() - due > LATE_MS) this.#probe(CHECK_MS);
+      else if (Date.now() - this.#due > LATE_MS) this.#probe(CHECK_MS);
       else this.#end(ABNORMAL, "No answer to a ping");
     }, patienceMs);
   }

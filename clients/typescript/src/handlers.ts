@@ -41,6 +41,10 @@ export class Handlers<T> {
     this.#handlers.delete(handler);
   }
 
+  clear(): void {
+    this.#handlers.clear();
+  }
+
   /**
    * Calls all that are there now. A promise when one of them gave one: it resolves when they all are done.
    */

@@ -1,22 +1,26 @@
 /**
- * Calls `lost` when the browser loses its network, and `awake` when it is back or when the page is seen again
- * after it was hidden or its machine asleep; what you get stops that. Does nothing where there is no browser.
+ * Calls `look` whenever the browser gives reason to look after a connection: its network goes or comes back, or
+ * the page is seen or runs again after it was hidden, asleep or frozen. What you get stops that. Does nothing
+ * where there is no browser.
  *
- * It is changes that count: at the start `navigator.onLine` is false in some browsers that are connected, and
- * always on a machine that reaches nobody but itself.
+ * These are hints and no facts: a browser may say "offline" though every connection works, and
+ * `navigator.onLine` is false for ever on a machine that reaches nobody but itself.
  */
-export function watchNetwork(lost: () => void, awake: () => void): () => void {
+export function watchNetwork(look: () => void): () => void {
   if (typeof addEventListener !== "function") return () => undefined;
   const page = typeof document === "undefined" ? undefined : document;
   const shown = () => {
-    if (page?.visibilityState === "visible" && navigator.onLine) awake();
+    if (page?.visibilityState !== "hidden") look();
   };
-  addEventListener("offline", lost);
-  addEventListener("online", awake);
-  page?.addEventListener("visibilitychange", shown);
+  const watched = [
+    [globalThis, "offline", look],
+    [globalThis, "online", look],
+    [globalThis, "pageshow", look],
+    [page, "resume", look],
+    [page, "visibilitychange", shown],
+  ] as const;
+  for (const [target, event, hear] of watched) target?.addEventListener(event, hear);
   return () => {
-    removeEventListener("offline", lost);
-    removeEventListener("online", awake);
-    page?.removeEventListener("visibilitychange", shown);
+    for (const [target, event, hear] of watched) target?.removeEventListener(event, hear);
   };
 }

@@ -1,6 +1,7 @@
 import type { OnError } from "./handlers.js";
 import type { GetToken } from "./tokens.js";
-import type { WebSocketClass } from "./websocket.js";
+import { subscriptionUrl, type WebSocketClass } from "./websocket.js";
+import { wrong } from "./wrong.js";
 
 export interface ClientOptions {
   /** The node's or the balancer's, `https://…` or `wss://…`; in a page it may be relative. */
@@ -13,9 +14,34 @@ export interface ClientOptions {
   /**
    * Start after this position, or after this time (ISO 8601 with a `T` and a zone); else with the next event.
    */
-  since?: string | undefined;
+  since?: string | null | undefined;
   /** The class to use where the platform has none, as in Node 20: that of the package `ws`. */
   WebSocket?: WebSocketClass | undefined;
   /** Takes the errors of handlers and of `getToken`; else the window's `error` event, or the console. */
   onError?: OnError | undefined;
+}
+
+/** The characters of channels' names. */
+const CHANNEL = /^[\w.@|:+~-]+$/;
+/** The characters of a JWT (RFC 7515, 7.1). */
+const TOKEN = /^[\w.-]+$/;
+
+/** The options, or `url`, `channel` and `token`, as they were given. TypeError for one that cannot be used. */
+export function checkedOptions([first, ...rest]: readonly unknown[]): ClientOptions {
+  const given = typeof first === "object" && first ? first : { url: first, channel: rest[0], token: rest[1] };
+  const options = given as ClientOptions;
+  const { url, channel, token, getToken, since } = options;
+  subscriptionUrl(url, "", undefined);
+  if (typeof channel !== "string" || !CHANNEL.test(channel))
+    throw wrong("`channel`", "a name of A-Z a-z 0-9 . _ - @ | : + ~, such as user.alice", channel);
+  if (getToken == null) checkToken(token);
+  else if (token != null) throw new TypeError("Give either `token` or `getToken`");
+  if (typeof (since ?? "") !== "string") throw wrong("`since`", "a position or a time, as a string", since);
+  return options;
+}
+
+/** TypeError, which does not show the token, for what is no token. */
+export function checkToken(token: unknown): void {
+  if (typeof token !== "string" || !TOKEN.test(token))
+    throw wrong("A token", 'a JWT of A-Z a-z 0-9 . _ -, without "Bearer"', token && typeof token);
 }

@@ -32,7 +32,10 @@ export class TokenRefresh {
   async #try(): Promise<void> {
     try {
       const token = this.#fresh ?? (await this.#getToken(this.#stale));
-      if (!this.#stopped && token && token !== this.#stale) this.#send((this.#fresh = token));
+      if (!this.#stopped && token && token !== this.#stale) {
+        this.#send(token);
+        this.#fresh = token;
+      }
     } catch (error) {
       this.#onError(error); // the old token still counts
     }

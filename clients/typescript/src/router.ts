@@ -22,9 +22,14 @@ export class EventRouter {
     return handlers.add(handler as Handler<AnyEvent>);
   }
 
-  /** Removes a handler. One that is not there is no error. */
-  off<T extends AnyEventType>(type: T, handler: Handler<AnyEventOf<T>>): void {
-    this.#types.get(type)?.delete(handler as Handler<AnyEvent>);
+  /** Removes a handler, or all handlers of the type. One that is not there is no error. */
+  off(type: AnyEventType): void;
+  off<T extends AnyEventType>(type: T, handler: Handler<AnyEventOf<T>>): void;
+  off(...given: [type: AnyEventType] | [type: AnyEventType, handler: Handler<never>]): void {
+    const handlers = this.#types.get(given[0]);
+    // By their number: a handler that is undefined by mistake must not remove those of others.
+    if (given.length === 1) handlers?.clear();
+    else handlers?.delete(given[1] as Handler<AnyEvent>);
   }
 
   /**
@@ -33,4 +38,7 @@ export class EventRouter {
    */
   readonly dispatch = (event: AnyEvent): Promise<unknown> | undefined =>
     this.#types.get(event.type)?.emit(event);
+
+  /** The same as `dispatch`. */
+  readonly route = this.dispatch;
 }

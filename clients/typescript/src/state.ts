@@ -11,8 +11,6 @@ export type State =
    * them.
    */
   | { readonly status: "waiting"; readonly retryAt?: number; readonly reason: string }
-  /** The browser has no network; the client comes back as soon as there is one. */
-  | { readonly status: "offline" }
   /** Courier does not want it back: only `connect` makes another try. */
   | { readonly status: "refused"; readonly code: number; readonly reason: string }
   /** `disconnect` was called. */

@@ -1,3 +1,5 @@
+import { wrong } from "./wrong.js";
+
 /** What the client needs of a WebSocket: a browser's is one, and so is that of `ws`. */
 export interface WebSocketLike {
   // `any`, because a browser and `ws` agree on what happens, but not on the types of their events.
@@ -12,9 +14,9 @@ export type WebSocketClass = new (url: string, protocols: string[]) => WebSocket
 /** The class to use: the one that is given, or else the platform's own. TypeError when there is neither. */
 export function webSocketClass(given: WebSocketClass | undefined): WebSocketClass {
   const found = given ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-  if (!found)
+  if (typeof found !== "function")
     throw new TypeError(
-      "There is no WebSocket here: give one as `WebSocket`, such as that of the package ws",
+      "There is no WebSocket here: give one as the option `WebSocket`, such as that of the package ws",
     );
   return found;
 }
@@ -30,11 +32,12 @@ export function subscriptionUrl(url: string, channel: string, since: string | un
 
 function webSocketUrl(url: string): URL {
   try {
-    const target = new URL(url, (globalThis as { location?: { href: string } }).location?.href);
-    target.protocol = target.protocol.replace(/^http/, "ws");
-    if (/^wss?:$/.test(target.protocol)) return target;
+    const page = (globalThis as { location?: { href: string } }).location?.href;
+    const target = typeof url === "string" && new URL(url, page);
+    if (target) target.protocol = target.protocol.replace(/^http/, "ws");
+    if (target && /^wss?:$/.test(target.protocol)) return target;
   } catch {
     // the same as one of another scheme
   }
-  throw new TypeError("`url` must begin with https://, http://, wss:// or ws://, or be relative to a page");
+  throw wrong("`url`", "one that begins with https://, http://, wss:// or ws://, or relative to a page", url);
 }

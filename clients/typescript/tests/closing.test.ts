@@ -47,7 +47,7 @@ describe.each(CLOSE_CODES)("$code $reason: $comeBack", ({ code, reason, comeBack
 
   test("in answer to the join", async () => {
     const all = aClient({ since: at(3) });
-    all.client.connect();
+    void all.client.connect();
     all.server.socket.end(code, reason);
     await CHECKS[comeBack](all, code, reason);
   });
@@ -57,7 +57,7 @@ describe.each(CLOSE_CODES.filter((row) => row.comeBack === "with a new token"))(
   test("a fresh token is asked for once, and with it the client comes back at once", async () => {
     const getToken = vi.fn(async (stale?: string) => Promise.resolve(stale === undefined ? "t1" : "t2"));
     const { server, client } = aClient({ getToken });
-    client.connect();
+    void client.connect();
     await vi.advanceTimersByTimeAsync(0);
     server.socket.join();
     server.socket.event(1);
@@ -73,7 +73,7 @@ describe.each(CLOSE_CODES.filter((row) => row.comeBack === "with a new token"))(
   test("fresh tokens that all end as soon as they have joined are asked for less and less often", async () => {
     let count = 0;
     const { server, client } = aClient({ getToken: () => `t${++count}` });
-    client.connect();
+    void client.connect();
     const waits: number[] = [];
     for (let failure = 0; failure < 8; failure++) {
       await vi.advanceTimersByTimeAsync(0);
@@ -92,7 +92,7 @@ describe.each(CLOSE_CODES.filter((row) => row.comeBack === "with a new token"))(
     let count = 0;
     const getToken = vi.fn(() => `t${++count}`);
     const { server, client } = aClient({ getToken });
-    client.connect();
+    void client.connect();
     for (let turn = 0; turn < 2; turn++) {
       await vi.advanceTimersByTimeAsync(0);
       server.socket.end(row.code, row.reason);
@@ -108,7 +108,7 @@ test.each([1000, 1001, 1005, 1006, 1009, 1011, 4008, 4009])(
   "a server that lets all in and closes them at once with %d is asked less and less often, for ever",
   async (code) => {
     const { server, client } = aClient();
-    client.connect();
+    void client.connect();
     const waits: number[] = [];
     for (let failure = 0; failure < 50; failure++) {
       server.socket.join();
@@ -141,7 +141,7 @@ test.each([
 test("1008 with an unknown reason is refused, and no token is asked for", async () => {
   const getToken = vi.fn(() => "t1");
   const all = aClient({ getToken });
-  all.client.connect();
+  void all.client.connect();
   await vi.advanceTimersByTimeAsync(0);
   all.server.socket.end(1008, "A proxy's policy");
   await isRefused(all, 1008, "A proxy's policy");
@@ -150,7 +150,7 @@ test("1008 with an unknown reason is refused, and no token is asked for", async 
 
 test("waits double with each failure up to 30 s, and the client never gives up", async () => {
   const { server, client } = aClient();
-  client.connect();
+  void client.connect();
   const waits: number[] = [];
   for (let failure = 0; failure < 300; failure++) {
     server.socket.end(1013, "Try again later");
@@ -165,7 +165,7 @@ test("waits double with each failure up to 30 s, and the client never gives up",
 
 test("nodes that leave without naming a slot are asked again less and less often", async () => {
   const { server, client } = aClient();
-  client.connect();
+  void client.connect();
   const waits: number[] = [];
   for (let failure = 0; failure < 8; failure++) {
     server.socket.end(1001, "");
@@ -233,7 +233,7 @@ describe("a drain", () => {
 
   test("nodes that always leave at once, and name a slot of no time, are asked less and less often", async () => {
     const { server, client } = aClient();
-    client.connect();
+    void client.connect();
     const waits: number[] = [];
     for (let failure = 0; failure < 8; failure++) {
       server.socket.join();

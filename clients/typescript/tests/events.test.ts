@@ -10,7 +10,7 @@ describe("position", () => {
   test("begins where the subscription begins, and moves behind each event", () => {
     const { server, client } = aClient();
     expect(client.position).toBeUndefined();
-    client.connect();
+    void client.connect();
     server.socket.join({ position: at(41) });
     expect(client.position).toBe(at(41));
     server.socket.event(42);
@@ -20,7 +20,7 @@ describe("position", () => {
   test("is the `since` that was given until something moves it", () => {
     const { server, client } = aClient({ since: at(7) });
     expect(client.position).toBe(at(7));
-    client.connect();
+    void client.connect();
     expect(server.socket.since).toBe(at(7));
     server.socket.join();
     server.socket.event(8);
@@ -40,7 +40,7 @@ describe("position", () => {
   test("a time as `since` becomes a position with the join", () => {
     const time = "2026-01-31T12:00:00+01:00";
     const { server, client, got } = aClient({ since: time });
-    client.connect();
+    void client.connect();
     expect(server.socket.since).toBe(time);
     server.socket.join({ position: at(5), recovered: true });
     expect(client.position).toBe(at(5));
@@ -52,7 +52,7 @@ describe("position", () => {
     "stays at %s, which was not recovered, until the gap is told",
     async (since) => {
       const { server, client, gaps } = aClient({ since });
-      client.connect();
+      void client.connect();
       server.socket.join({ position: at(20), recovered: false });
       expect(client.position).toBe(since);
       server.socket.end();
@@ -188,7 +188,7 @@ describe("handlers", () => {
       throw error;
     });
     client.onMessage((event) => late.push(event.id));
-    client.connect();
+    void client.connect();
     server.socket.join();
     server.socket.event(1);
     server.socket.event(2);
@@ -205,7 +205,7 @@ describe("handlers", () => {
     });
     client.onGap(async () => Promise.reject(new Error("gap")));
     client.onMessage(async () => Promise.reject(new Error("message")));
-    client.connect();
+    void client.connect();
     server.socket.join();
     server.socket.event(3);
     await vi.advanceTimersByTimeAsync(0);
@@ -293,7 +293,7 @@ describe("handlers", () => {
     for (let offset = 1; offset <= 1_001; offset++) server.socket.event(offset);
     expect(client.state).toEqual({ status: "waiting", reason: "Handlers are behind" });
     expect(server.socket.left).toBe(true);
-    client.connect();
+    void client.connect();
     await vi.advanceTimersByTimeAsync(60_000);
     for (let handled = 1; handled <= 1_001; handled++) {
       expect(server.sockets).toHaveLength(1);
@@ -323,7 +323,7 @@ describe("handlers", () => {
     });
     server.socket.event(1);
     server.socket.event(2);
-    client.connect();
+    void client.connect();
     expect(server.socket.since).toBe(at(1));
     server.socket.join();
     server.socket.event(2);
@@ -336,7 +336,7 @@ describe("handlers", () => {
     server.socket.event(5);
     expect(got).toEqual(["hole"]);
     remove();
-    client.connect();
+    void client.connect();
     expect(server.socket.since).toBe(at(4));
     server.socket.join();
     server.socket.event(5);
@@ -348,7 +348,7 @@ describe("handlers", () => {
     client.onMessage(() => new Promise((done) => setTimeout(done, 100)));
     for (const offset of [1, 2, 3]) server.socket.event(offset);
     client.disconnect();
-    client.connect();
+    void client.connect();
     expect(server.socket.since).toBe(at(1));
     server.socket.join();
     server.socket.event(2);

@@ -41,7 +41,7 @@ export function aClient(options: Partial<ClientOptions> = {}): Following {
 /** A client that has joined. */
 export function following(options: Partial<ClientOptions> = {}): Following {
   const all = aClient(options);
-  all.client.connect();
+  void all.client.connect();
   all.server.socket.join();
   return all;
 }

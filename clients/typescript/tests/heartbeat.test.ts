@@ -60,7 +60,7 @@ test("the heartbeat is the one that Courier names, and never slower than one pin
     [3_600, 30_000],
   ] as const) {
     const { server, client } = aClient();
-    client.connect();
+    void client.connect();
     server.socket.join({ heartbeat_seconds: seconds });
     await vi.advanceTimersByTimeAsync(ms - 1);
     expect(server.socket.pings).toBe(0);
@@ -93,7 +93,7 @@ test("after a sleep a dead connection is given up within seconds", async () => {
 
 test("a connection that is made and never joined is given up after 10 s", async () => {
   const { server, client } = aClient();
-  client.connect();
+  void client.connect();
   await vi.advanceTimersByTimeAsync(9_999);
   expect(client.state.status).toBe("connecting");
   await vi.advanceTimersByTimeAsync(1);

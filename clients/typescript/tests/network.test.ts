@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { at } from "./fake-server.js";
 import { aClient, following, type Following } from "./following.js";
@@ -25,43 +25,96 @@ function show(state: DocumentVisibilityState): void {
   document.dispatchEvent(new Event("visibilitychange"));
 }
 
-describe.each(["connecting", "open", "waiting"] as const)("%s", (status) => {
-  test("offline: it tries nothing; online: it comes back at once, where it was", async () => {
-    const { server, client } = kept(status === "connecting" ? aClient({ since: at(1) }) : following());
-    if (status === "connecting") client.connect();
-    else server.socket.event(1);
-    if (status === "waiting") server.socket.end();
-    expect(client.state.status).toBe(status);
-    offline();
-    expect(client.state).toEqual({ status: "offline" });
-    await vi.advanceTimersByTimeAsync(3_600_000);
-    expect(server.sockets).toHaveLength(1);
-    online();
-    expect(server.sockets).toHaveLength(2);
-    expect(server.socket.since).toBe(at(1));
-    server.socket.join();
-    expect(client.state.status).toBe("open");
-  });
+test("an `offline` that is wrong leaves the connection as it is, and events go on coming", async () => {
+  const { server, client, got } = kept(following());
+  vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
+  offline();
+  expect(server.socket.pings).toBe(1);
+  server.socket.say("pong");
+  await vi.advanceTimersByTimeAsync(6_000);
+  server.socket.event(1);
+  expect(got).toEqual([1]);
+  expect(client.state.status).toBe("open");
+  expect(server.sockets).toHaveLength(1);
 });
 
-test("offline while the token is asked for: the token that comes late opens nothing", async () => {
-  let give: (token: string) => void = () => undefined;
-  const getToken = () => new Promise<string>((resolve) => (give = resolve));
-  const { server, client } = kept(aClient({ getToken }));
-  client.connect();
+test("an `offline` that is right ends a dead connection within 5 s; `online` brings it back at once, where it was", async () => {
+  const { server, client } = kept(following());
+  server.socket.event(1);
+  server.socket.dead = true;
   offline();
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(client.state).toMatchObject({ status: "waiting", reason: "No answer to a ping" });
+  online();
+  expect(server.sockets).toHaveLength(2);
+  expect(server.socket.since).toBe(at(1));
+  server.socket.join();
+  expect(client.state.status).toBe("open");
+});
+
+test.each(["connecting", "waiting"])(
+  "%s: after `offline` it goes on trying, though no `online` comes",
+  async (status) => {
+    const { server, client } = kept(aClient());
+    void client.connect();
+    if (status === "waiting") server.socket.end();
+    vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
+    offline();
+    for (let tries = 0; tries < 8; tries++) {
+      server.socket.end();
+      const before = server.sockets.length;
+      await vi.advanceTimersByTimeAsync(15_000); // the longest backoff, where chance is a half
+      expect(server.sockets.length).toBeGreaterThan(before);
+      await vi.advanceTimersByTimeAsync(0);
+      if (client.state.status === "waiting") await vi.advanceTimersToNextTimerAsync();
+    }
+    server.socket.join();
+    expect(client.state.status).toBe("open");
+  },
+);
+
+test("a connection that is asked again and again is given up all the same when it is dead", async () => {
+  const { server, client } = kept(following());
+  server.socket.dead = true;
+  for (let second = 0; second < 6; second++) {
+    offline();
+    online();
+    show("visible");
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+  expect(server.sockets[0]!.left).toBe(true);
+  expect(server.sockets[0]!.pings).toBe(1);
+  expect(client.state.status).not.toBe("open");
+});
+
+test.each([
+  ["a page that ran again after it was frozen", () => document.dispatchEvent(new Event("resume"))],
+  ["a page that came back by the back button", () => dispatchEvent(new Event("pageshow"))],
+])("%s asks its connection, and does not wait for the backoff", (_, wake) => {
+  const { server } = kept(following());
+  wake();
+  expect(server.socket.pings).toBe(1);
+  server.socket.end();
+  wake();
+  expect(server.sockets).toHaveLength(2);
+});
+
+test("`offline` while the token is asked for: the token that comes opens the connection", async () => {
+  let give: (token: string) => void = () => undefined;
+  const getToken = vi.fn(() => new Promise<string>((resolve) => (give = resolve)));
+  const { server, client } = kept(aClient({ getToken }));
+  void client.connect();
+  offline();
+  online();
   give("t1");
   await vi.advanceTimersByTimeAsync(0);
-  expect(server.sockets).toHaveLength(0);
-  online();
-  give("t2");
-  await vi.advanceTimersByTimeAsync(0);
-  expect(server.sockets.map((socket) => socket.token)).toEqual(["t2"]);
+  expect(getToken).toHaveBeenCalledOnce();
+  expect(server.sockets.map((socket) => socket.token)).toEqual(["t1"]);
 });
 
 test("neither online nor a page that is shown disturbs a connection that is being made", () => {
   const { server, client } = kept(aClient());
-  client.connect();
+  void client.connect();
   online();
   show("visible");
   expect(server.sockets).toHaveLength(1);
@@ -96,14 +149,13 @@ test.each([
   expect(server.sockets).toHaveLength(2);
 });
 
-test("a clock that is set back while it is offline makes no wait longer", async () => {
+test("a clock that is set back makes no wait longer", async () => {
   const { server, client } = kept(following());
   server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 });
   server.socket.end(1001, "Server shutting down for maintenance");
-  offline();
   vi.setSystemTime(Date.now() - 3_600_000);
   online();
-  expect(client.state).toMatchObject({ status: "waiting", retryAt: Date.now() + 8_400 });
+  expect(client.state.status).toBe("waiting");
   await vi.advanceTimersByTimeAsync(8_400);
   expect(server.sockets).toHaveLength(2);
 });
@@ -112,7 +164,7 @@ test("`connect` shortens any wait", () => {
   const { server, client } = kept(following());
   server.socket.say({ type: "courier.drain", reconnect_in_ms: 8_400 });
   server.socket.end(1001, "Server shutting down for maintenance");
-  client.connect();
+  void client.connect();
   expect(server.sockets).toHaveLength(2);
   server.socket.end();
   online(); // what Courier had asked for is over
@@ -134,22 +186,13 @@ test("a page that is shown again asks its connection, and leaves a dead one with
   expect(client.state).toMatchObject({ status: "waiting", reason: "No answer to a ping" });
 });
 
-test("a page that is shown again does not wait for the backoff, unless it is known to be offline", () => {
+test("a page that is shown again does not wait for the backoff, whatever `navigator.onLine` says", () => {
   const { server, client } = kept(following());
+  vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
   server.socket.end();
-  const onLine = vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
-  show("visible");
-  expect(server.sockets).toHaveLength(1);
-  onLine.mockReturnValue(true);
   show("visible");
   expect(server.sockets).toHaveLength(2);
   expect(client.state.status).toBe("connecting");
-});
-
-test("a browser that says at the start that it is offline is not believed", () => {
-  vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
-  const { server } = kept(following());
-  expect(server.sockets).toHaveLength(1);
 });
 
 test.each(["closed", "refused"] as const)("when it is %s, it does not listen any more", (status) => {
@@ -167,5 +210,5 @@ test.each(["closed", "refused"] as const)("when it is %s, it does not listen any
   expect(client.state.status).toBe(status);
   expect(server.sockets).toHaveLength(1);
   for (const at of [0, 1] as const) expect(unheard[at].mock.calls).toEqual(heard[at].mock.calls);
-  expect(heard.map(({ mock }) => mock.calls.length)).toEqual([2, 1]);
+  expect(heard.map(({ mock }) => mock.calls.length)).toEqual([3, 2]);
 });

@@ -74,7 +74,7 @@ function reader(options: Partial<ClientOptions> & { channel: string }): Reader {
   client.onGap((gap) => all.gaps.push(gap));
   client.onState((state) => void all.states.push(state));
   ends.push(() => client.disconnect());
-  client.connect();
+  void client.connect();
   return all;
 }
 
@@ -100,7 +100,7 @@ describe.concurrent("a real node", () => {
     await until(() => titles.length === 3);
     client.disconnect();
     await node.publish("backtest.away", range(4, 9));
-    client.connect();
+    void client.connect();
     await isOpen();
     await node.publish("backtest.away", range(10, 12));
     await until(() => titles.length >= 12);

@@ -55,7 +55,7 @@ function page(url: string, number: number, restarts: Restart[]): Page {
     left = undefined;
   });
   ends.push(() => client.disconnect());
-  client.connect();
+  void client.connect();
   return all;
 }
 

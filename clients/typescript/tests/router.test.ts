@@ -36,6 +36,43 @@ test("`off`, and what `on` gives, remove one handler and leave the others", () =
   expect([first, second, third].map((each) => each.mock.calls.length)).toEqual([0, 0, 1]);
 });
 
+test("`off` with a type alone removes all its handlers, at once, and those of no other type", () => {
+  const router = new EventRouter();
+  const [first, second, other] = [vi.fn(), vi.fn(), vi.fn()];
+  router.on("backtest.progress", () => {
+    first();
+    router.off("backtest.progress");
+  });
+  router.on("backtest.progress", second);
+  router.on("system.announcement", other);
+  void router.dispatch(progress);
+  void router.dispatch(progress);
+  void router.dispatch(announcement(1));
+  router.off("backtest.started"); // which has none
+  expect([first, second, other].map((each) => each.mock.calls.length)).toEqual([1, 0, 1]);
+  router.on("backtest.progress", second);
+  void router.dispatch(progress);
+  expect(second).toHaveBeenCalledOnce();
+});
+
+test("`off` with a handler that is undefined by mistake removes nothing", () => {
+  const router = new EventRouter();
+  const handler = vi.fn();
+  router.on("backtest.progress", handler);
+  router.off("backtest.progress", undefined as never);
+  void router.dispatch(progress);
+  expect(handler).toHaveBeenCalledOnce();
+});
+
+test("`route` is `dispatch` by another name", () => {
+  const router = new EventRouter();
+  const got: unknown[] = [];
+  router.on("backtest.progress", (event) => got.push(event.progress));
+  const { route } = router;
+  void route(progress);
+  expect(got).toEqual([0.25]);
+});
+
 test("an error in one handler is reported and stops no other", () => {
   const onError = vi.fn();
   const router = new EventRouter({ onError });

@@ -24,7 +24,7 @@ test("the token is a subprotocol beside courier.v1, and never in the URL", () =>
 test("a connection that broke comes back with the same token", async () => {
   const getToken = vi.fn(() => "t1");
   const { server, client } = aClient({ getToken });
-  client.connect();
+  void client.connect();
   await settle();
   server.socket.join();
   server.socket.end();
@@ -36,10 +36,10 @@ test("a connection that broke comes back with the same token", async () => {
 test("`connect` after `disconnect` asks again: somebody else may have signed in", async () => {
   const getToken = vi.fn(() => "t1");
   const { client } = aClient({ getToken });
-  client.connect();
+  void client.connect();
   await settle();
   client.disconnect();
-  client.connect();
+  void client.connect();
   await settle();
   expect(getToken.mock.calls).toEqual([[undefined], [undefined]]);
 });
@@ -51,7 +51,7 @@ test("a `getToken` that fails is reported and asked again, backing off", async (
     return Promise.resolve("t1");
   });
   const { server, client, errors } = aClient({ getToken });
-  client.connect();
+  void client.connect();
   await settle();
   expect(client.state).toMatchObject({ status: "waiting", reason: "No token: getToken failed" });
   await vi.advanceTimersByTimeAsync(250 + 500 + 999);
@@ -64,7 +64,7 @@ test("a `getToken` that fails is reported and asked again, backing off", async (
 test("no token, or the one that was refused, ends the subscription without another join", async () => {
   for (const second of [null, "t1"]) {
     const { server, client } = aClient({ getToken: (stale) => (stale === undefined ? "t1" : second) });
-    client.connect();
+    void client.connect();
     await settle();
     server.socket.end(1008, "Token expired");
     await settle();
@@ -80,7 +80,7 @@ test("no token, or the one that was refused, ends the subscription without anoth
 test("each token that was good for a join may be replaced when it ends", async () => {
   let count = 0;
   const { server, client } = aClient({ getToken: () => `t${++count}` });
-  client.connect();
+  void client.connect();
   for (let turn = 1; turn <= 5; turn++) {
     await settle();
     expect(server.socket.token).toBe(`t${turn}`);
@@ -94,7 +94,7 @@ test("a `getToken` that gives no answer within 30 s is asked again, and what it 
   const give: ((token: string) => void)[] = [];
   const getToken = vi.fn(() => new Promise<string>((resolve) => give.push(resolve)));
   const { server, client } = aClient({ getToken });
-  client.connect();
+  void client.connect();
   await vi.advanceTimersByTimeAsync(29_999);
   expect(client.state.status).toBe("connecting");
   await vi.advanceTimersByTimeAsync(1);
@@ -122,7 +122,7 @@ test("an `onError` that throws does not keep a client from asking for its token 
   };
   getToken.mockImplementationOnce(fail);
   const { server, client } = aClient({ getToken, onError: fail });
-  client.connect();
+  void client.connect();
   await vi.advanceTimersByTimeAsync(250);
   server.socket.join();
   getToken.mockImplementationOnce(fail).mockReturnValue("t2");
@@ -136,11 +136,11 @@ test("an `onError` that throws does not keep a client from asking for its token 
 test("after a refusal `connect` makes another try, with another token", async () => {
   let count = 0;
   const { server, client } = aClient({ getToken: () => `t${++count}` });
-  client.connect();
+  void client.connect();
   await settle();
   server.socket.end(1008, "Unauthorized access to channel");
   expect(client.state.status).toBe("refused");
-  client.connect();
+  void client.connect();
   await settle();
   expect(server.socket.token).toBe("t2");
 });
@@ -150,7 +150,7 @@ test("after a refused token `connect` begins anew: with no stale token, and with
   const getToken = vi.fn<(stale?: string) => string>(() => `t${++count}`);
   const { server, client } = aClient({ getToken });
   const refuseBoth = async () => {
-    client.connect();
+    void client.connect();
     for (let turn = 0; turn < 2; turn++) {
       await settle();
       server.socket.end(1008, "Invalid token");
@@ -170,7 +170,7 @@ describe("a token that is about to end", () => {
       return Promise.resolve(next);
     });
     const all = aClient({ getToken });
-    all.client.connect();
+    void all.client.connect();
     await settle();
     all.server.socket.join();
     const refreshes = () => all.server.socket.sent.filter((text) => text !== "ping");
@@ -232,7 +232,7 @@ describe("a token that is about to end", () => {
       .mockResolvedValueOnce("t1")
       .mockReturnValueOnce(new Promise((resolve) => (give = resolve)));
     const { server, client } = aClient({ getToken });
-    client.connect();
+    void client.connect();
     await settle();
     server.socket.join();
     server.socket.say(EXPIRING);
@@ -284,7 +284,7 @@ describe("shareToken", () => {
       const options = { url: "ws://localhost", channel: `user.u${index}`, getToken: shared };
       return new CourierClient({ ...options, WebSocket: server.WebSocket });
     });
-    for (const client of clients) client.connect();
+    for (const client of clients) void client.connect();
     await settle();
     expect(new Set(server.sockets.map((socket) => socket.token))).toEqual(new Set(["t1"]));
     for (const socket of server.sockets) socket.join();
@@ -344,12 +344,45 @@ test("neither errors, nor states, nor what a console shows of a client has the t
   function Refusing(url: string, protocols: string[]) {
     throw new SyntaxError(`The subprotocol '${protocols.join()}' of ${url} is invalid`);
   }
-  const { client, states, errors } = aClient({ token: "se cret", WebSocket: Refusing as never });
-  client.connect();
-  expect(client.state).toEqual({
-    status: "refused",
-    code: 1006,
-    reason: "No WebSocket can have this URL and this token",
-  });
-  expect(inspect([client, states, errors], { depth: 9, showHidden: true })).not.toContain("se cret");
+  const { client, states, errors } = aClient({ token: "se.cr.et", WebSocket: Refusing as never });
+  const joined = client.connect();
+  await expect(joined).rejects.not.toThrow(/se\.cr\.et/);
+  expect(client.state).toMatchObject({ status: "refused", code: 1006 });
+  expect(client.state).toHaveProperty(
+    "reason",
+    expect.stringMatching(/^The browser opens no WebSocket to this URL/),
+  );
+  expect(inspect([client, states, errors, joined], { depth: 9, showHidden: true })).not.toContain("se.cr.et");
+});
+
+test.each([{ token: "t1" }, "Bearer se.cr.et", 7])(
+  "a `getToken` that gives no JWT is reported, without what it gave, and asked again: %j",
+  async (given) => {
+    const getToken = vi.fn().mockReturnValueOnce(given).mockReturnValue("t2");
+    const { server, client, errors } = aClient({ getToken });
+    void client.connect();
+    await settle();
+    expect(client.state).toMatchObject({ status: "waiting", reason: "No token: getToken failed" });
+    expect(errors.map(String)).toEqual([
+      `TypeError: A token must be a JWT of A-Z a-z 0-9 . _ -, without "Bearer"; got "${typeof given}"`,
+    ]);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(server.sockets.map((socket) => socket.token)).toEqual(["t2"]);
+    client.disconnect();
+  },
+);
+
+test("a refresh never hands over what is no JWT", async () => {
+  const getToken = vi.fn().mockReturnValueOnce("t1").mockReturnValueOnce("no token").mockReturnValue("t2");
+  const { server, client, errors } = aClient({ getToken });
+  void client.connect();
+  await settle();
+  server.socket.join();
+  server.socket.say(EXPIRING);
+  await settle();
+  expect(server.socket.sent).toEqual([]);
+  expect(errors).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(server.socket.sent).toEqual([refresh("t2")]);
+  client.disconnect();
 });

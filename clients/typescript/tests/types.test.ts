@@ -35,6 +35,10 @@ test("a wrong event name or a wrong field does not compile", () => {
   router.on("backtest.started", (event: BacktestProgress & Delivery) => event.progress);
   // @ts-expect-error: nor can it be removed from there
   router.off("backtest.started", (event: BacktestProgress & Delivery) => event.progress);
+  router.off("backtest.started");
+  // @ts-expect-error: there is no such event
+  router.off("backtest.start");
+  expectTypeOf(router.route).toEqualTypeOf(router.dispatch);
 });
 
 test("the type of an event, once it is known, gives its fields", () => {
@@ -91,6 +95,12 @@ test("both the browser's WebSocket and that of ws will do", () => {
   expectTypeOf<typeof WebSocket>().toExtend<WebSocketClass>();
   const options = { url: "wss://courier.example", channel: "global" };
   void (() => new CourierClient({ ...options, token: "t1", WebSocket: NodeWebSocket }));
+  expectTypeOf(() =>
+    new CourierClient("wss://courier.example", "global", "t1").connect(),
+  ).returns.toEqualTypeOf<Promise<void>>();
+  void (() => new CourierClient({ ...options, token: "t1", since: sessionStorage.getItem("position") }));
+  // @ts-expect-error: by position the token is needed, too
+  void (() => new CourierClient("wss://courier.example", "global"));
   // @ts-expect-error: a token is a string
   void (() => new CourierClient({ ...options, token: 1 }));
   // @ts-expect-error: a channel is needed

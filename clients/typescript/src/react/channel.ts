@@ -61,7 +61,7 @@ export class SharedChannel {
   use(): () => void {
     clearTimeout(this.#linger);
     this.#users++;
-    if (this.#client.state.status === "idle") this.#client.connect();
+    if (this.#client.state.status === "idle") void this.#client.connect();
     return () => {
       if (--this.#users === 0) this.#linger = setTimeout(this.#onUnused, LINGER_MS);
     };
@@ -75,7 +75,7 @@ export class SharedChannel {
 
   /** Another try, now that there is another token. */
   retry(): void {
-    if (this.#client.state.status === "refused") this.#client.connect();
+    if (this.#client.state.status === "refused") void this.#client.connect();
   }
 
   close(): void {
@@ -102,5 +102,5 @@ export class SharedChannel {
     if (this.#seen.gap) this.#show({ gap: undefined });
   };
 
-  readonly #connect = () => this.#client.connect();
+  readonly #connect = () => void this.#client.connect();
 }

@@ -24,7 +24,7 @@ export interface CourierProviderProps extends Pick<ClientOptions, "url" | "WebSo
   /**
    * Where to start a channel when it is opened, such as a position that was kept; else with the next event.
    */
-  since?: ((channel: string) => string | undefined) | undefined;
+  since?: ((channel: string) => string | null | undefined) | undefined;
   children?: ReactNode;
 }
 
