@@ -11,6 +11,7 @@ import click
 from courier import cli_options
 from courier.cli_contract import contract
 from courier.cli_output import Commands, complain
+from courier.streams import open_standard_streams
 from courier.visible import visible
 
 INTERRUPTED = 130
@@ -23,6 +24,7 @@ INTERRUPTED = 130
 @click.version_option(package_name="courier")
 def main() -> None:
     """Courier: a real-time event bus. Events in over HTTP, out over WebSocket, never lost silently."""
+    open_standard_streams()
 
 
 main.add_command(contract)
@@ -39,6 +41,9 @@ main.add_command(contract)
 def serve(bind: str | None, certfile: str | None, keyfile: str | None) -> None:
     """Run a node until SIGTERM or Ctrl-C; then drain it and exit."""
     import faulthandler
+    import signal
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
 
     import trio
 

@@ -58,16 +58,21 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     handler.addFilter(admits)
     rendering = _json() if log_format == "json" else _console()
     handler.setFormatter(_Formatter(foreign_pre_chain=_GATHERING, processors=rendering))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    # At debug libraries tell what passes through them, payloads and tokens too: that level is ours alone.
-    root.setLevel("INFO" if level == "debug" else level.upper())
-    logging.getLogger(SERVICE).setLevel(level.upper() if level == "debug" else logging.NOTSET)
+    logging.getLogger().handlers = [handler]
+    set_level(level)
     logging.captureWarnings(capture=True)
     for name in _OWN_HANDLERS:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
+
+
+def set_level(level: str) -> None:
+    """Log at `level` and above from now on."""
+    root = logging.getLogger()
+    # At debug libraries tell what passes through them, payloads and tokens too: that level is ours alone.
+    root.setLevel("INFO" if level == "debug" else level.upper())
+    logging.getLogger(SERVICE).setLevel(level.upper() if level == "debug" else logging.NOTSET)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 

@@ -96,6 +96,16 @@ class Application:
         setattr(config, CONNECTION_LIMIT, settings.max_connections + HTTP_CONNECTIONS)
         logs.configure_logging(settings.log_level, settings.log_format)
 
+    def reload(self) -> None:
+        """Take the log level that the environment and `.env` say now; of settings that are wrong, nothing."""
+        try:
+            settings = load_settings()
+        except SettingsError as error:
+            logger.error("Settings not reloaded", error=str(error))
+            return
+        logs.set_level(settings.log_level)
+        logger.info("Settings reloaded", log_level=settings.log_level)
+
     def status(self) -> str:
         """What the node does, and for how many."""
         node = self._site.node if self._site is not None else None
@@ -210,8 +220,7 @@ def _site(node: Node, registry: Registry, ownership: Ownership | None) -> Site:
     verifier = Verifier(settings)
     if verifier.key_set is not None:
         node.hub.supervisor.spawn(verifier.key_set.look)
-    verbose = settings.log_level == "debug"
-    return Site(node, registry, verifier, _limiter(settings, node), ownership, verbose)
+    return Site(node, registry, verifier, _limiter(settings, node), ownership)
 
 
 def _limiter(settings: Settings, node: Node) -> RateLimiter | SharedRateLimiter:

@@ -17,8 +17,8 @@ import ssl
 import struct
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext, suppress
 from functools import lru_cache, partial
 from typing import Any, ClassVar, Protocol, cast
 
@@ -49,8 +49,9 @@ from courier.systemd import open_manager
 from courier.web.errors import HttpError
 from courier.web.head import check_headers
 from courier.web.lane import Lane, next_request, response
+from courier.web.master import bound_to_master, has_master, until_master_is_gone
 from courier.web.patience import PatientStream, PeerStalled, SocketPeer, send_all
-from courier.web.shutdown import until_asked
+from courier.web.shutdown import reloading, until_asked
 from courier.web.turns import TURN_SECONDS
 from courier.web.websocket import BY_SERVER
 
@@ -118,6 +119,9 @@ class Application(Protocol):
 
     def prepare(self, config: Config) -> None:
         """Refuse, by raising, to be served in this way."""
+
+    def reload(self) -> None:
+        """Take anew what may change while it runs."""
 
     def status(self) -> str:
         """How it is, in a few words for people."""
@@ -692,7 +696,20 @@ async def worker_serve(
             app, config, sockets=sockets, shutdown_trigger=shutdown_trigger, task_status=task_status
         )
         return
-    application = cast(Application, application)
+    worker = has_master(shutdown_trigger)
+    with bound_to_master() if worker else nullcontext():
+        triggers = (shutdown_trigger, until_master_is_gone) if worker else (shutdown_trigger,)
+        await _serve_node(app, config, cast(Application, application), sockets, triggers, task_status)
+
+
+async def _serve_node(
+    app: AppWrapper,
+    config: Config,
+    application: Application,
+    sockets: Sockets | None,
+    triggers: Sequence[Callable[..., Awaitable[None]] | None],
+    task_status: trio.TaskStatus[list[str]],
+) -> None:
     adapt(config)
     # Whoever hands a socket down keeps it: what waits at it when we no longer accept is our successor's.
     handed_down = all(bind.startswith("fd://") for bind in (*config.bind, *config.insecure_bind))
@@ -704,7 +721,7 @@ async def worker_serve(
     if hasattr(config, TAKEN_OVER):
         logger.warning("Hypercorn's Trio worker takes over from its asyncio worker: say hypercorn -k trio")
     try:
-        config.create_ssl_context()
+        certificate = Certificate(config)
     except OSError as error:
         raise SystemExit(
             f"Courier does not start: {config.certfile} and {config.keyfile} cannot be used for TLS: {error}"
@@ -720,8 +737,9 @@ async def worker_serve(
     gc.set_threshold(*COLLECTED_AFTER)
 
     async with (
-        until_asked(shutdown_trigger, application.failed) as asked,
+        until_asked(*triggers, application.failed) as asked,
         open_manager(application.status) as manager,
+        reloading(certificate.renew, application.reload),
     ):
 
         def ready(addresses: list[str]) -> None:
@@ -736,21 +754,44 @@ async def worker_serve(
                 accepting.cancel()
             await application.drain()
 
-        await _serve(app, config, sockets, ready, drained)
+        await _serve(app, config, sockets, certificate, ready, drained)
     application.raise_if_failed()
 
 
-class TlsListener(trio.abc.Listener[trio.SSLStream[PatientStream]]):
-    """Trio's, but that a slow peer is borne as by a plain socket."""
+class Certificate:
+    """What TLS shows to new connections. Raises OSError when it cannot be used."""
 
-    def __init__(self, listener: trio.SocketListener, context: ssl.SSLContext, stall_seconds: float) -> None:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.context: ssl.SSLContext | None = config.create_ssl_context()
+        """None without TLS."""
+
+    def renew(self) -> None:
+        """Read the files again; when they cannot be used, what was read before goes on."""
+        files = {"certfile": self._config.certfile, "keyfile": self._config.keyfile}
+        if self.context is None:
+            return
+        try:
+            self.context = self._config.create_ssl_context()
+        except OSError as error:
+            logger.error("Certificate not renewed: the one before is in use", **files, error=str(error))
+        else:
+            logger.info("Certificate renewed", **files)
+
+
+class TlsListener(trio.abc.Listener[trio.SSLStream[PatientStream]]):
+    """Trio's, but that its certificate may change, and that a peer may be slow as on a plain socket."""
+
+    def __init__(self, listener: trio.SocketListener, certificate: Certificate, stall_seconds: float) -> None:
         self._listener = listener
-        self._context = context
+        self._certificate = certificate
         self._stall_seconds = stall_seconds
 
     async def accept(self) -> trio.SSLStream[PatientStream]:
         stream = PatientStream(await self._listener.accept(), self._stall_seconds)
-        return trio.SSLStream(stream, self._context, server_side=True, https_compatible=True)
+        context = self._certificate.context
+        assert context is not None
+        return trio.SSLStream(stream, context, server_side=True, https_compatible=True)
 
     async def aclose(self) -> None:
         await self._listener.aclose()
@@ -760,6 +801,7 @@ async def _serve(
     app: AppWrapper,
     config: Config,
     sockets: Sockets,
+    certificate: "Certificate",
     ready: Callable[[list[str]], None],
     drained: Callable[[trio.CancelScope], Awaitable[None]],
 ) -> None:
@@ -773,14 +815,13 @@ async def _serve(
     async with trio.open_nursery() as application:
         await application.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
-        tls = config.create_ssl_context()
         stall_seconds: float = getattr(config, STALL_LIMIT, STALL_SECONDS)
         listeners: dict[str, trio.abc.Listener[Any]] = {}
         for each in _all(sockets):
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(each))
             address = repr_socket_addr(each.family, each.getsockname())
-            if tls is not None and each in sockets.secure_sockets:
-                listeners[f"https://{address}"] = TlsListener(listener, tls, stall_seconds)
+            if certificate.context is not None and each in sockets.secure_sockets:
+                listeners[f"https://{address}"] = TlsListener(listener, certificate, stall_seconds)
             else:
                 listeners[f"http://{address}"] = listener
 

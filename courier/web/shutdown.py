@@ -1,4 +1,4 @@
-"""Shutdown: what asks a node to stop, as one request."""
+"""Shutdown: the signals that ask a node to stop, as one request, or to reload."""
 
 import os
 import signal
@@ -49,4 +49,21 @@ async def until_asked(*others: Callable[[], Awaitable[None]] | None) -> AsyncIte
             if other is not None:
                 nursery.start_soon(watch, other)
         yield asked
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def reloading(*reloads: Callable[[], None]) -> AsyncIterator[None]:
+    """Within the block SIGHUP calls these, and ends nothing."""
+
+    async def signals(*, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signal.SIGHUP) as received:
+            task_status.started()
+            async for _ in received:
+                for reload in reloads:
+                    reload()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(signals)
+        yield
         nursery.cancel_scope.cancel()

@@ -1,8 +1,10 @@
 """Site: everything that a request handler needs, in one value."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from courier.logs import SERVICE
 from courier.node import Node
 from courier.schemas.registry import Registry
 from courier.settings import Settings
@@ -13,6 +15,8 @@ from courier.web.turns import Turns
 
 if TYPE_CHECKING:
     from courier.web.session import Session
+
+_logger = logging.getLogger(SERVICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,14 @@ class Site:
     limiter: RateLimiter | SharedRateLimiter
     ownership: Ownership | None
     """None when nobody knows whose a strategy is."""
-    verbose: bool = False
-    """Whether each event is a line in the log: at debug only."""
     turns: Turns = field(default_factory=Turns)
     sessions: dict[str, "Session"] = field(default_factory=dict)
     """Subscriptions that are being served, by the subscriber's id."""
+
+    @property
+    def verbose(self) -> bool:
+        """Whether each event is a line in the log: at debug only."""
+        return _logger.isEnabledFor(logging.DEBUG)
 
     @property
     def settings(self) -> Settings:
