@@ -111,6 +111,7 @@ async def test_one_log_that_redis_cannot_write_to_is_no_trouble_of_the_others(se
         ("ERR The user executing the script can't run this command or subcommand script: a, on", "NOPERM"),
         ("ERR max number of clients reached", "MAXCLIENTS"),
         ("ERR something else", "ERR"),
+        ("CLUSTERDOWN The cluster is down", "CLUSTERDOWN"),
         ("WRONGPASS invalid username-password pair or user is disabled.", "WRONGPASS"),
     ],
 )
@@ -118,8 +119,10 @@ def test_a_refusal_has_the_word_that_redis_begins_it_with(sentence: str, word: s
     assert refusal(Parser().parse_error(sentence)) == word
 
 
-def test_what_redis_did_not_say_is_no_refusal() -> None:
-    for error in (TimeoutError(), OSError(111, "Connection refused"), ConnectionError("connection lost")):
+def test_what_redis_does_elsewhere_or_did_not_answer_is_no_refusal() -> None:
+    moved = Parser().parse_error("MOVED 3999 127.0.0.1:6381")
+    lost = (TimeoutError(), OSError(111, "Connection refused"), ConnectionError("connection lost"))
+    for error in (*lost, moved, Parser().parse_error("NOSCRIPT No matching script.")):
         assert refusal(error) is None
 
 

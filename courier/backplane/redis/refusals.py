@@ -8,7 +8,9 @@ from coredis.exceptions import (
     AuthorizationError,
     BusyLoadingError,
     ClusterDownError,
+    NoScriptError,
     ReadOnlyError,
+    RedisClusterError,
     ResponseError,
     WrongTypeError,
 )
@@ -36,8 +38,8 @@ def refusal(error: Exception) -> str | None:
     text = str(error)
     if text.startswith("max number of clients"):
         return "MAXCLIENTS"
-    if not isinstance(error, ResponseError):
-        return None
+    if not isinstance(error, ResponseError) or isinstance(error, NoScriptError | RedisClusterError):
+        return None  # a slot that has moved, or a script that is not loaded, is elsewhere and not refused
     if _NOT_PERMITTED.match(text):  # Redis calls it ERR when a script meets it
         return "NOPERM"
     code = re.match(r"[A-Z]{2,}(?= )", text)
