@@ -178,7 +178,7 @@ class CourierClient:
     async def _open(self) -> Publisher:
         if self._closed:
             raise ClientClosed("The client is closed")
-        return await self._publishers.here()
+        return self._publishers.here or await self._publishers.open()
 
     def _new_publisher(self) -> Publisher:
         if self._service_name is None:

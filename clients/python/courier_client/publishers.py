@@ -14,16 +14,20 @@ class Publishers:
         self._make = make
         self._by_loop: dict[object, tuple[Publisher, AsyncGenerator[None, None]]] = {}
 
-    async def here(self) -> Publisher:
-        """That of the loop that runs."""
-        loop = current_token().native_token
-        if loop not in self._by_loop:
-            self._drop_those_of_closed_loops()
-            publisher = self._make()
-            until_the_loop_ends = self._close_with_the_loop(loop, publisher)
-            self._by_loop[loop] = publisher, until_the_loop_ends
-            await anext(until_the_loop_ends)
-        return self._by_loop[loop][0]
+    @property
+    def here(self) -> Publisher | None:
+        """That of the loop that runs, if it has one."""
+        mine = self._by_loop.get(current_token().native_token)
+        return None if mine is None else mine[0]
+
+    async def open(self) -> Publisher:
+        """Make one for the loop that runs."""
+        self._drop_those_of_closed_loops()
+        loop, publisher = current_token().native_token, self._make()
+        until_the_loop_ends = self._close_with_the_loop(loop, publisher)
+        self._by_loop[loop] = publisher, until_the_loop_ends
+        await anext(until_the_loop_ends)
+        return publisher
 
     async def close(self) -> None:
         """Close that of the loop that runs; those of others are closed when their loops end."""

@@ -13,11 +13,9 @@ class Receipt(dict[str, Any]):
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Self:
         """The receipt of an answer's JSON; KeyError, TypeError or ValueError when it is none."""
-        self = cls(said)
-        for name in ("id", "channel", "event_type", "clients_reached"):
-            said[name]
-        self.timestamp.isoformat()
-        return self
+        _ = said["id"], said["channel"], said["event_type"], said["clients_reached"]
+        datetime.fromisoformat(said["timestamp"])
+        return cls(said)
 
     @property
     def position(self) -> str:
