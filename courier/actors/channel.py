@@ -1,6 +1,7 @@
 """Channel: the actor. Its steps alone touch its log and its subscribers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import assert_never
 
 import trio
@@ -9,7 +10,7 @@ from courier.actors.frames import Page, event_frame, event_of, gap_frame
 from courier.actors.inbox import Inbox
 from courier.actors.keys import Keys
 from courier.actors.limits import Limits
-from courier.actors.log import Log
+from courier.actors.log import Entry, Log
 from courier.actors.messages import Arrive, Deliver, Join, Leave, Message, Read, Refill, Trim
 from courier.actors.statistics import ChannelStatistics
 from courier.actors.subscriber import Clock, Subscriber
@@ -23,6 +24,9 @@ from courier.schemas.position import Position, Since
 
 TURN_BYTES = 256 * 1024
 """What one turn may append before it is fanned out: what every subscriber's one write is joined from."""
+
+READ_BYTES = 1024 * 1024
+"""How many bytes of events are read from a log at a time, if they are more than one event."""
 
 SHOWN_TOGETHER = 16
 """Up to so many subscribers a channel is shown by the task that shows all small channels, and sleeps on."""
@@ -305,15 +309,21 @@ class Channel:
                 self._forked(position, arrived_ms, frame)
 
     def read(self, since: Since | None, limit: int) -> Stretch:
-        """At most `limit` events that this log holds: those after `since`; None: the newest."""
+        """At most `limit` events of this log, and `READ_BYTES`: those after `since`; None: the newest."""
         log = self.log
         if since is None:
             cursor, gap = max(log.first, log.head - limit), None
         else:
             cursor, gap = log.since(since)
+        events = log.events(cursor, limit)
+        if since is None:
+            few = _few(entry for _, entry in reversed(events))
+            cursor, events = cursor + len(events) - few, events[len(events) - few :]
+        else:
+            events = events[: _few(entry for _, entry in events)]
         records = [
             Record(position, entry.arrived_ms, event_of(entry.frame, position, self.name.name))
-            for position, entry in log.events(cursor, limit)
+            for position, entry in events
         ]
         return Stretch(log.position_before(cursor), log.position, records, gap)
 
@@ -372,3 +382,9 @@ class Channel:
             self.log.trim(keep=self._limits.history_events)
         if self.log.budget.excess_bytes:
             self._over_budget()
+
+
+def _few(entries: Iterable[Entry]) -> int:
+    """How many of the entries, but at least the first, are `READ_BYTES` together."""
+    sizes = accumulate(len(entry.frame) for entry in entries)
+    return sum(1 for place, size in enumerate(sizes) if not place or size <= READ_BYTES)

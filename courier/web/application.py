@@ -22,6 +22,7 @@ from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.errors import HttpError
 from courier.web.factory import create_app
 from courier.web.head import check_path, check_query, is_plain
+from courier.web.history import is_history, serve_history
 from courier.web.hypercorn import CONNECTION_LIMIT, FAULT, LANE, STALL_LIMIT
 from courier.web.join import join
 from courier.web.lane import Lane
@@ -64,6 +65,8 @@ class Application:
                 await send_answer(send, answer_to(fault, {"Connection": "close"}), kind=kind)
             elif _is_join(scope):
                 await join(self._site, WebSocket(scope, receive, send), _channel(scope))
+            elif is_history(scope):
+                await serve_history(self._site, scope, send)
             elif is_stream(scope):
                 await serve_stream(self._site, scope, receive, send)
             else:

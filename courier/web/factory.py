@@ -13,9 +13,8 @@ from courier.web.caller import Caller
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.documents import Document, documents_of
 from courier.web.errors import HttpError, another_method, nothing_here
-from courier.web.history import history
 from courier.web.publish import Answer, answer_to, publish, refusal
-from courier.web.request_ids import echo, facts
+from courier.web.request_ids import echo
 from courier.web.scrape import may_scrape, scrape
 from courier.web.site import Site
 
@@ -45,15 +44,7 @@ def create_app(site: Site) -> QuartTrio:
             return _response(refusal(site, error, {"Connection": "close"}, _caller()))
         return _response(await publish_batch(site, _caller(), body))
 
-    @app.get("/history/<path:channel>")
-    async def show_history(channel: str) -> Response:
-        headers = request.headers
-        ids = facts(headers.get("X-Request-ID"), headers.get("traceparent"))
-        answer = await history(site, channel, request.args, headers.get("Authorization"), ids)
-        answer.headers.update(cors_headers(site.settings, headers.get("Origin")))
-        return _response(answer)
-
-    @app.route("/history/<path:channel>", methods=["OPTIONS"])
+    @app.route("/history/<path:channel>", methods=["GET", "OPTIONS"])  # GET is served by `serve_history`
     async def may_show_history(channel: str) -> Response:
         return Response(b"", 204, preflight_headers(site.settings, request.headers.get("Origin")))
 

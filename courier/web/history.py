@@ -1,6 +1,10 @@
 """History: what a channel's log holds, over HTTP, for whoever may join the channel."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from itertools import accumulate
+from typing import Any
+from urllib.parse import parse_qsl
 
 from courier.actors.errors import ChannelFailed, Draining
 from courier.actors.frames import event_json
@@ -9,46 +13,91 @@ from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since, parse_since
 from courier.web.access import AccessRefused, may_join
+from courier.web.asgi import send_answer
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, bearer
+from courier.web.cors import cors_headers
 from courier.web.errors import RETRY_AFTER, HttpError, http_answer
 from courier.web.notes import short
 from courier.web.ownership import OwnershipUnknown
 from courier.web.publish import Answer, answer_to
+from courier.web.request_ids import echo, facts
 from courier.web.site import Site
+
+HISTORY = "/history/"
+"""Where a channel's history is: its name follows."""
 
 LIMIT = 100
 LARGEST_LIMIT = 1000
 
+PAGE_BYTES = 1024 * 1024
+"""How many bytes of events one answer has at most, if it has more than one event."""
+
+PIECE_BYTES = 64 * 1024
+
 logger = get_logger(__name__)
 
 
-async def history(
-    site: Site, channel: str, query: Mapping[str, str], authorization: str | None, told: Mapping[str, str]
-) -> Answer:
-    """200 with the events after `since`, oldest first, or the newest; or the refusal. Never raises but for
-    what cancels the request.
+def is_history(scope: Any) -> bool:
+    """Whether the request (ASGI 3, `http` scope) asks for history."""
+    return (
+        scope["type"] == "http"
+        and scope["method"] in ("GET", "HEAD")
+        and len(scope["path"]) > len(HISTORY)
+        and scope["path"].startswith(HISTORY)
+    )
+
+
+async def serve_history(site: Site, scope: Any, send: Any) -> None:
+    """Answer a request for history, below Quart: the reader has its place until the last byte is sent."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    told = facts(headers.get("x-request-id"), headers.get("traceparent"))
+    channel = scope["path"].removeprefix(HISTORY)
+    with ExitStack() as place:
+        answer, pieces = await _history(site, channel, query, headers.get("authorization"), told, place)
+        answer.headers.update(cors_headers(site.settings, headers.get("origin")))
+        answer.headers.update(echo(headers.get("x-request-id")))
+        await send_answer(send, answer, pieces)
+
+
+async def _history(
+    site: Site,
+    channel: str,
+    query: Mapping[str, str],
+    authorization: str | None,
+    told: Mapping[str, str],
+    place: ExitStack,
+) -> tuple[Answer, Iterator[bytes] | None]:
+    """200, and in pieces the events after `since`, oldest first, or the newest; or the refusal. Never raises
+    but for what cancels the request.
 
     It is judged as a join, and in the same order; the token is `?token=` or a bearer. `told` is what a line
-    about it tells.
+    about it tells; `place` gets the reader's.
     """
     known: dict[str, str] = {}
     try:
         name = await _admit(site, channel, query.get("token") or bearer(authorization), known)
-        stretch = await site.node.hub.read(
-            name, read_since(query.get("since")), read_limit(query.get("limit"))
-        )
+        since, limit = read_since(query.get("since")), read_limit(query.get("limit"))
+        place.enter_context(site.readers.admit(known["user_id"]))
+        stretch = _page(await site.node.hub.read(name, since, limit), newest=since is None)
     except Exception as error:
         answer = answer_to(error, {"Cache-Control": "no-store"})
-        facts = {**told, **known}
+        line = {**told, **known}
         if answer.status == 500:
             site.node.metrics.error("history", error)
         if answer.status == 500 and not isinstance(error, ChannelFailed):  # of whose crash there is a line
-            logger.error("History failed", **facts, exc_info=error)
+            logger.error("History failed", **line, exc_info=error)
         else:
             reason = short(http_answer(error).error)
-            logger.info("History refused", **facts, status=answer.status, reason=reason)
-        return answer
-    return Answer(200, _body(name, stretch), {"Cache-Control": "no-store"})
+            logger.info("History refused", **line, status=answer.status, reason=reason)
+        return answer, None
+    begin, end = _around(name, stretch)
+    # An event's JSON is its head and the event, less the brace that both have.
+    heads = sum(len(event_json(one.position, name.name, b"")) for one in stretch.records)
+    events = sum(len(one.event) - 1 for one in stretch.records)
+    size = len(begin) + heads + events + max(0, len(stretch.records) - 1) + len(end)
+    headers = {"Cache-Control": "no-store", "content-length": str(size)}
+    return Answer(200, b"", headers), _pieces(name, stretch, begin, end)
 
 
 async def _admit(site: Site, channel: str, token: str | None, known: dict[str, str]) -> ChannelName:
@@ -107,13 +156,37 @@ def read_limit(text: str | None) -> int:
     return int(text)
 
 
-def _body(channel: ChannelName, stretch: Stretch) -> bytes:
-    """`position` is the one just before what follows: where to go on, here or by a join."""
+def _page(stretch: Stretch, *, newest: bool) -> Stretch:
+    """The stretch, or as much of it as is `PAGE_BYTES`: its first events, or its newest; at least one."""
+    records = list(stretch.records)
+    sizes = accumulate(len(one.event) for one in (reversed(records) if newest else records))
+    few = sum(1 for place, size in enumerate(sizes) if not place or size <= PAGE_BYTES)
+    if few == len(records):
+        return stretch
+    if not newest:
+        return stretch._replace(records=records[:few])
     epoch, offset = stretch.start
-    return b'{"channel":"%b","position":"%b","events":[%b],"complete":%b,"more":%b}' % (
-        channel.name.encode(),
-        str(Position(epoch, offset + len(stretch.records))).encode(),
-        b",".join(event_json(one.position, channel.name, one.event) for one in stretch.records),
-        b"true" if stretch.gap is None else b"false",
-        b"true" if stretch.more else b"false",
-    )
+    return stretch._replace(start=Position(epoch, offset + len(records) - few), records=records[-few:])
+
+
+def _around(channel: ChannelName, stretch: Stretch) -> tuple[bytes, bytes]:
+    """What stands before the events and after them. `position` is the one just before what follows: where to
+    go on, here or by a join."""
+    epoch, offset = stretch.start
+    position = Position(epoch, offset + len(stretch.records))
+    begin = b'{"channel":"%b","position":"%b","events":[' % (channel.name.encode(), str(position).encode())
+    complete, more = (b"true" if holds else b"false" for holds in (stretch.gap is None, stretch.more))
+    return begin, b'],"complete":%b,"more":%b}' % (complete, more)
+
+
+def _pieces(channel: ChannelName, stretch: Stretch, begin: bytes, end: bytes) -> Iterator[bytes]:
+    """The answer in pieces of about `PIECE_BYTES`, each made when the one before it has been sent."""
+    piece = bytearray(begin)
+    for place, record in enumerate(stretch.records):
+        if len(piece) >= PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+        if place:
+            piece += b","
+        piece += event_json(record.position, channel.name, record.event)
+    yield bytes(piece + end)

@@ -63,6 +63,9 @@ CONNECTION_LIMIT = "courier_connections"
 """Attributes that `Application.prepare` may give Hypercorn's settings: how long a peer may take nothing, and
 how many connections there may be, of any kind; one more is closed unheard."""
 
+PIECE_BYTES = 64 * 1024
+"""How much of an answer is made ready to be sent at a time."""
+
 FIRST_RECV = 16 * 1024
 """What is asked of the kernel at a time, until so much has come: to set 64 KiB aside takes longer than to
 read a plain request."""
@@ -152,6 +155,14 @@ class Http1(H11Protocol):
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Stay."""
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Write a large body piece by piece, so that of a peer which does not read one piece is held."""
+        if isinstance(event, Body) and len(event.data) > PIECE_BYTES:
+            for start in range(0, len(event.data), PIECE_BYTES):
+                await super().stream_send(Body(event.stream_id, event.data[start : start + PIECE_BYTES]))
+        else:
+            await super().stream_send(event)
 
     async def _send_error_response(self, status_code: int) -> None:
         """Say in a sentence what Hypercorn says by the status alone."""

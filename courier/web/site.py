@@ -11,6 +11,7 @@ from courier.settings import Settings
 from courier.web.auth import Verifier
 from courier.web.ownership import Ownership
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
+from courier.web.readers import Readers
 from courier.web.turns import Turns
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Site:
     ownership: Ownership | None
     """None when nobody knows whose a strategy is."""
     turns: Turns = field(default_factory=Turns)
+    readers: Readers = field(default_factory=Readers)
     sessions: dict[str, "Session"] = field(default_factory=dict)
     """Subscriptions that are being served, by the subscriber's id."""
 

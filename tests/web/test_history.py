@@ -1,10 +1,15 @@
 """History over HTTP: what the log holds, for whoever may join the channel."""
 
+import socket
+from contextlib import AsyncExitStack
 from typing import Any
 
+import h11
 import pytest
 import trio
 
+from courier.web import hypercorn as adapted
+from courier.web import readers
 from tests.web.servers import Response, TestServer, a_server, announcement, events, token
 from tests.web.test_publish import a_server_to_drain
 
@@ -157,3 +162,80 @@ async def test_without_allowed_origins_no_page_is_told_that_it_may() -> None:
         headers = {"Authorization": f"Bearer {token()}", "Origin": ORIGIN}
         answer = await server.request("GET", "/history/user.u1", headers=headers)
         assert (answer.status, "access-control-allow-origin" in answer.headers) == (200, False)
+
+
+# What a reader may take from a node
+
+
+async def test_a_page_has_a_mebibyte_and_from_page_to_page_nothing_is_missed() -> None:
+    """And an event that is larger alone comes alone."""
+    async with a_server(max_event_bytes=3_000_000) as server:
+        sizes = [60_000] * 20 + [2_000_000] + [60_000] * 20
+        for number, size in enumerate(sizes):
+            event = announcement(str(number), message="x" * size)
+            assert (await server.publish("user.u1", event)).status == 200
+        newest = await ask(server, query="?limit=1000")
+        assert titles(newest) == list(range(41 - 17, 41))
+        assert (newest.json["complete"], newest.json["more"]) == (True, False)
+        seen, since, more = [0], newest.json["position"].partition("-")[0] + "-1", True
+        while more:
+            page = await ask(server, query=f"?since={since}&limit=1000")
+            assert len(page.json["events"]) == 1 or len(page.body) < 1_100_000
+            seen += titles(page)
+            since, more = page.json["position"], page.json["more"]
+        assert seen == list(range(41))
+
+
+async def test_readers_that_do_not_read_are_as_many_as_a_user_and_a_node_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And cost a page at most; when they go, there is room again."""
+    monkeypatch.setattr(readers, "READERS", 10)
+    async with a_server() as server, AsyncExitStack() as stack:
+        for _ in range(20):
+            await server.publish("global", announcement(message="x" * 60_000))
+
+        async def lazy(user: str, code: bytes) -> None:
+            stream = await stack.enter_async_context(await server.connect())
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await stream.send_all(
+                f"GET /history/global?limit=1000&token={token(user)} HTTP/1.1\r\nHost: t\r\n\r\n".encode()
+            )
+            assert (await stream.receive_some(16)).startswith(b"HTTP/1.1 " + code)
+
+        for _ in range(readers.READERS_PER_USER):
+            await lazy("u1", b"200")
+        refused = await ask(server, "global")
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert refused.error["error"].startswith("User reads as many histories")
+        await lazy("u2", b"200")
+        await lazy("u3", b"200")
+        refused = await ask(server, "global", user_id="u4")
+        assert refused.error["error"].startswith("Node sends as many histories")
+        await stack.aclose()
+        with trio.fail_after(10):
+            while (await ask(server, "global")).status != 200:
+                await trio.sleep(0.01)
+
+
+async def test_of_a_large_answer_a_node_holds_little_while_nobody_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every other answer goes out piece by piece, too."""
+    sent: list[int] = []
+    write = adapted.Http1._send_h11_event
+
+    async def noted(self: adapted.Http1, event: Any) -> None:
+        if isinstance(event, h11.Data):
+            sent.append(len(event.data))
+        await write(self, event)
+
+    monkeypatch.setattr(adapted.Http1, "_send_h11_event", noted)
+    async with a_server() as server:
+        for _ in range(20):
+            await server.publish("user.u1", announcement(message="x" * 60_000))
+        answer = await ask(server)
+        assert len(answer.body) == sum(sent) > 1_000_000 - 60_000
+        document = await server.request("GET", "/openapi.json")
+        assert len(document.body) > adapted.PIECE_BYTES
+    assert max(sent) <= 2 * adapted.PIECE_BYTES

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from heapq import nlargest
 from typing import Any
 
 import trio
@@ -13,6 +14,9 @@ from courier.web.admin.listing import number
 from courier.web.health import VERSION
 from courier.web.publish import Answer
 from courier.web.site import Site
+
+CHANNELS_TOLD = 1000
+"""Of how many channels `/stats` tells the subscribers: those with the most."""
 
 CHANNELS_A_TURN = 500
 
@@ -60,9 +64,12 @@ async def stats(site: Site) -> Answer:
         "total_messages_received": totals.published,
         "uptime_seconds": round(site.node.uptime_seconds, 3),
     }
-    channels: list[str] = []
+    channels: list[tuple[int, str]] = []
     for count, channel in enumerate(hub.supervisor, start=1):
-        channels.append(f'"{channel.name.name}":{len(channel.subscribers)}')
+        channels.append((len(channel.subscribers), channel.name.name))
         if count % CHANNELS_A_TURN == 0:
             await trio.lowlevel.checkpoint()
-    return Answer(200, f'{json.dumps(facts)[:-1]},"channels":{{{",".join(channels)}}}}}'.encode(), HEADERS)
+    if len(channels) > CHANNELS_TOLD:
+        channels = nlargest(CHANNELS_TOLD, channels)
+    told = ",".join(f'"{name}":{subscribers}' for subscribers, name in channels)
+    return Answer(200, f'{json.dumps(facts)[:-1]},"channels":{{{told}}}}}'.encode(), HEADERS)

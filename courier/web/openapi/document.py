@@ -236,7 +236,8 @@ def _history(bundle: Schema) -> Schema:
                 "operationId": "history",
                 "tags": ["History"],
                 "summary": "What a channel's log holds.",
-                "description": "For whoever may join the channel.",
+                "description": "For whoever may join the channel. One answer has at most 1 MiB of events, or"
+                " one event; `more` says that others follow.",
                 "security": _BY_SUBSCRIBER,
                 "parameters": [channel_parameter(), _SINCE, _LIMIT],
                 "responses": {

@@ -31,6 +31,7 @@ from courier.web.publish import (
     too_many,
 )
 from courier.web.rate_limit import Verdict
+from courier.web.readers import too_many_of_node, too_many_of_user
 
 RESET_AT = "2026-01-31T12:00:13.000Z"
 _OVER = Verdict(admitted=False, limit=100, remaining=0, reset_seconds=12.5, window_seconds=60)
@@ -106,6 +107,8 @@ def history_refusals() -> Refusals:
         "owner_unknown": owner_unknown(),
         "since": _raised(lambda: read_since("yesterday")),
         "limit": _raised(lambda: read_limit("0")),
+        "too_many_of_user": too_many_of_user(),
+        "too_many_of_node": too_many_of_node(),
         "redis_unreachable": BackplaneAway(),
         "redis_refused": BackplaneRefused("the read: NOPERM"),
         "too_many_channels": TooManyChannels(),
