@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
@@ -22,9 +22,24 @@ CHANNEL = ChannelName.parse("user.u1")
 OTHER = ChannelName.parse("user.u2")
 
 
-def wall_clock() -> int:
-    """Wall time that moves with Trio's clock."""
-    return START_MS + round(trio.current_time() * 1000)
+class WallClock:
+    """Wall time that moves with Trio's clock, from wherever it was set to."""
+
+    ahead_ms = 0
+
+    def __call__(self) -> int:
+        return START_MS + self.ahead_ms + round(trio.current_time() * 1000)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """It is right again at the end of the block."""
+        try:
+            yield
+        finally:
+            self.ahead_ms = 0
+
+
+wall_clock = WallClock()
 
 
 @asynccontextmanager

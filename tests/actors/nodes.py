@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from courier.actors.hub import Hub, open_hub
 from courier.actors.limits import Limits
 from courier.actors.log import Log
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
+from courier.schemas.position import Position
 from tests.actors.hubs import CHANNEL, wall_clock
 from tests.backplane.fake import FakeBackplane
 from tests.backplane.shared_log import SharedLog
@@ -21,6 +22,8 @@ class Node:
     hub: Hub
     backplane: FakeBackplane
     metrics: Metrics
+    given: dict[Position, int] = field(default_factory=dict)
+    """What simulations note: which event each position was that it acknowledged."""
 
     def log(self, channel: ChannelName = CHANNEL) -> Log:
         """The node's own log of a channel, which must be running."""

@@ -134,7 +134,14 @@ class Crash:
     times: int = 1
 
 
-Step: TypeAlias = Tick | Settle | Wait | Publish | Join | Room | Busy | Fault | Crash
+@dataclass(frozen=True)
+class SetClock:
+    """The wall clock is set to so many seconds from what it should be."""
+
+    ahead_seconds: int
+
+
+Step: TypeAlias = SetClock | Tick | Settle | Wait | Publish | Join | Room | Busy | Fault | Crash
 
 
 @dataclass(frozen=True)
@@ -492,6 +499,8 @@ class Simulation:
                     self.strike(connection, fault)
             case Crash():
                 self.saboteur.arm(step)
+            case SetClock(ahead_seconds):
+                wall_clock.ahead_ms = 1000 * ahead_seconds
 
     def strike(self, connection: Connection, fault: str) -> None:
         connection.steady = False
@@ -881,7 +890,8 @@ def replay(plan: Plan) -> None:
     """Do the plan on a clock of its own that jumps, in the order of tasks that its seed gives."""
     trio._core._run._r.seed(plan.seed)
     try:
-        trio.run(simulate, plan, clock=MockClock(autojump_threshold=0))
+        with wall_clock.kept():
+            trio.run(simulate, plan, clock=MockClock(autojump_threshold=0))
     except BaseExceptionGroup as group:
         raise leaf(group) from None
 

@@ -17,6 +17,7 @@ from tests.actors.simulation import (
     Plan,
     Publish,
     Room,
+    SetClock,
     Settle,
     Step,
     Tick,
@@ -52,6 +53,7 @@ STEPS: dict[str, st.SearchStrategy[Step]] = {
     "room": st.builds(Room, peers, rooms),
     "busy": st.builds(Busy, peers, st.integers(1, 4)),
     "fault": st.builds(Fault, peers, st.sampled_from(["leave", "close", "stall", "raise"])),
+    "clock": st.builds(SetClock, st.sampled_from([0, 3, -3, 7200, -7200])),
     "crash": st.builds(
         Crash,
         channels,
@@ -69,6 +71,7 @@ WEIGHTS = {
     "room": 2,
     "busy": 1,
     "fault": 1,
+    "clock": 1,
     "crash": 3,
 }
 """How often each kind of step comes: most of the time subscribers are there and events are published."""

@@ -11,6 +11,7 @@ import trio
 from courier.actors.channel import Channel
 from courier.actors.limits import Limits
 from courier.actors.messages import Message
+from tests.actors.hubs import wall_clock
 from tests.actors.nodes import Node, a_node
 from tests.backplane.fake import FakeBackplane
 from tests.backplane.witness import Witness
@@ -61,6 +62,7 @@ class Nodes:
         """End all faults, and have all nodes there."""
         self.say("all is healed")
         self._crashes = 0
+        self.witness.failing = ""
         for scope in self._healing:
             scope.cancel()
         await trio.sleep(8)  # drains end
@@ -152,6 +154,15 @@ class Nodes:
             await trio.sleep(0.002)
             self.witness.lose(self.random.choice([self._memory, self._memory, None]))
             await trio.sleep(0.002)
+
+    async def fail_half_way(self) -> None:
+        self.witness.failing = self.random.choice(["at first", "at last"])
+        self.say(f"the next script that appends fails {self.witness.failing}")
+
+    async def set_clock(self) -> None:
+        wall_clock.ahead_ms = self.random.choice([0, 50, -50, 3_600_000, -3_600_000])
+        self.witness.clock_set = True
+        self.say(f"the clock is set {wall_clock.ahead_ms} ms from what it should be")
 
     async def crash(self) -> None:
         self._crashes = self.random.choice([1, 1, 2, 6])

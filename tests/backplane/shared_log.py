@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Protocol
+from typing import Literal, Protocol
+
+import trio
 
 from courier.actors.keys import Keys
-from courier.backplane import Appended, Origin, Outcome, Publication, Record, Stretch
+from courier.backplane import Appended, BackplaneRefused, Origin, Outcome, Publication, Record, Stretch
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
 from courier.schemas.position import UNBORN, Moment, Position, Since, new_epoch
@@ -70,6 +72,8 @@ class SharedLog:
         self._started_ms = clock()
         self._streams: dict[str, Stream] = {}
         self._keys = Keys(100_000)
+        self.failing: Literal["", "at first", "at last"] = ""
+        """Where the next script that appends fails: it takes all back, or only does not tell the feeds."""
 
     def origin(self, channel: ChannelName, known: Sequence[Position] = ()) -> Origin:
         stream = self._stream(channel, known)
@@ -90,7 +94,10 @@ class SharedLog:
             now_ms = self._clock()
             stream = Stream(Position(new_epoch(), 0), now_ms, now_ms, now_ms, first=True)
         arrived_ms = max(self._clock(), stream.arrived_ms)
-        now = arrived_ms / 1000
+        now = trio.current_time()
+        failing, self.failing = self.failing, ""
+        if failing == "at first":
+            raise BackplaneRefused("a script failed half-way")
         outcomes: list[Outcome] = []
         records: list[Record] = []
         for publication in publications:
@@ -107,8 +114,17 @@ class SharedLog:
             self._streams[channel.name] = stream
             stream.records += records
             stream.trim(self._keep)
+        self._note(channel, publications, outcomes)
+        if records:
+            if failing:
+                raise BackplaneRefused("a script failed half-way")
             self._tell(channel, records)
         return outcomes
+
+    def _note(
+        self, channel: ChannelName, publications: Sequence[Publication], outcomes: Sequence[Outcome]
+    ) -> None:
+        """What became of these, before anybody is told."""
 
     def read(
         self, channel: ChannelName, since: Since | None, limit: int, known: Sequence[Position] = ()

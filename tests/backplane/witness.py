@@ -28,17 +28,14 @@ class Witness(SharedLog):
         """Whether it has ever lost events."""
         self.ever: defaultdict[str, list[tuple[Position, int, int]]] = defaultdict(list)
         """By channel, the position, number and arrival of all that was ever appended, in that order."""
+        self.clock_set = False
+        """Whether the clock was ever set: then a position of a channel without a log may be told as a gap."""
         self.lost: set[tuple[Position, int]] = set()
         self._now: dict[Position, int] = {}
 
-    def publish(
-        self,
-        channel: ChannelName,
-        publications: Sequence[Publication],
-        known: Sequence[Position],
-        reached: int,
-    ) -> list[Outcome]:
-        outcomes = super().publish(channel, publications, known, reached)
+    def _note(
+        self, channel: ChannelName, publications: Sequence[Publication], outcomes: Sequence[Outcome]
+    ) -> None:
         for publication, outcome in zip(publications, outcomes, strict=True):
             if isinstance(outcome, Appended) and not outcome.deduplicated:
                 number = json.loads(publication.event)["n"]
@@ -47,7 +44,6 @@ class Witness(SharedLog):
                 self.ever[channel.name].append((outcome.position, number, outcome.arrived_ms))
                 self._now[outcome.position] = number
                 self.epochs.setdefault(channel.name, set()).add(epoch)
-        return outcomes
 
     def head(self, channel: ChannelName) -> Position:
         return self.origin(channel).position
@@ -101,7 +97,7 @@ class Subscription:
     def judge(self, witness: Witness) -> None:
         """Look at what has come since the last time: each event once, in order, or a gap in its place."""
         messages = self.wire.payloads
-        if self.since is None and not witness.lossy and self.start.epoch == self.head.epoch:
+        if self.since is None and not witness.lossy and self.start.epoch == self.head.epoch != UNBORN:
             assert self.start.offset <= self.head.offset, "it misses what came after its join"
         for payload in messages[self._read :]:
             message = json.loads(payload)
@@ -137,13 +133,16 @@ class Subscription:
         requested = Position.parse(message["requested"])
         began = self.last.epoch == UNBORN and (requested.epoch == UNBORN or not requested.offset)
         assert requested == self.last or began, f"{message} was told after {self.last}"
-        if resumed.epoch == self.last.epoch:
+        if resumed.epoch == self.last.epoch == UNBORN:
+            assert witness.lossy or witness.clock_set, f"{message}, and nothing was lost"
+        elif resumed.epoch == self.last.epoch:
             assert resumed.offset > self.last.offset or witness.lossy, f"{message} misses nothing"
             assert resumed.offset <= witness.tail(self.channel).offset or witness.lossy, (
                 f"{message}, and the events were there"
             )
         elif self.last.epoch == UNBORN:
-            assert 0 < resumed.offset <= witness.tail(self.channel).offset or witness.lossy, (
+            told = witness.lossy or witness.clock_set
+            assert 0 < resumed.offset <= witness.tail(self.channel).offset or told, (
                 f"{message}, and the events were there"
             )
         else:
