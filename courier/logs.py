@@ -39,6 +39,11 @@ _TOKEN = re.compile(
 """A token where one may come in a request, and a JWT wherever it stands (RFC 7519 section 3.1)."""
 
 
+def masked(text: str) -> str:
+    """The text without the tokens in it."""
+    return _TOKEN.sub(MASK, text)
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger that takes a constant sentence and its facts: `logger.info("Drained", closed=3)`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
@@ -121,7 +126,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
     """The last place that a line passes, and so the one that can promise that no token leaves."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return _TOKEN.sub(MASK, super().format(record))
+        return masked(super().format(record))
 
 
 def _arrange(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

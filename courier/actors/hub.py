@@ -103,6 +103,10 @@ class Hub:
         """There is no room for one more subscriber."""
         return len(self._subscribers) >= self._limits.connections
 
+    def no_room(self) -> NodeFull:
+        """Why one more subscriber is refused while the node is full."""
+        return NodeFull(f"node has {self._limits.connections} connections, the most that it may have")
+
     def state(self) -> NodeState:
         """What a node is at this moment, for who looks at it from outside."""
         usage = self.backplane.usage
@@ -155,8 +159,11 @@ class Hub:
         """
         if self.draining:
             raise Draining
-        if self.full or 0 < self._limits.connections_per_user <= self._per_owner[owner]:
-            raise NodeFull
+        if self.full:
+            raise self.no_room()
+        most = self._limits.connections_per_user
+        if 0 < most <= self._per_owner[owner]:
+            raise NodeFull(f"user has {most} connections, the most that one may have")
         inbox = self.supervisor.inbox(channel)
         subscriber = Subscriber(
             secrets.token_hex(8),

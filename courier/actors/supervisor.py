@@ -127,7 +127,7 @@ class Supervisor:
         inbox = self._inboxes.get(name.name)
         if inbox is None:
             if len(self._inboxes) >= self._limits.channels:
-                raise TooManyChannels
+                raise TooManyChannels(f"node has {self._limits.channels} channels, the most that it may have")
             inbox = self._inboxes[name.name] = Inbox(self._limits.inbox_events)
             self._nursery.start_soon(self._keep, name, inbox)
         return inbox
@@ -210,7 +210,10 @@ class Supervisor:
             with trio.move_on_at(by) as waiting:
                 await inbox.reserve(events)
             if waiting.cancelled_caught:
-                raise InboxFull from None
+                full = (
+                    f"inbox of {self._limits.inbox_events} events was full for as long as a publish may wait"
+                )
+                raise InboxFull(full) from None
         reply: Reply[list[Outcome]] = Reply()  # called as a generic it costs a microsecond
         inbox.put(Deliver(publications, reply))
         return await reply.wait()

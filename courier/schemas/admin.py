@@ -37,6 +37,8 @@ class NodeFacts(Answer):
     log_bytes: Count
     history_bytes: Count
     """What the logs of all channels may take together."""
+    refusals: Count
+    """How many requests were refused since the node started."""
     signs_in: bool
     """Whether there is an admin token to sign in with."""
 
@@ -111,6 +113,29 @@ class ConnectionRow(Answer):
     address: Annotated[str, Field(examples=["192.0.2.1"])] | None
 
 
+class RefusalRow(Answer):
+    """One request that was refused, and why. What was not known yet when it was refused is null."""
+
+    number: Annotated[int, Field(ge=1, examples=[5])]
+    """Counts up from 1 since the node started."""
+    at: InstantText
+    action: Annotated[Literal["publish", "batch", "join", "refresh", "history"], Field(examples=["join"])]
+    status: Annotated[int, Field(examples=[1013])]
+    """The answer's HTTP status, or the code of the close."""
+    error: Annotated[str, Field(examples=["Try again later"])]
+    """The answer's sentence, or the reason of the close."""
+    cause: Annotated[str, Field(examples=["user has 100 connections, the most that one may have"])] | None
+    """The claim that is missing, the limit that was reached, the field that was wrong."""
+    channel: ChannelText | None
+    event_type: Annotated[str, Field(examples=["system.announcement"])] | None
+    user_id: Annotated[str, Field(examples=["alice"])] | None
+    source: Annotated[str, Field(examples=["shop"])] | None
+    """The service, as it calls itself."""
+    address: Annotated[str, Field(examples=["192.0.2.1"])] | None
+    """Where the peer's packets came from, which may be a proxy."""
+    request_id: Annotated[str, Field(examples=["r-81"])] | None
+
+
 class Page(Answer):
     """Which of the rows these are."""
 
@@ -130,6 +155,12 @@ class ConnectionPage(Page):
     """One page of a node's subscribers."""
 
     connections: list[ConnectionRow]
+
+
+class RefusalPage(Page):
+    """One page of the last requests that were refused."""
+
+    refusals: list[RefusalRow]
 
 
 class Arrival(Answer):

@@ -206,6 +206,8 @@ class Detail(BaseModel):
 
     error: str
     """A sentence, for people."""
+    cause: Annotated[str, Field(examples=["claim exp is missing"])] | MISSING = MISSING
+    """Which claim of a well-signed token is missing or wrong, or since when the token has ended."""
     validation_errors: list[FieldError] | MISSING = MISSING
     """What is wrong with an event, field by field; the first 50."""
     limit_bytes: int | MISSING = MISSING

@@ -41,13 +41,20 @@ class SchemaError(ValueError):
     """A JSON object that is no event; `errors` says where and why, and can always be written as JSON.
 
     Each error is `{"loc": […], "msg": …, "type": …}`, `loc` seen from the event; the first 50 are kept.
-    `event_type` is the type that it says it is, if there is a model of it, else empty.
+    `event_type` is the type that it says it is, if there is a model of it, else empty; `channel` is the name
+    of the channel that it was for, once that is known, else empty.
     """
 
     def __init__(self, errors: list[dict[str, Any]], event_type: str = "") -> None:
         super().__init__("Invalid event schema")
         self.errors = errors
         self.event_type = event_type
+        self.channel = ""
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the fields that are wrong, each once; what is below a field counts as the field."""
+        return list(dict.fromkeys(str(error["loc"][0]) for error in self.errors if error["loc"]))
 
 
 class TooManyEvents(ValueError):

@@ -15,11 +15,12 @@ from pydantic import (
     ValidationError,
     create_model,
 )
-from pydantic_core import CoreSchema, ErrorDetails, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, core_schema, from_json
 
 from courier.schemas.channels import UNKNOWN_CHANNEL, ChannelName, UnknownChannelError
 from courier.schemas.errors import (
     RegistryError,
+    SchemaError,
     details_of,
     json_error,
     loss_error,
@@ -101,6 +102,8 @@ class Registry:
             refusal = None if exact else loss_error(tree(body), ("data",), request.data.type)
             if refusal is None:
                 return request.channel, request.data
+        if isinstance(refusal, SchemaError):
+            refusal.channel = from_json(body)["channel"]
         raise refusal
 
     def encode(self, event: Event) -> bytes:

@@ -9,7 +9,10 @@ from courier.settings import Settings
 
 
 class AccessRefused(Exception):
-    """The channel is not this subscriber's to read, today or tomorrow."""
+    """The channel is not this subscriber's to read, today or tomorrow.
+
+    The text is for operators: it says more of a channel than a stranger may know.
+    """
 
 
 class Owners(Protocol):
@@ -47,5 +50,13 @@ async def may_join(
         case _:
             admitted = False
     if not admitted:
-        raise AccessRefused
+        raise AccessRefused(_why_not(channel, ownership))
     return Access(claims, channel)
+
+
+def _why_not(channel: ChannelName, ownership: Owners | None) -> str:
+    if channel.kind != "strategy":
+        return "channel is another user's"
+    if ownership is None:
+        return "nobody can say who owns a strategy: COURIER_ARCHITECT_URL is not set"
+    return "strategy has another owner, or does not exist"

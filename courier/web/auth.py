@@ -12,7 +12,7 @@ import httpx
 import jwt
 import trio
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
 
 from courier.logs import get_logger
@@ -46,11 +46,18 @@ class TokenMissing(AuthError):
 
 
 class TokenInvalid(AuthError):
-    """The token proves nothing: junk, another key or algorithm, or claims that are not what they must be."""
+    """The token proves nothing: junk, another key or algorithm, or claims that are not what they must be.
+
+    The text says which, for operators.
+    """
+
+
+class ClaimInvalid(TokenInvalid):
+    """The signature is good, and a claim is missing or wrong, which the text says. The bearer may know it."""
 
 
 class TokenExpired(AuthError):
-    """The token was good, and has ended."""
+    """The token was good, and has ended; the text says when."""
 
 
 class KeysUnavailable(AuthError):
@@ -118,13 +125,15 @@ class Verifier:
         if not token:
             raise TokenMissing
         if len(token) > MAX_TOKEN_BYTES:
-            raise TokenInvalid
+            raise TokenInvalid(f"token is longer than {MAX_TOKEN_BYTES} bytes")
         try:
             key, algorithms = await self._key(token)
             payload: bytes = self._signatures.decode(token, key, algorithms)
-        except (jwt.PyJWTError, TypeError, ValueError, RecursionError):
-            raise TokenInvalid from None
-        return payload
+        except (jwt.PyJWTError, TypeError, ValueError, RecursionError) as error:
+            why = _why_unread(error)
+        else:
+            return payload
+        raise TokenInvalid(why)  # outside the handler: what it handled may repeat the token
 
     async def _key(self, token: str) -> tuple[Any, Sequence[str]]:
         """The key to hold the signature against, and the algorithms that this key may be used with.
@@ -141,7 +150,7 @@ class Verifier:
         if self.key_set is not None and key_id is not None:
             key = await self.key_set.key(key_id)
         if key is None or key.algorithm not in (None, algorithm):
-            raise TokenInvalid
+            raise TokenInvalid("no public key is for the key id and the algorithm of the token")
         return key.key, [algorithm]
 
     def _claims(self, model: type[Claims], payload: bytes) -> Claims:
@@ -149,23 +158,56 @@ class Verifier:
         try:
             said = from_json(payload)
             claims = model.model_validate(said)
-        except ValueError:
-            raise TokenInvalid from None
-        now = self._now()
-        begun = _has_begun(claims.iat, now) and _has_begun(said.get("nbf", claims.iat), now)
-        if not begun or not self._is_ours(said):
-            raise TokenInvalid
-        if claims.exp <= now:
-            raise TokenExpired
-        return claims
+        except ValueError as error:
+            wrong: str | None = _wrong_claims(error)
+        else:
+            now = self._now()
+            wrong = self._wrong_claim(said, now)
+            if wrong is None and claims.exp > now:
+                return claims
+            if wrong is None:
+                raise TokenExpired(f"claim exp is {math.ceil(now - claims.exp)} s in the past")
+        raise ClaimInvalid(wrong or "")  # outside the handler: pydantic's error repeats the claims
 
-    def _is_ours(self, said: dict[str, Any]) -> bool:
-        """Whether issuer and audience are those of the settings, as far as these name any."""
+    def _wrong_claim(self, said: dict[str, Any], now: float) -> str | None:
+        """Which of the claims that every token may have is not what it must be; None when none is. Issuer and
+        audience count as far as the settings name any."""
+        for name in ("iat", "nbf"):
+            if name in said and not _has_begun(said[name], now):
+                return f"claim {name} is more than {LEEWAY_SECONDS} s ahead, or no number"
         if self._issuer is not None and said.get("iss") != self._issuer:
-            return False
+            return "claim iss is missing, or another issuer's"
         audience = said.get("aud")  # one name or a list of them
         audiences = audience if isinstance(audience, list) else [audience]
-        return self._audience is None or self._audience in audiences
+        if self._audience is not None and self._audience not in audiences:
+            return "claim aud is missing, or names another audience"
+        return None
+
+
+def _why_unread(error: Exception) -> str:
+    """Why a token's signature cannot be found to be good, without anything of the token."""
+    match error:
+        case jwt.InvalidSignatureError():
+            return "signature is not by the key that this node holds"
+        case jwt.InvalidAlgorithmError():
+            return "algorithm is not one of COURIER_JWT_ALGORITHMS"
+        case _:
+            return "token is no JWT that can be read"
+
+
+def _wrong_claims(error: ValueError) -> str:
+    """Which claims are missing or wrong; none of their values."""
+    if not isinstance(error, ValidationError):
+        return "payload is no JSON"
+    found = []
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        if not detail["loc"]:
+            return "payload is no JSON object"
+        name = ".".join(map(str, detail["loc"]))
+        found.append(
+            f"claim {name} is missing" if detail["type"] == "missing" else f"claim {name}: {detail['msg']}"
+        )
+    return "; ".join(found)
 
 
 def _has_begun(moment: Any, now: float) -> bool:

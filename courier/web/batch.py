@@ -12,7 +12,7 @@ from courier.schemas.errors import NotJsonError
 from courier.schemas.events.base import Event
 from courier.web import notes
 from courier.web.caller import Caller
-from courier.web.errors import HttpError, http_answer
+from courier.web.errors import HttpError
 from courier.web.failures import Failures
 from courier.web.publish import (
     JSON,
@@ -66,7 +66,7 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
     failures = [result for result in results if isinstance(result, Exception)]
     published, failed = len(results) - len(failures), len(failures)
     if failures:
-        notes.refused_in_part(caller, published, failed, http_answer(failures[0]).error)
+        notes.refused_in_part(site, caller, published, failed, failures[0])
     counts = b'{"status":"published","published":%d,"failed":%d,"results":[' % (published, failed)
     return Answer(200, counts + b",".join(told) + b"]}", headers)
 

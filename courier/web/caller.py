@@ -31,11 +31,13 @@ class Caller(NamedTuple):
     traceparent: str | None = None
     trusted: bool = False
     """No header: it has been judged already, and needs no token, as the admin."""
+    address: str | None = None
+    """No header: where the peer's packets come from, which may be a proxy; None where there are none."""
 
     @classmethod
-    def of(cls, header: Callable[[str], str | None]) -> "Caller":
+    def of(cls, header: Callable[[str], str | None], address: str | None = None) -> "Caller":
         """`header` gives a header by its name."""
-        return cls._make([*map(header, HEADERS), False])
+        return cls._make([*map(header, HEADERS), False, address])
 
     @property
     def is_named(self) -> bool:

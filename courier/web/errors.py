@@ -1,5 +1,6 @@
 """Errors: one table that says which HTTP answer, and which close code, every error becomes."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -10,8 +11,11 @@ from courier.schemas.channels import UnknownChannelError
 from courier.schemas.closing import CloseReason
 from courier.schemas.errors import JsonError, SchemaError, TooManyEvents
 from courier.web.access import AccessRefused
-from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing
+from courier.web.auth import AuthError, ClaimInvalid, KeysUnavailable, TokenExpired, TokenMissing
 from courier.web.ownership import OwnershipUnknown
+
+FIELDS_SHOWN = 5
+"""How many of an event's wrong fields a cause tells."""
 
 RETRY_AFTER = {"Retry-After": "1"}
 
@@ -19,9 +23,13 @@ RETRY_AFTER = {"Retry-After": "1"}
 class HttpError(Exception):
     """A refusal in HTTP's words, raised where only HTTP is spoken."""
 
-    def __init__(self, status: int, error: str, headers: dict[str, str] | None = None, **facts: Any) -> None:
+    def __init__(
+        self, status: int, error: str, headers: dict[str, str] | None = None, why: str = "", **facts: Any
+    ) -> None:
         super().__init__(error)
         self.status = status
+        self.why = why
+        """For operators, beside what the caller is told."""
         self.error = error
         self.headers = headers or {}
         self.facts = facts
@@ -30,8 +38,8 @@ class HttpError(Exception):
 class JoinRefused(Exception):
     """A refusal in the WebSocket's words, raised where only a join is spoken of."""
 
-    def __init__(self, reason: CloseReason) -> None:
-        super().__init__(reason.reason)
+    def __init__(self, reason: CloseReason, why: str = "") -> None:
+        super().__init__(why)
         self.reason = reason
 
 
@@ -70,6 +78,7 @@ def http_answer(error: Exception) -> ErrorAnswer:
             return ErrorAnswer(
                 401,
                 "Service token expired" if expired else "Invalid service token",
+                cause_for_bearer(error),
                 headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
             )
         case TooManyEvents():
@@ -115,3 +124,46 @@ def close_reason(error: Exception) -> CloseReason:
             return CloseReason.UNAUTHORIZED
         case _:
             return CloseReason.CHANNEL_FAILED
+
+
+def cause_for_bearer(error: AuthError) -> dict[str, str]:
+    """The fact `cause` of a 401, where it gives nothing away: the token was well signed."""
+    return {"cause": str(error)} if isinstance(error, ClaimInvalid | TokenExpired) and str(error) else {}
+
+
+def cause_of(error: Exception) -> str:
+    """What exactly was wrong or at its limit, in the words of where it was found; empty where the answer's
+    sentence says all. For the log and for operators: a caller may know less."""
+    match error:
+        case HttpError():
+            numbers = (
+                f"{name} {fact}" for name, fact in error.facts.items() if isinstance(fact, int | float)
+            )
+            return error.why or ", ".join(numbers) or _beyond(error.error)
+        case SchemaError():
+            shown = error.errors[:FIELDS_SHOWN]
+            return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'event'}: {each['msg']}" for each in shown)
+        case JsonError() | UnknownChannelError() | TooManyEvents():
+            return _beyond(str(error))
+        case Draining():
+            return "node is draining"
+        case KeysUnavailable():
+            return "verification keys cannot be fetched"
+        case OwnershipUnknown():
+            return "Architect did not say whose strategy it is"
+        case BackplaneAway():
+            return str(error) or "Redis unreachable"
+        case AuthError() | AccessRefused() | Refused() | InboxFull() | JoinRefused():
+            return str(error)
+        case _:
+            return ""
+
+
+def short(sentence: str) -> str:
+    """The sentence up to its first comma, colon or bracket, behind which it tells of this one request."""
+    return re.split(r"[,;:({]", sentence, maxsplit=1)[0].strip()
+
+
+def _beyond(sentence: str) -> str:
+    """The sentence, when it tells more than its short form, by which lines are counted."""
+    return "" if short(sentence) == sentence else sentence

@@ -108,7 +108,8 @@ def create_app(site: Site) -> QuartTrio:
 
 
 def _caller() -> Caller:
-    return Caller.of(request.headers.get)
+    client = request.scope.get("client")
+    return Caller.of(request.headers.get, client[0] if client else None)
 
 
 def _response(answer: Answer) -> Response:

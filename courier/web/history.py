@@ -12,12 +12,12 @@ from courier.backplane import Stretch
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since, parse_since
+from courier.web import notes
 from courier.web.access import AccessRefused, may_join
 from courier.web.asgi import send_answer
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, bearer
 from courier.web.cors import cors_headers
-from courier.web.errors import RETRY_AFTER, HttpError, http_answer
-from courier.web.notes import short
+from courier.web.errors import RETRY_AFTER, HttpError, cause_for_bearer
 from courier.web.ownership import OwnershipUnknown
 from courier.web.publish import Answer, answer_to
 from courier.web.request_ids import echo, facts
@@ -53,8 +53,11 @@ async def serve_history(site: Site, scope: Any, send: Any) -> None:
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     told = facts(headers.get("x-request-id"), headers.get("traceparent"))
     channel = scope["path"].removeprefix(HISTORY)
+    address = scope["client"][0] if scope.get("client") else None
     with ExitStack() as place:
-        answer, pieces = await _history(site, channel, query, headers.get("authorization"), told, place)
+        answer, pieces = await _history(
+            site, channel, query, headers.get("authorization"), told, place, address
+        )
         answer.headers.update(cors_headers(site.settings, headers.get("origin")))
         answer.headers.update(echo(headers.get("x-request-id")))
         await send_answer(send, answer, pieces)
@@ -67,12 +70,13 @@ async def _history(
     authorization: str | None,
     told: Mapping[str, str],
     place: ExitStack,
+    address: str | None,
 ) -> tuple[Answer, Iterator[bytes] | None]:
     """200, and in pieces the events after `since`, oldest first, or the newest; or the refusal. Never raises
     but for what cancels the request.
 
     It is judged as a join, and in the same order; the token is `?token=` or a bearer. `told` is what a line
-    about it tells; `place` gets the reader's.
+    about it tells, `address` where the peer's packets come from; `place` gets the reader's.
     """
     known: dict[str, str] = {}
     try:
@@ -88,8 +92,7 @@ async def _history(
         if answer.status == 500 and not isinstance(error, ChannelFailed):  # of whose crash there is a line
             logger.error("History failed", **line, exc_info=error)
         else:
-            reason = short(http_answer(error).error)
-            logger.info("History refused", **line, status=answer.status, reason=reason)
+            notes.history_refused(site, error, address, line)
         return answer, None
     begin, end = _around(name, stretch)
     # An event's JSON is its head and the event, less the brace that both have.
@@ -114,8 +117,8 @@ async def _admit(site: Site, channel: str, token: str | None, known: dict[str, s
         raise
     except AuthError as error:
         raise unauthorized(error) from None
-    except AccessRefused:
-        raise forbidden() from None
+    except AccessRefused as error:
+        raise forbidden(str(error)) from None
     except OwnershipUnknown:
         raise owner_unknown() from None
     return access.channel
@@ -126,12 +129,13 @@ def unauthorized(error: AuthError) -> HttpError:
     if isinstance(error, TokenMissing):
         return HttpError(401, "Authentication token required", {"WWW-Authenticate": "Bearer"})
     sentence = "Token expired" if isinstance(error, TokenExpired) else "Invalid token"
-    return HttpError(401, sentence, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    return HttpError(401, sentence, headers, why=str(error), **cause_for_bearer(error))
 
 
-def forbidden() -> HttpError:
-    """The 403 of a channel that is not this subscriber's."""
-    return HttpError(403, "Unauthorized access to channel")
+def forbidden(why: str = "") -> HttpError:
+    """The 403 of a channel that is not this subscriber's; `why` is for operators."""
+    return HttpError(403, "Unauthorized access to channel", why=why)
 
 
 def owner_unknown() -> HttpError:

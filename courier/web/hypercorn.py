@@ -349,6 +349,7 @@ class Connection(TCPServer):
         self._lane: Lane | None = None
         if make_lane is not None and config.accesslog is None and not self._is_tls:
             self._lane = make_lane()
+        self._address = _address_of(self.peer.socket)
         self._answering = False
         self._answered: trio.Event | None = None
         """For whoever waits until the lane has answered."""
@@ -569,7 +570,7 @@ class Connection(TCPServer):
             if time.perf_counter() >= until:  # of so many requests that others should get a turn
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 until = time.perf_counter() + TURN_SECONDS
-            request = next_request(data, done, lane)
+            request = next_request(data, done, lane, self._address)
             if request is None:
                 break
             if request.whole:
@@ -963,3 +964,12 @@ def _put(owner: object, name: str, ours: object) -> None:
 
 def _no_extensions(requested: Any, supported: Any) -> None:
     """In the place of `wsproto.handshake.server_extensions_handshake`, as Hypercorn calls it."""
+
+
+def _address_of(plain_socket: socket.socket) -> str | None:
+    """Where the peer's packets come from; None where there are no addresses, or the peer has gone."""
+    try:
+        name = plain_socket.getpeername()
+    except OSError:
+        return None
+    return name[0] if isinstance(name, tuple) else None

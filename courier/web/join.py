@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import trio
 
-from courier.actors.errors import ChannelFailed, Draining, NodeFull
+from courier.actors.errors import ChannelFailed, Draining
 from courier.actors.subscriber import Subscriber
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import parse_since
+from courier.web import notes
 from courier.web.access import Access, may_join
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
@@ -20,6 +21,9 @@ from courier.web.websocket import WebSocket
 
 PLAIN = "courier.plain"
 BEARER = "courier.bearer."
+
+LONGEST_ORIGIN = 128
+"""Characters of a refused `Origin` that are told."""
 
 logger = get_logger(__name__)
 
@@ -40,7 +44,7 @@ async def join(site: Site, websocket: WebSocket, channel: str) -> None:
         if reason is CloseReason.CHANNEL_FAILED and not isinstance(error, ChannelFailed):
             logger.error("Join failed", **told, exc_info=error)
         else:  # a channel's crash was a line already
-            logger.info("Join refused", **told, code=reason.code, reason=reason.reason)
+            notes.join_refused(site, reason, error, websocket.address, told)
         site.node.metrics.join_refused(reason)
         await websocket.accept(subprotocol)
         await websocket.close(reason.code, reason.reason)
@@ -104,11 +108,12 @@ async def _admit(
     if hub.draining:
         raise Draining
     if hub.full:
-        raise NodeFull
+        raise hub.no_room()
     origins = site.settings.allowed_origins
     origin = websocket.headers.get("origin")
     if origins and origin is not None and origin.lower() not in origins:
-        raise JoinRefused(CloseReason.ORIGIN_NOT_ALLOWED)
+        allowed = "COURIER_ALLOWED_ORIGINS does not have this Origin"
+        raise JoinRefused(CloseReason.ORIGIN_NOT_ALLOWED, f"{allowed}: {origin[:LONGEST_ORIGIN]}")
     claims = await site.verifier.subscriber(_token(websocket))
     told["user_id"] = claims.user_id
     name = ChannelName.parse(channel)
@@ -116,11 +121,11 @@ async def _admit(
     access = await may_join(claims, name, site.ownership, site.settings)
     asked = websocket.query.get("since")
     if "since" in websocket.repeated:
-        raise JoinRefused(CloseReason.UNREADABLE_SINCE)
+        raise JoinRefused(CloseReason.UNREADABLE_SINCE, "query has the parameter since twice")
     try:
         since = None if asked is None else parse_since(asked)
-    except ValueError:
-        raise JoinRefused(CloseReason.UNREADABLE_SINCE) from None
+    except ValueError as error:
+        raise JoinRefused(CloseReason.UNREADABLE_SINCE, str(error)) from None
     return access, await hub.join(access.channel, claims.user_id, since)
 
 
@@ -131,13 +136,15 @@ def _token(websocket: WebSocket) -> str:
     that can be selected, since it is itself never echoed.
     """
     if "token" in websocket.repeated:
-        raise TokenInvalid
+        raise TokenInvalid("query has the parameter token twice")
     offered = websocket.subprotocols
     bearers = [protocol.removeprefix(BEARER) for protocol in offered if protocol.startswith(BEARER)]
     token: str | None = websocket.query.get("token") or bearer(websocket.headers.get("authorization"))
     if token is None and bearers:
         if choose(offered) is None:
-            raise TokenInvalid
+            raise TokenInvalid(
+                "bearer subprotocol stands alone: courier.v1 or courier.plain must stand beside it"
+            )
         token = bearers[0]
     if not token:
         raise TokenMissing

@@ -82,14 +82,14 @@ class Lane(NamedTuple):
         return answer
 
 
-def next_request(data: bytes, start: int, lane: Lane) -> Request | None:
-    """The plain request that begins at `start`; None when what is there is none, has a body that is too
-    large, or its head is not whole."""
+def next_request(data: bytes, start: int, lane: Lane, address: str | None = None) -> Request | None:
+    """The plain request of a peer at `address` that begins at `start`; None when what is there is none, has a
+    body that is too large, or its head is not whole."""
     stop = data.find(b"\r\n\r\n", start, start + MOST_HEAD_BYTES)
     if stop < 0:
         return None
     raw = data[start:stop]
-    head = _kept(raw) if len(raw) <= HEADS_KEPT_BYTES else parse_head(raw)
+    head = _kept(raw, address) if len(raw) <= HEADS_KEPT_BYTES else parse_head(raw, address)
     if head is None or head.body_bytes > (lane.batch_bytes if head.channel == BATCH else lane.event_bytes):
         return None
     begin = stop + 4
@@ -97,7 +97,7 @@ def next_request(data: bytes, start: int, lane: Lane) -> Request | None:
     return Request(head, data[begin:end], end)
 
 
-def parse_head(raw: bytes) -> Head | None:
+def parse_head(raw: bytes, address: str | None = None) -> Head | None:
     """A plain request's head, from its first byte to its last header's, without the line ends after it."""
     first, *lines = raw.split(b"\r\n")
     line = _REQUEST_LINE.fullmatch(first)
@@ -119,7 +119,7 @@ def parse_head(raw: bytes) -> Head | None:
         or headers.get(b"connection", _KEEP_ALIVE).lower() != _KEEP_ALIVE
     ):
         return None
-    caller = Caller._make([*[_text(headers.get(name)) for name in _CALLER_HEADERS], False])
+    caller = Caller._make([*[_text(headers.get(name)) for name in _CALLER_HEADERS], False, address])
     if media_type(caller) == NDJSON:
         return None  # read as it comes, and so not whole
     channel = _text(line[2])

@@ -8,7 +8,7 @@ import trio
 from courier.web import notes
 from courier.web.batch import Result, publish_all, read_item
 from courier.web.caller import Caller
-from courier.web.errors import HttpError, http_answer
+from courier.web.errors import HttpError
 from courier.web.failures import Failures
 from courier.web.publish import Answer, Known, admit, authenticate, count_refusal, refusal, too_many
 from courier.web.rate_limit import UNLIMITED, Verdict
@@ -55,7 +55,7 @@ async def publish_stream(site: Site, caller: Caller, receive: Callable[[], Await
                 ended = not chunk
                 await _judge(site, service, caller, lines.feed(chunk) if chunk else lines.rest(), tally)
         nursery.cancel_scope.cancel()
-    tally.note(caller)
+    tally.note(site, caller)
     return Answer(200, tally.to_json(), {"Connection": "close"} if reading.cancelled_caught else {})
 
 
@@ -109,11 +109,10 @@ class Tally:
         if len(self._failures) < FAILURES_TOLD:
             self._failures.append(self._told.tell(result, line=line))
 
-    def note(self, caller: Caller) -> None:
+    def note(self, site: Site, caller: Caller) -> None:
         """Write a line of what failed, if anything did."""
         if self._first is not None:
-            why = http_answer(self._first).error
-            notes.refused_in_part(caller, self._published, self._failed, why)
+            notes.refused_in_part(site, caller, self._published, self._failed, self._first)
 
     def to_json(self) -> bytes:
         counts = b'{"status":"published","published":%d,"failed":%d,"last_line":%d,"failures":[' % (

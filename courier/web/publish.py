@@ -23,7 +23,7 @@ from courier.schemas.publish import Receipt
 from courier.web import notes
 from courier.web.auth import AuthError, bearer
 from courier.web.caller import Caller
-from courier.web.errors import HttpError, http_answer
+from courier.web.errors import HttpError, cause_of, http_answer
 from courier.web.rate_limit import UNLIMITED, RateLimiter, Verdict
 from courier.web.site import Site
 
@@ -94,10 +94,9 @@ def refusal(
     site: Site, error: Exception, headers: dict[str, str], caller: Caller, known: Known | None = None
 ) -> Answer:
     """The answer for a publish that is refused, with `headers` beside its own; it is counted, and a line."""
-    answer = http_answer(error)
     note_fault(site, error)
     count_refusal(site, error, caller.service)
-    notes.refused(caller, answer.status, answer.error, known)
+    notes.refused(site, caller, error, known)
     return answer_to(error, headers)
 
 
@@ -143,7 +142,8 @@ async def authenticate(site: Site, caller: Caller) -> str:
         if site.settings.publish_auth == "required":
             raise
         site.node.metrics.error("publish_auth", error)
-        logger.warning("Publish would be refused", **caller.facts(), reason=type(error).__name__)
+        cause = cause_of(error) or http_answer(error).error
+        logger.warning("Publish would be refused", **caller.facts(), reason=type(error).__name__, cause=cause)
     return service
 
 
@@ -168,7 +168,8 @@ async def _verify(site: Site, caller: Caller, service: str) -> None:
 def check_claims(claims: ServiceClaims, service: str) -> None:
     """Raise 403 for another service's token."""
     if claims.service != service:
-        raise HttpError(403, "Service token is another service's than X-Service-Name")
+        why = f"claim service is {claims.service}, X-Service-Name is {service}"
+        raise HttpError(403, "Service token is another service's than X-Service-Name", why=why)
 
 
 async def admit(site: Site, service: str, events: int, now: float) -> Verdict:
@@ -197,7 +198,8 @@ def media_type(caller: Caller) -> str:
 def check_source(event: Event, service: str) -> None:
     """Raise 400 for an event in another service's name."""
     if event.source != service:
-        raise HttpError(400, "Event source must match X-Service-Name header")
+        why = f"source is {event.source}, X-Service-Name is {service}"
+        raise HttpError(400, "Event source must match X-Service-Name header", why=why)
 
 
 def rate_headers(verdict: Verdict) -> dict[str, str]:
@@ -232,8 +234,8 @@ def _parse(site: Site, channel: str | None, body: bytes) -> tuple[ChannelName, E
         return site.registry.parse_request(body)
     try:
         event = site.registry.parse(body)
-    except SchemaError:
-        ChannelName.parse(channel)
+    except SchemaError as error:
+        error.channel = ChannelName.parse(channel).name
         raise
     return ChannelName.parse(channel), event
 

@@ -35,9 +35,19 @@ class Readers:
 
 def too_many_of_user() -> HttpError:
     """The 503 of a user who reads too much at once."""
-    return HttpError(503, "User reads as many histories at once as it may; try again later", RETRY_AFTER)
+    return HttpError(
+        503,
+        "User reads as many histories at once as it may; try again later",
+        RETRY_AFTER,
+        f"limit {READERS_PER_USER}",
+    )
 
 
 def too_many_of_node() -> HttpError:
     """The 503 of a node to which too many read at once."""
-    return HttpError(503, "Node sends as many histories at once as it may; try again later", RETRY_AFTER)
+    return HttpError(
+        503,
+        "Node sends as many histories at once as it may; try again later",
+        RETRY_AFTER,
+        f"limit {READERS}",
+    )

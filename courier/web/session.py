@@ -16,6 +16,7 @@ from courier.logs import get_logger
 from courier.schemas.claims import SubscriberClaims
 from courier.schemas.closing import CloseReason, Departure
 from courier.schemas.control import ControlMessage, Drain, Joined, Refresh, Refreshed, TokenExpiring
+from courier.web import notes
 from courier.web.access import Access, AccessRefused, may_join
 from courier.web.auth import TokenInvalid
 from courier.web.errors import close_reason
@@ -247,7 +248,7 @@ class Session:
             try:
                 refresh = Refresh.parse(message)
             except ValueError:
-                self._refuse(TokenInvalid())
+                self._refuse(TokenInvalid("courier.refresh has no token, or other fields"))
                 return
             if refresh is not None:
                 await self._refresh(refresh.token)
@@ -316,7 +317,7 @@ class Session:
             self._site.node.metrics.error("refresh", error)
             logger.error("Refresh failed", **facts, exc_info=error)
         else:
-            logger.info("Refresh refused", **facts, code=reason.code, reason=reason.reason)
+            notes.refresh_refused(self._site, reason, error, self.address, facts)
         if reason is not CloseReason.TRY_AGAIN_LATER:
             self.subscriber.end(reason)
 
@@ -340,7 +341,7 @@ class Session:
         """The claims of a token that may go on with this subscription; raises what a join would."""
         claims = await self._site.verifier.subscriber(token)
         if claims.user_id != self._access.claims.user_id:
-            raise AccessRefused
+            raise AccessRefused("new token is another user's")
         await may_join(claims, self._access.channel, self._site.ownership, self._site.settings)
         return claims
 

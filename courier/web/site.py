@@ -12,6 +12,7 @@ from courier.web.auth import Verifier
 from courier.web.ownership import Ownership
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.readers import Readers
+from courier.web.refusals import Refusals
 from courier.web.turns import Turns
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Site:
     readers: Readers = field(default_factory=Readers)
     sessions: dict[str, "Session"] = field(default_factory=dict)
     """Subscriptions that are being served, by the subscriber's id."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """The last requests that were refused."""
 
     @property
     def verbose(self) -> bool:

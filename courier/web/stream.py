@@ -42,4 +42,7 @@ async def serve_stream(site: Site, scope: Any, receive: Any, send: Any) -> None:
 
 def _caller(scope: Any) -> Caller:
     headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    return Caller.of(lambda name: headers.get(name.lower()))._replace(idempotency_key=None)
+    client = scope.get("client")
+    return Caller.of(lambda name: headers.get(name.lower()), client[0] if client else None)._replace(
+        idempotency_key=None
+    )

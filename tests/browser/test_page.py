@@ -6,21 +6,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import httpx
 from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
 from tests.browser.conftest import ARTEFACTS, DESK, PHONE, TOKEN, Node, Witness, a_visit
 from tests.browser.subscribers import Subscriber
+from tests.web.servers import announcement
 
 READY = {
     "": ".plot path.line",
     "channels": "tbody tr",
     "connections": "tbody tr",
     "channels/user.shown": ".feed summary",
+    "refusals": "tbody tr",
     "publish": "#field-title",
 }
 """The sections of the page, and what each shows when it has all that it shows."""
 
-SCREENS: dict[str, ViewportSize] = {"desk": DESK, "phone": PHONE}
+SCREENS: dict[str, ViewportSize] = {"desk": DESK, "laptop": {"width": 1280, "height": 800}, "phone": PHONE}
+
+STICKS_OUT = """
+const right = (element) => element.getBoundingClientRect().right;
+return [...document.querySelectorAll('#view .field > *, #view .field input')]
+  .filter((each) => right(each) > right(each.closest('.field')) + 0.5).map((each) => each.id);
+"""
+"""Parts of a form that are wider than their field."""
+
+CUT = """
+return [...document.querySelectorAll('#view td, #facts dd')]
+  .filter((each) => each.offsetParent && !each.querySelector('a, button'))
+  .filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.textContent);
+"""
+"""Cells of tables that show less than they hold; a name that is a link may be long."""
+
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 
 
@@ -120,6 +138,35 @@ def test_what_a_user_calls_itself_is_only_ever_text(page: Page, node: Node) -> N
         go(page, "Connections")
         expect(page.get_by_role("button", name='<img src=x onerror="alert(1)">', exact=True)).to_be_visible()
         assert page.locator("table img").count() == 0
+
+
+def test_nothing_in_a_users_name_turns_the_reading_order(page: Page, node: Node) -> None:
+    with Subscriber(node.url, "global", "alice\u202eeve\u2066\u200b"):
+        go(page, "Connections")
+        name = page.get_by_role("button", name=r"alice\u202eeve\u2066\u200b", exact=True)
+        expect(name).to_be_visible()
+        assert name.get_attribute("title") == r"alice\u202eeve\u2066\u200b"
+
+
+def test_refused_opens_the_last_refusals_with_their_causes(page: Page, node: Node) -> None:
+    answer = httpx.post(
+        f"{node.url}/publish/user.refused",
+        json=announcement(severity="loud"),
+        headers={"X-Service-Name": "tests"},
+    )
+    assert answer.status_code == 400
+    page.goto(f"{node.url}/admin#/")
+    page.locator(".legend").get_by_role("link", name="refused").click()
+    row = page.get_by_role("row").filter(has_text="user.refused").first
+    expect(row).to_contain_text("Invalid event schema")
+    expect(row).to_contain_text("severity: Input should be 'info', 'warning' or 'critical'")
+    expect(row).to_contain_text("publish 400")
+    expect(row).to_contain_text("tests")
+    row.get_by_role("button").click()
+    expect(page.get_by_role("dialog")).to_contain_text("system.announcement")
+    page.get_by_role("button", name="Done").click()
+    page.get_by_label("Search users, services, causes").fill("nothing like this")
+    expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
 
 
 def test_tables_are_sorted_by_the_node(page: Page, node: Node) -> None:
@@ -236,12 +283,15 @@ def test_every_section_fits_its_screen_by_day_and_by_night(page: Page, node: Nod
     long_name = "a-name-that-is-as-long-as-a-name-may-be-" + "x" * 80
     with Subscriber(node.url, "user.shown", "shown"), Subscriber(node.url, "global", long_name):
         node.publish("user.shown", 3)
+        httpx.get(f"{node.url}/history/user.shown?token=junk")
         for section, ready in READY.items():
             page.goto(f"{node.url}/admin#/{section}")
             expect(page.locator(ready).first).to_be_visible()
             for name, size in SCREENS.items():
                 page.set_viewport_size(size)
                 assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), section
+                assert page.evaluate(f"() => {{{STICKS_OUT}}}") == [], (section, name)
+                assert page.evaluate(f"() => {{{CUT}}}") == [], (section, name)
                 for scheme in SCHEMES:
                     page.emulate_media(color_scheme=scheme)
                     shot = f"{section.replace('/', '-') or 'overview'}-{name}-{scheme}.png"

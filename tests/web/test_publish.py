@@ -637,7 +637,7 @@ async def test_with_auth_required_a_service_must_prove_its_name(
     headers = CALLER if bearer is None else CALLER | {"Authorization": bearer}
     async with a_server(publish_auth="required") as server:
         response = await route.post(server, GOOD, headers)
-        assert (response.status, response.error) == (status, {"error": sentence})
+        assert (response.status, response.error["error"]) == (status, sentence)
         assert ("www-authenticate" in response.headers) == (status == 401)
         good = await route.post(server, GOOD, CALLER | {"Authorization": f"bearer {service_token()}"})
         assert good.status == 200

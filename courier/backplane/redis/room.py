@@ -48,7 +48,9 @@ class Room:
                         await place.freed.wait()
                     place.taken += events
                     return
-            raise InboxFull
+            raise InboxFull(
+                "too many events of the channel were on their way to Redis for as long as a publish may wait"
+            )
         finally:
             place.users -= 1
             self._forget(channel, place)

@@ -46,6 +46,7 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     admin.ChannelPage,
     admin.OpenedChannel,
     admin.ConnectionPage,
+    admin.RefusalPage,
     admin.Closing,
     admin.EventSchemas,
     answers.Refusal,

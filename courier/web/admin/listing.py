@@ -49,13 +49,14 @@ class Found(NamedTuple, Generic[Row]):
     total: int
 
 
-def parse_query(given: Mapping[str, str], columns: Iterable[str]) -> Query:
-    """The query in a URL's parameters; HttpError 400 with a sentence when one cannot be read."""
+def parse_query(given: Mapping[str, str], columns: Iterable[str], order: str = "asc") -> Query:
+    """The query in a URL's parameters, in that order when none is given; HttpError 400 with a sentence
+    when one cannot be read."""
     names = list(columns)
     sort = given.get("sort", names[0])
     if sort not in names:
         raise HttpError(400, f"Unreadable sort: expected one of {', '.join(names)}")
-    order = given.get("order", "asc")
+    order = given.get("order", order)
     if order not in ("asc", "desc"):
         raise HttpError(400, "Unreadable order: expected asc or desc")
     search = given.get("search", "")

@@ -42,6 +42,7 @@ def overview(site: Site, given: Mapping[str, str]) -> dict[str, Any]:
             "channels": len(hub.supervisor),
             "log_bytes": hub.supervisor.budget.used_bytes,
             "history_bytes": settings.history_bytes,
+            "refusals": site.refusals.total,
             "signs_in": settings.admin_token is not None,
         },
         "totals": {

@@ -14,6 +14,7 @@ from courier.web.admin.cookie import COOKIE, cookie_header
 from courier.web.admin.gate import Gate, Visit, nothing_here
 from courier.web.admin.overview import overview, stats
 from courier.web.admin.pages import FILE_HEADERS, PAGE_HEADERS, STATIC, Pages
+from courier.web.admin.refusals import list_refusals
 from courier.web.admin.schemas import event_schemas
 from courier.web.body import read_body, read_bytes
 from courier.web.caller import Caller
@@ -82,6 +83,11 @@ def admin_routes(site: Site) -> Blueprint:
     async def close(id: str) -> Answer:
         return answer(close_connection(site, id))
 
+    @routes.get("/admin/refusals")
+    @guarded
+    async def show_refusals() -> Answer:
+        return answer(await list_refusals(site, request.args))
+
     @routes.get("/admin/schemas")
     @guarded
     async def show_schemas() -> Answer:
@@ -92,7 +98,8 @@ def admin_routes(site: Site) -> Blueprint:
     async def publish_test_event() -> Answer:
         body = await read_body(site, request, site.settings.max_event_bytes)
         service = request.headers.get("X-Service-Name", SOURCE)
-        caller = Caller(service, None, request.headers.get("Content-Type"), trusted=True)
+        content_type = request.headers.get("Content-Type")
+        caller = Caller(service, None, content_type, trusted=True, address=_visit().address)
         published = await publish(site, caller, None, body)
         return published._replace(headers=published.headers | HEADERS)
 

@@ -6,7 +6,7 @@ from typing import Any
 from courier.schemas.contract.shapes import Schema
 from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.registry import Registry
-from courier.web.admin import channels, connections, listing
+from courier.web.admin import channels, connections, listing, refusals
 from courier.web.admin.overview import LATEST
 from courier.web.admin.routes import SOURCE
 from courier.web.openapi.answers import (
@@ -44,13 +44,14 @@ courier_websocket_connections_active{channel="user"} 2.0
 def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
     """The paths, by path; `event` is the one of the examples."""
 
-    def asked(name: str, about: str, schema: str, refusals: Refusals, *parameters: Schema) -> Schema:
+    def asked(name: str, about: str, schema: str, refused: Refusals, *parameters: Schema) -> Schema:
         told = {"example": example_named(schema, bundle)}
         return _operation(
-            name, about, {**answer(schema, told, about, ()), **refusals_of(refusals)}, *parameters
+            name, about, {**answer(schema, told, about, ()), **refusals_of(refused)}, *parameters
         )
 
     of_channels, of_connections = channels.TABLE.columns, connections.TABLE.columns
+    of_refusals = refusals.TABLE.columns
     id = {"name": "id", "in": "path", "required": True, "schema": TEXT, "example": "c-17"}
     receipt = {k: v for k, v in example_named("Receipt", bundle).items() if k != "deduplicated"}
     return {
@@ -110,6 +111,15 @@ def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
                 "Closing",
                 {**admin_action_refusals(), "not_there": connections.not_there()},
                 id,
+            )
+        },
+        "/admin/refusals": {
+            "get": asked(
+                "listRefusals",
+                "One page of the last requests that were refused, with why.",
+                "RefusalPage",
+                listing_refusals(of_refusals),
+                *_page(of_refusals, refusals.ORDER),
             )
         },
         "/admin/schemas": {
@@ -172,8 +182,8 @@ def _metrics() -> Schema:
     return {**operation, "security": [{"metricsToken": []}, {"adminToken": []}, {}]}
 
 
-def _page(columns: Iterable[str]) -> list[Schema]:
-    """The parameters of one page of rows that have these columns."""
+def _page(columns: Iterable[str], order: str = "asc") -> list[Schema]:
+    """The parameters of one page of rows that have these columns, in that order by default."""
     names = list(columns)
     return [
         _number("limit", "How many rows at most.", listing.LIMIT, 1, listing.LARGEST_LIMIT),
@@ -186,7 +196,9 @@ def _page(columns: Iterable[str]) -> list[Schema]:
             "example": "alice",
         },
         _choice("sort", "The column to sort by.", names),
-        _choice("order", "From the smallest, or from the largest.", ["asc", "desc"]),
+        _choice(
+            "order", "From the smallest, or from the largest.", sorted(("asc", "desc"), key=order.__ne__)
+        ),
     ]
 
 

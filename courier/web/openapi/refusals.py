@@ -15,7 +15,7 @@ from courier.web.admin.channels import EVENTS, LARGEST_EVENTS, not_running, read
 from courier.web.admin.gate import Gate, Visit, check_origin
 from courier.web.admin.listing import LONGEST_SEARCH, number, parse_query
 from courier.web.admin.overview import LATEST
-from courier.web.auth import KeysUnavailable, TokenExpired, TokenInvalid, TokenMissing
+from courier.web.auth import ClaimInvalid, KeysUnavailable, TokenExpired, TokenInvalid, TokenMissing
 from courier.web.batch import BATCH_BYTES, check_rate
 from courier.web.body import too_large, too_slow
 from courier.web.caller import Caller
@@ -100,7 +100,8 @@ def history_refusals() -> Refusals:
         "draining": Draining(),
         "token_missing": unauthorized(TokenMissing()),
         "token_invalid": unauthorized(TokenInvalid()),
-        "token_expired": unauthorized(TokenExpired()),
+        "claim_invalid": unauthorized(ClaimInvalid("claim wallet_address is missing")),
+        "token_expired": unauthorized(TokenExpired("claim exp is 35 s in the past")),
         "keys_unavailable": KeysUnavailable(),
         "channel": _unknown_channel(),
         "access": forbidden(),
@@ -170,7 +171,7 @@ def opened_channel_refusals(columns: Iterable[str]) -> Refusals:
 def admin_publish_refusals(registry: Registry, event: dict[str, Any]) -> Refusals:
     """Of a test event: no service's token is asked for, and no idempotency key is read."""
     left_out = {"service_missing", "keys_unavailable", "other_service", "key", "key_conflict"}
-    left_out |= {"token_missing", "token_invalid", "token_expired"}
+    left_out |= {"token_missing", "token_invalid", "claim_invalid", "token_expired"}
     of_a_publish = publish_refusals(registry, event).items()
     return {
         **admin_action_refusals(),
@@ -192,7 +193,8 @@ def _of_the_request(limit_bytes: int) -> Refusals:
         "service_name": _raised(lambda: check_service(Caller("The Shop", None, JSON))),
         "token_missing": TokenMissing(),
         "token_invalid": TokenInvalid(),
-        "token_expired": TokenExpired(),
+        "claim_invalid": ClaimInvalid("claim service is missing"),
+        "token_expired": TokenExpired("claim exp is 35 s in the past"),
         "keys_unavailable": KeysUnavailable(),
         "other_service": _raised(lambda: check_claims(ServiceClaims(service="bank", iat=0, exp=0), "shop")),
     }

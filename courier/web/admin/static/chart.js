@@ -33,7 +33,7 @@ export class ChartGroup {
 
 export class Chart {
   /**
-   * `series` are `{key, name, short, ink}`; `format` and `tick` make a text of a value; `floor` is the least top of
+   * `series` are `{key, name, short, ink, href}`; `format` and `tick` make a text of a value; `floor` is the least top of
    * the scale, which goes by powers of ten when it is said from where (`decadesFrom`).
    */
   constructor({ title, series, format, tick = format, floor, decadesFrom = null, bars = false, half = false }) {
@@ -50,8 +50,10 @@ export class Chart {
     this.at = null;
 
     this.values = series.map(() => el("b", { class: "number" }));
-    const legend = series.map(({ name, short = name, ink }, i) =>
-      el("li", { class: `ink-${ink}` }, el("i"), el("span", {}, short), this.values[i]));
+    const legend = series.map(({ name, short = name, ink, href }, i) => {
+      const shown = [el("i"), el("span", {}, short), this.values[i]];
+      return el("li", { class: `ink-${ink}` }, href ? el("a", { href, title: "The last ones, with their causes" }, shown) : shown);
+    });
     this.layer = svg("g");
     this.pointer = svg("g");
     this.tip = el("div", { class: "tip", hidden: true });

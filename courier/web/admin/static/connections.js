@@ -20,17 +20,17 @@ export function connectionTable({ path, searchable = "", withChannel }) {
   let table = null;
   const close = (row) => askToClose(row, () => table.loop?.now());
   const columns = [
-    { key: "user_id", name: "User", wide: withChannel ? "17%" : "32%", side: "left", cell: (row) =>
+    { key: "user_id", name: "User", wide: withChannel ? null : "32%", side: "left", cell: (row) =>
       el("button", { type: "button", class: "link", title: row.user_id, "data-name": `${row.id} facts`, onclick: () => facts(row, close) }, row.user_id) },
-    { key: "state", name: "State", wide: "112px", side: "right", cell: ({ state }) =>
+    { key: "state", name: "State", wide: "104px", side: "right", cell: ({ state }) =>
       el("span", { class: "state", "data-state": state }, el("i", { class: "dot" }), word(state)) },
-    withChannel && { key: "channel", name: "Channel", wide: "20%", side: "left", cell: ({ channel }) =>
+    withChannel && { key: "channel", name: "Channel", side: "left", cell: ({ channel }) =>
       el("a", { class: "link", href: `#/channels/${encodeURIComponent(channel)}`, title: channel, "data-name": null }, channel) },
-    { key: "lag", name: "Lag", end: true, label: "lag", side: withChannel ? "right" : "left", cell: (row) => lag(row.lag) },
-    withChannel && { key: "unsent_bytes", name: "Waiting", sort: false, end: true, cell: (row) => bytes(waiting(row)) },
-    withChannel && { key: "heard_at", name: "Heard from", end: true, cell: (row) => ago(row.heard_at) },
-    { key: "connected_at", name: "Connected", end: true, label: "connected", side: withChannel ? "left" : "none", cell: (row) => age(row.connected_at) },
-    withChannel && { key: "address", name: "Address", end: true, cell: (row) => row.address ?? NONE },
+    { key: "lag", name: "Lag", end: true, wide: withChannel ? "66px" : null, label: "lag", side: withChannel ? "right" : "left", cell: (row) => lag(row.lag) },
+    withChannel && { key: "unsent_bytes", name: "Waiting", sort: false, end: true, wide: "82px", cell: (row) => bytes(waiting(row)) },
+    withChannel && { key: "heard_at", name: "Heard from", end: true, wide: "98px", cell: (row) => ago(row.heard_at) },
+    { key: "connected_at", name: "Connected", end: true, wide: withChannel ? "94px" : null, label: "connected", side: withChannel ? "left" : "none", cell: (row) => age(row.connected_at) },
+    withChannel && { key: "address", name: "Address", end: true, wide: "138px", cell: (row) => el("span", { title: row.address }, row.address ?? NONE) },
     { key: "close", name: el("span", { class: "visually-hidden" }, "Close"), sort: false, end: true, wide: "104px", side: "right", cell: (row) =>
       el("button", { type: "button", class: "button small bare", "data-name": `${row.id} close`, "aria-label": `Close the connection of ${row.user_id}`,
         disabled: row.state === "closing", onclick: () => close(row) }, icon("close"), "Close") },

@@ -9,8 +9,9 @@ import { Away, Refused, ask, every, query } from "./node.js";
 import { toast } from "./notices.js";
 import * as overview from "./overview.js";
 import * as publish from "./publish.js";
+import * as refusals from "./refusals.js";
 
-const SECTIONS = { "": overview, channels, connections, publish };
+const SECTIONS = { "": overview, channels, connections, publish, refusals };
 const REFRESH_MS = 1000;
 const KEPT = 900;
 const GRACE_MS = 5000;
@@ -91,6 +92,7 @@ function take({ node: info, samples: { columns, rows } }) {
   say(find("uptime"), `Up ${duration(info.uptime_seconds)}`);
   say(find("count-channels"), count(info.channels));
   say(find("count-connections"), count(info.connections));
+  say(find("count-refusals"), count(info.refusals));
   find("sign-out").hidden = !info.signs_in;
   showFacts(info);
   node.onsample?.();

@@ -24,7 +24,7 @@ export function open(root, { node }) {
     new Chart({ title: "Lag, events behind", format: count, tick, floor: 10,
       series: [{ key: "lag_p99", name: "p99", ink: 2 }, { key: "lag_max", name: "max", ink: 3 }] }),
     new Chart({ title: "Refusals and gaps", format: count, floor: 4, bars: true,
-      series: [{ key: "refused", name: "refused", ink: 4 }, { key: "gaps", name: "gaps", ink: 3 },
+      series: [{ key: "refused", name: "refused", ink: 4, href: "#/refusals" }, { key: "gaps", name: "gaps", ink: 3 },
         { key: "evictions", name: "evicted", ink: 5 }, { key: "errors", name: "errors", ink: 1 }] }),
   ]);
   const segments = RANGES.map(([word, milliseconds_]) =>

@@ -9,7 +9,7 @@ const REFRESH_MS = 2000;
 const TYPING_MS = 200;
 
 /**
- * `columns` are `{key, name, sort, end, wide, cell, label, side}`: `cell(row)` is what a cell shows, `label` what
+ * `columns` are `{key, name, sort, end, tall, wide, cell, label, side}`: `cell(row)` is what a cell shows, in as many lines as it takes when it is `tall`, `label` what
  * stands before it on a phone, where it is at the left or the right `side`, or left out when it has none. `empty` is what an empty table says.
  */
 export class Table {
@@ -70,8 +70,8 @@ export class Table {
   }
 
   row(row) {
-    return el("tr", {}, this.columns.map(({ cell, end, label, side = "none" }) =>
-      el("td", { class: end ? "end" : null, "data-side": side, "data-label": label }, cell(row))));
+    return el("tr", {}, this.columns.map(({ cell, end, tall, label, side = "none" }) =>
+      el("td", { class: end ? "end" : tall ? "tall" : null, "data-side": side, "data-label": label }, cell(row))));
   }
 
   head({ key, name, sort = true, end }) {
