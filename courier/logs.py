@@ -38,10 +38,13 @@ _TOKEN = re.compile(
 )
 """A token where one may come in a request, and a JWT wherever it stands (RFC 7519 section 3.1)."""
 
+_TOKEN_MARKS = ("ey", "token=", "courier.bearer.")
+
 
 def masked(text: str) -> str:
     """The text without the tokens in it."""
-    return _TOKEN.sub(MASK, text)
+    # To look for what each of them has costs a hundredth of the expression, which tries every character.
+    return _TOKEN.sub(MASK, text) if any(mark in text for mark in _TOKEN_MARKS) else text
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
