@@ -21,9 +21,6 @@ from tests.web.servers import TestServer, announcement, settings_for, token
 
 pytestmark = pytest.mark.system
 
-WITHOUT_A_MASTER = ("courier serve", "hypercorn -w 0")
-"""The commands whose exit code tells of a refusal: Hypercorn's master ends with 0 whatever a worker says."""
-
 
 async def run(
     command: Sequence[str], bind: str | None = None, **variables: str
@@ -45,7 +42,7 @@ async def run(
 @pytest.mark.parametrize("name", COMMANDS)
 async def test_a_wrong_setting_stops_every_command_with_one_sentence_and_no_traceback(name: str) -> None:
     result = await run(COMMANDS[name], RATE_LIMIT="many")
-    assert (result.returncode == 1) == (name in WITHOUT_A_MASTER)
+    assert result.returncode != 0
     said = result.stderr.decode()
     assert said.count("COURIER_RATE_LIMIT must be a whole number, not 'many'") == 1
     assert "Traceback" not in said
@@ -56,7 +53,7 @@ async def test_what_others_can_reach_is_not_served_by_any_command_while_anybody_
     name: str,
 ) -> None:
     result = await run(COMMANDS[name], bind=f"0.0.0.0:{a_free_port()}")
-    assert (result.returncode == 1) == (name in WITHOUT_A_MASTER)
+    assert result.returncode != 0
     said = result.stderr.decode()
     assert "COURIER_PUBLISH_AUTH must be" in said
     assert "Traceback" not in said
