@@ -87,6 +87,15 @@ export class Node {
     if (published !== titles.length) throw new Error(`${answer.status}: ${published} published`);
   }
 
+  /** Publishes one announcement with this message. */
+  async announce(channel: string, message: string): Promise<void> {
+    const event = { type: "system.announcement", source: "tests", title: "t", message, severity: "info" };
+    const headers = { "Content-Type": "application/json", "X-Service-Name": "tests" };
+    const body = JSON.stringify(event);
+    const answer = await fetch(`${this.url}/publish/${channel}`, { method: "POST", headers, body });
+    if (answer.status !== 200) throw new Error(`${answer.status}: ${await answer.text()}`);
+  }
+
   /** Signals it, and waits until it has ended. */
   async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     await ended(this.#child, signal);
@@ -112,10 +121,14 @@ export class Balancer {
     return balancer;
   }
 
-  /** Leads new connections to these nodes, in turn. */
+  /** Leads new connections to these nodes, in turn; where there is none, nowhere. */
   lead(...nodes: Node[]): void {
     let turn = 0;
     this.#server.removeAllListeners("connection").on("connection", (from) => {
+      if (nodes.length === 0) {
+        from.destroy();
+        return;
+      }
       const to = connect(nodes[turn++ % nodes.length]!.port, "127.0.0.1");
       for (const [one, other] of [
         [from, to],
@@ -134,9 +147,14 @@ export class Balancer {
     for (const socket of this.#sockets) socket.unpipe().pause();
   }
 
+  /** Ends all connections that there are. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   end(): void {
     this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    this.cut();
   }
 }
 

@@ -5,6 +5,8 @@ import { WebSocket } from "ws";
 import { CourierClient, type ClientOptions, type Gap, type State } from "../src/index.js";
 import { Balancer, Processes, range, shortToken, token, until, type Node } from "./courier.js";
 
+/** The most that a node may be told to take as one event. */
+const LARGEST_EVENT = 16 * 1024 * 1024;
 /** A timer and the time of day are not the same clock. */
 const CLOCKS_DIFFER_MS = 2;
 
@@ -111,6 +113,55 @@ describe.concurrent("a real node", () => {
     await node.publish("backtest.away", [13]);
     await until(() => later.titles.length > 0);
     expect(later.titles).toEqual([13]);
+  });
+
+  test("a channel on which nothing had come: what comes while it is away is not lost", async () => {
+    const balancer = await Balancer.to(node);
+    ends.push(() => balancer.end());
+    const { client, titles, gaps, isOpen } = reader({ channel: "backtest.quiet", url: balancer.url });
+    await isOpen();
+    const joined = client.position;
+    expect(joined).toMatch(/^[a-z0-9]{8}-\d+$/);
+    balancer.lead();
+    balancer.cut();
+    await until(() => client.state.status !== "open");
+    await node.publish("backtest.quiet", [1, 2]);
+    expect(client.position).toBe(joined);
+    balancer.lead(node);
+    await until(() => titles.length >= 2);
+    expect(titles).toEqual([1, 2]);
+    expect(gaps).toEqual([]);
+  });
+
+  test.each(["auth0|5f7c8ec7", "urn:acme:7", "~a@b+c"])(
+    "the channel of a user whom an identity provider calls %s",
+    async (user) => {
+      const channel = `user.${user}`;
+      const own = { channel, token: shortToken(user, 3_600) };
+      const { client, titles, isOpen } = reader(own);
+      await isOpen();
+      await node.publish(channel, [1]);
+      await until(() => titles.length > 0);
+      client.disconnect();
+      await node.publish(channel, [2, 3]);
+      const later = reader({ ...own, since: client.position! });
+      await until(() => later.titles.length >= 2);
+      expect([titles, later.titles, later.gaps]).toEqual([[1], [2, 3], []]);
+    },
+  );
+
+  test("an event as large as a node may take", async () => {
+    const large = await processes.node({ MAX_EVENT_BYTES: `${LARGEST_EVENT}` });
+    const sizes: number[] = [];
+    const { client, isOpen } = reader({ channel: "global", url: large.url });
+    client.onMessage((event) => {
+      if (event.type === "system.announcement") sizes.push(event.message.length);
+    });
+    await isOpen();
+    const length = LARGEST_EVENT - 200;
+    await large.announce("global", "m".repeat(length));
+    await until(() => sizes.length > 0);
+    expect(sizes).toEqual([length]);
   });
 
   test.each([
