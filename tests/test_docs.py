@@ -18,10 +18,15 @@ from courier.schemas.control import ControlMessage, Refresh
 from courier.schemas.registry import default_registry
 from courier.settings import Settings, describe, load_settings, variable
 from courier.stderr import PATIENCE_MS
+from courier.strays import strays
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = ROOT / "docs" / "protocol.md"
-DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+SKETCHES = ROOT / "docs" / "coming-from-the-sketches.md"
+DOCUMENTS = sorted(
+    {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")}
+    | {*ROOT.glob("clients/*/*.md"), *ROOT.glob("examples/*/*.md"), *ROOT.glob("benchmarks/*.md")}
+)
 
 BASE_FIELDS = {"type", "source", "timestamp", "trace_id"}
 
@@ -111,6 +116,26 @@ def test_every_guarantee_names_tests_that_there_are() -> None:
     assert len(named) > 20
     for path, test in named:
         assert re.search(rf"def {test}\(", (ROOT / path).read_text(encoding="utf-8")), f"{path}::{test}"
+
+
+def test_each_sketched_setting_is_told_what_it_is_called_now() -> None:
+    told = {plain(old): plain(new) for old, new in rows("sketched", SKETCHES.read_text(encoding="utf-8"))}
+    assert len(told) > 5
+    assert told == {old: sentence.split()[-1] for old in told for sentence in strays({old: "x"})}
+
+
+def test_the_sketched_settings_are_those_of_a_node_after_their_diff() -> None:
+    (block,) = (
+        diff for diff in _FENCE.findall(SKETCHES.read_text(encoding="utf-8")) if "-ENVIRONMENT=" in diff[1]
+    )
+    after = dict(line[1:].split("=", 1) for line in block[1].splitlines() if not line.startswith("-"))
+    settings = load_settings(after)
+    assert (settings.env, settings.jwt_algorithms, settings.bind) == (
+        "production",
+        ("HS256",),
+        "0.0.0.0:8766",
+    )
+    assert list(strays(after)) == []
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:
