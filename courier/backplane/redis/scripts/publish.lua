@@ -79,6 +79,7 @@ end
 local oldest_ms, oldest_bytes = tonumber(stood[7] or 0), tonumber(stood[8] or 0)
 local too_old = arrived - oldest_ms > history_ms * 65 / 64
 local too_much = bytes - oldest_bytes > history_bytes
+local trimmed = unborn or lost or too_old or too_much
 if unborn or lost then
   redis.call('DEL', log)
   oldest_ms, oldest_bytes = arrived, 0
@@ -93,10 +94,13 @@ elseif too_old or too_much then
 end
 
 local function append()
-  redis.call(
-    'HSET', where, 'epoch', epoch, 'offset', offset, 'arrived', arrived, 'born', unborn and arrived or born,
-    'first', first, 'bytes', bytes, 'oldest_ms', oldest_ms, 'oldest_bytes', oldest_bytes
-  )
+  if unborn then
+    redis.call('HSET', where, 'epoch', epoch, 'born', arrived, 'first', first)
+  end
+  if trimmed then
+    redis.call('HSET', where, 'oldest_ms', oldest_ms, 'oldest_bytes', oldest_bytes)
+  end
+  redis.call('HSET', where, 'offset', offset, 'arrived', arrived, 'bytes', bytes)
   for key, value in pairs(keys) do
     redis.call('SET', key, value, 'EX', ARGV[8])
   end
