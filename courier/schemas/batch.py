@@ -17,6 +17,11 @@ _STEPS = 64
 # RFC 8259. Possessive, so that nothing is tried twice and a body takes time in proportion to its size.
 _OPEN = re.compile(rb'[ \t\n\r]*+\{[ \t\n\r]*+"events"[ \t\n\r]*+:[ \t\n\r]*+\[[ \t\n\r]*+')
 _STEP = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+"){0,64}+[\[\]{}]?', re.DOTALL)
+_FLAT = re.compile(
+    rb'\{(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+"|\{(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+"){0,256}+\}){0,64}+\}',
+    re.DOTALL,
+)
+"""An envelope with an event whose fields are no objects or arrays, as most are: one step and not four."""
 _SCALAR = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[^"\[\]{},: \t\n\r]++', re.DOTALL)
 _COMMA = re.compile(rb"[ \t\n\r]*+,[ \t\n\r]*+")
 _CLOSE = re.compile(rb"[ \t\n\r]*+\][ \t\n\r]*+\}[ \t\n\r]*+\Z")
@@ -38,7 +43,9 @@ def cut_batch(body: bytes, events: list[bytes]) -> Iterator[None]:
         return
     while True:
         start, depth, steps = at, 0, 0
-        if body[at : at + 1] in (b"{", b"["):
+        if flat := _FLAT.match(body, at):
+            at = flat.end()
+        elif body[at : at + 1] in (b"{", b"["):
             while depth or at == start:
                 step = _STEP.match(body, at)
                 if step is None or step.end() == at:

@@ -5,11 +5,8 @@ from collections.abc import Iterator
 
 import trio
 
-FREE_SECONDS = 0.00025
-"""How long work may go on before it has to wait for a turn: nearly all is done by then."""
-
 TURN_SECONDS = 0.001
-"""How long a turn is."""
+"""How long a turn is, and how long work may go on before it has to wait for one: most is done by then."""
 
 
 class Turns:
@@ -24,15 +21,15 @@ class Turns:
 
     async def take(self, work: Iterator[None]) -> None:
         """Run `work` to its end; it yields wherever it may be interrupted. Raises what it raises."""
-        if _done(work, FREE_SECONDS):
+        if _done(work):
             return
         while True:
             async with self._turn:
-                if _done(work, TURN_SECONDS):
+                if _done(work):
                     return
 
 
-def _done(work: Iterator[None], seconds: float) -> bool:
-    """Whether the work has ended; it is left once it has taken so many seconds."""
-    until = time.perf_counter() + seconds
+def _done(work: Iterator[None]) -> bool:
+    """Whether the work has ended; it is left once it has taken a turn's time."""
+    until = time.perf_counter() + TURN_SECONDS
     return all(time.perf_counter() < until for _ in work)
