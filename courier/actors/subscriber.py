@@ -327,7 +327,9 @@ class Subscriber:
         if stretch.gap is not None or log.cursor_after(stretch.records[0].position) != cursor + 1:
             resumed = log.cursor_after(stretch.start)
             if resumed is None or not cursor < resumed < log.first:
-                resumed = log.first
+                # What stands after the log's last gap may still be read, though the log has dropped it.
+                after_gap = log.segments[-1].cursor
+                resumed = after_gap if cursor < after_gap < log.first else log.first
             if not self._overrun(log, resumed):
                 return
         older = [
