@@ -21,7 +21,7 @@ from courier.actors.hub import Hub
 from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull
 from courier.schemas import Registry
 from courier.schemas.contract.shapes import Schema
-from courier.web import body, history
+from courier.web import body, history, readers
 from courier.web.auth import KeysUnavailable, Verifier
 from courier.web.openapi import openapi
 from courier.web.ownership import OwnershipUnknown
@@ -417,6 +417,14 @@ class Provoker:
                 return await get("user.alice?since=yesterday")
             case "limit":
                 return await get("user.alice?limit=0")
+            case "too_many_of_user":
+                with self._monkeypatch.context() as fewer:
+                    fewer.setattr(readers, "READERS_PER_USER", 0)
+                    return await get()
+            case "too_many_of_node":
+                with self._monkeypatch.context() as fewer:
+                    fewer.setattr(readers, "READERS", 0)
+                    return await get()
         raise AssertionError(f"nothing provokes {name!r}")
 
 

@@ -19,6 +19,7 @@ from courier.node import Node
 from courier.schemas.channels import UNKNOWN_CHANNEL
 from courier.schemas.events.base import Event
 from courier.schemas.registry import Registry
+from courier.web.head import PATH_SENTENCE
 from courier.web.server import serve
 from tests.schemas.examples import EXAMPLES
 from tests.web.servers import (
@@ -279,7 +280,13 @@ async def test_a_channel_that_there_is_not_is_400_and_is_not_echoed(route: Route
         assert (response.status, response.error) == (400, {"error": UNKNOWN_CHANNEL})
 
 
-@pytest.mark.parametrize("channel", ["user.u1/evil", "user.u1%2Fevil", "a/b", "", "global/"])
+async def test_an_escaped_slash_is_refused_before_the_channel_is_looked_at() -> None:
+    async with a_server() as server:
+        response = await server.publish("user.u1%2Fevil", announcement())
+        assert (response.status, response.error) == (400, {"error": PATH_SENTENCE})
+
+
+@pytest.mark.parametrize("channel", ["user.u1/evil", "a/b", "", "global/"])
 async def test_a_channel_with_a_slash_is_no_channel(channel: str) -> None:
     async with a_server() as server:
         response = await server.publish(channel, announcement())
