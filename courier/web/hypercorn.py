@@ -350,6 +350,7 @@ class Connection(TCPServer):
         if make_lane is not None and config.accesslog is None and not self._is_tls:
             self._lane = make_lane()
         self._address = _address_of(self.peer.socket)
+        self._websocket: WebSocketStream | None = None
         self._answering = False
         self._answered: trio.Event | None = None
         """For whoever waits until the lane has answered."""
@@ -382,6 +383,9 @@ class Connection(TCPServer):
         """Leave nothing that waits for the garbage collector: its parts refer to it, and to one another."""
         if self._is_tls:
             cast(Any, self.stream)._handshook = None  # Trio's, which refers to its stream
+        connection: Any = getattr(self._websocket, "connection", None)
+        if connection is not None:
+            connection._proto._parse_more.close()  # wsproto's, a generator that refers to its protocol
         vars(self).clear()
 
     def _failed(self, error: BaseException) -> None:
@@ -406,7 +410,7 @@ class Connection(TCPServer):
             await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
             return
         scope["extensions"][CONNECTION_EXTENSION] = self
-        websocket = cast(WebSocketStream, cast(H11Protocol, self.protocol.protocol).stream)
+        websocket = self._websocket = cast(WebSocketStream, cast(H11Protocol, self.protocol.protocol).stream)
         if not self._is_tls:
             transport = WebSocketTransport(self, websocket)
             websocket.transport = scope["extensions"][EXTENSION] = transport

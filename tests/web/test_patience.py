@@ -3,7 +3,7 @@
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import trio
 import trustme
 
+from courier.web.hypercorn import harden
 from courier.web.patience import SocketPeer
 from tests.web.servers import TestServer, a_server, announcement, token
 from tests.web.test_costs import post
@@ -22,6 +23,9 @@ RATE = 16_000
 """Bytes a second that a slow peer reads: the kernel finds its socket writable again after minutes."""
 
 BIG = announcement(message="x" * 60_000)
+
+PAGES = f"GET /history/user.u1?limit=100&token={token()} HTTP/1.1\r\nHost: t\r\n\r\n".encode() * 7
+"""Seven answers of almost a MiB: more than the kernel keeps for one connection."""
 
 
 @asynccontextmanager
@@ -37,16 +41,16 @@ async def connect(server: TestServer, context: ssl.SSLContext | None = None) -> 
         yield stream
 
 
-async def read_slowly(stream: Any, seconds: float) -> int:
-    """Read at RATE for so long; raises, or ends early, when the connection does. Returns how many bytes."""
+async def read_slowly(stream: Any, seconds: float, rate: int = RATE) -> int:
+    """Read at `rate` for so long; raises, or ends early, when the connection does. Returns how many bytes."""
     count = 0
     ends_at = trio.current_time() + seconds
     while trio.current_time() < ends_at:
-        data = await stream.receive_some(RATE // 10)
+        data = await stream.receive_some(rate // 10)
         if not data:
             break
         count += len(data)
-        await trio.sleep(len(data) / RATE)
+        await trio.sleep(len(data) / rate)
     return count
 
 
@@ -92,18 +96,40 @@ async def publish(stream: Any) -> None:
     assert b" 200 " in answer
 
 
-async def test_an_answer_that_is_read_slowly_comes_whole() -> None:
+async def test_answers_that_are_read_slowly_come_whole() -> None:
     async with a_server(stall_seconds=STALL_SECONDS) as server, connect(server) as stream:
         for _ in range(100):
             await server.publish("user.u1", BIG)
-        request = f"GET /history/user.u1?limit=100&token={token()} HTTP/1.1\r\nHost: t\r\n\r\n"
-        await stream.send_all(request.encode())
+        await stream.send_all(PAGES)
         count = await read_slowly(stream, 2)
         with trio.fail_after(20):
-            while count < 4_000_000:
+            while count < 6_000_000:
                 data = await stream.receive_some(65536)
                 assert data
                 count += len(data)
+
+
+async def test_an_answer_that_is_read_slowly_does_not_hold_up_the_end_of_the_process() -> None:
+    async with trio.open_nursery() as nursery:
+        async with a_server() as server:
+            stream = await nursery.start(open_slow_reader, server)
+            stopping = trio.current_time()
+        stopped = trio.current_time() - stopping
+        nursery.cancel_scope.cancel()
+    assert stream is not None
+    assert stopped < 8
+
+
+async def open_slow_reader(server: TestServer, task_status: trio.TaskStatus[Any]) -> None:
+    """Ask for much history, and read it very slowly until the connection ends."""
+    async with connect(server) as stream:
+        for _ in range(100):
+            await server.publish("user.u1", BIG)
+        await stream.send_all(PAGES)
+        assert await read_slowly(stream, 0.3)
+        task_status.started(stream)
+        with suppress(trio.BrokenResourceError):
+            await read_slowly(stream, 60, RATE // 20)
 
 
 async def test_a_ping_behind_what_is_read_slowly_has_the_time_that_it_takes_to_come() -> None:
@@ -136,3 +162,10 @@ async def test_what_a_peer_has_taken_is_known_of_any_socket() -> None:
                 assert before <= after
             assert peer.unsent_bytes() is None
             assert peer.taken_bytes() is None
+
+
+@pytest.mark.parametrize(("stall_seconds", "milliseconds"), [(4, 60_000), (30, 60_000), (120, 240_000)])
+def test_the_kernel_gives_a_peer_up_later_than_courier_does(stall_seconds: float, milliseconds: int) -> None:
+    with socket.socket() as listener:
+        harden(listener, stall_seconds)
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
