@@ -16,6 +16,12 @@ import trio
 LOOKS = 8
 """How often, within the time that a peer may take nothing, it is looked whether it took something."""
 
+TOLD_LATE_SECONDS = 6.0
+"""How much longer a peer has, but at most 1.5 times as long again. Its kernel opens the window in steps of up
+to its receive buffer, which is 128 KiB on Linux by default: of a peer that reads 16 KB/s nothing is seen for
+8 s, of one that reads 4 KB/s for 33 s.
+"""
+
 _ACKNOWLEDGED = 120
 """Where `tcpi_bytes_acked` is in `struct tcp_info` of linux/tcp.h."""
 
@@ -38,8 +44,9 @@ async def until_writable(peer: Peer, seconds: float) -> None:
     """Return when the socket takes more, however long that is while the peer takes what it was sent.
 
     The caller writes nothing meanwhile. Raises `PeerStalled` when the peer has acknowledged nothing for so
-    many seconds, and what `Peer.writable` raises.
+    many seconds, and TOLD_LATE_SECONDS more; and what `Peer.writable` raises.
     """
+    seconds += min(1.5 * seconds, TOLD_LATE_SECONDS)
     taken = peer.taken_bytes()
     now = trio.current_time()
     patience_ends = now + seconds
