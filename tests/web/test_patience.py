@@ -80,19 +80,22 @@ async def test_a_subscriber_that_reads_slowly_lives_until_it_reads_nothing(
         async with connect(server, tls) as publisher, connect(server, tls) as stream:
             await stream.send_all(upgrade())
             assert b" 101 " in await stream.receive_some()
-            for _ in range(100):  # more than the kernel keeps for one connection
-                await publish(publisher)
-            assert await read_slowly(stream, 6 * STALL_SECONDS) >= 4 * STALL_SECONDS * RATE
+            async with trio.open_nursery() as publishing:
+                publishing.start_soon(
+                    publish, publisher, 100
+                )  # more than the kernel keeps for one connection
+                assert await read_slowly(stream, 6 * STALL_SECONDS) >= 4 * STALL_SECONDS * RATE
             under = stream.transport_stream if secure else stream
             assert 0.5 * STALL_SECONDS <= await cut_off(under.socket) <= 4 * STALL_SECONDS
 
 
-async def publish(stream: Any) -> None:
-    await stream.send_all(post(BIG))
-    answer = b""
-    while b'"id":"' not in answer:
-        answer += await stream.receive_some()
-    assert b" 200 " in answer
+async def publish(stream: Any, events: int) -> None:
+    for _ in range(events):
+        await stream.send_all(post(BIG))
+        answer = b""
+        while b'"id":"' not in answer:
+            answer += await stream.receive_some()
+        assert b" 200 " in answer
 
 
 async def test_answers_that_are_read_slowly_come_whole() -> None:
