@@ -131,16 +131,38 @@ class Hub:
         `TooManyChannels`, `InboxFull` or `BackplaneAway`; `ChannelFailed` when they are not in the log and
         will not be. Cancelled while it waits, it leaves open which.
         """
-        if self.draining:
-            raise Draining
-        running = self.supervisor.running(channel)
-        reached = len(running.subscribers) if running else 0
+        try:
+            return await self.publish_nowait(channel, publications).wait()
+        except trio.WouldBlock:
+            pass
         self._publishing += 1
         try:
-            return await self.backplane.publish(channel, publications, by, reached=reached)
+            return await self.backplane.publish(channel, publications, by, reached=self._reached(channel))
         finally:
-            self._publishing -= 1
-            self._changed.set()
+            self._published()
+
+    def publish_nowait(
+        self, channel: ChannelName, publications: Sequence[Publication]
+    ) -> Reply[list[Outcome]]:
+        """As `publish`, when there is room at once; else `trio.WouldBlock`, and nothing is done.
+
+        The reply may have been given already. It fails with what `publish` raises after it has got room.
+        """
+        if self.draining:
+            raise Draining
+        reply = self.backplane.publish_nowait(channel, publications, reached=self._reached(channel))
+        if not reply.given:
+            self._publishing += 1
+            reply.then(self._published)
+        return reply
+
+    def _reached(self, channel: ChannelName) -> int:
+        running = self.supervisor.running(channel)
+        return len(running.subscribers) if running else 0
+
+    def _published(self) -> None:
+        self._publishing -= 1
+        self._changed.set()
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         """At most `limit` events of the channel's log: those after `since`, oldest first; None: the newest.

@@ -203,20 +203,20 @@ class Supervisor:
     async def append(
         self, channel: ChannelName, publications: Sequence[Publication], by: float
     ) -> list[Outcome]:
-        inbox, events = self.inbox(channel), len(publications)
-        try:
-            inbox.reserve_nowait(events)
-        except trio.WouldBlock:
-            with trio.move_on_at(by) as waiting:
-                await inbox.reserve(events)
-            if waiting.cancelled_caught:
-                full = (
-                    f"inbox of {self._limits.inbox_events} events was full for as long as a publish may wait"
-                )
-                raise InboxFull(full) from None
-        reply: Reply[list[Outcome]] = Reply()  # called as a generic it costs a microsecond
-        inbox.put(Deliver(publications, reply))
-        return await reply.wait()
+        inbox = self.inbox(channel)
+        with trio.move_on_at(by) as waiting:
+            await inbox.reserve(len(publications))
+        if waiting.cancelled_caught:
+            full = f"inbox of {self._limits.inbox_events} events was full for as long as a publish may wait"
+            raise InboxFull(full) from None
+        return await _put(inbox, publications).wait()
+
+    def append_nowait(
+        self, channel: ChannelName, publications: Sequence[Publication]
+    ) -> Reply[list[Outcome]]:
+        inbox = self.inbox(channel)
+        inbox.reserve_nowait(len(publications))
+        return _put(inbox, publications)
 
     async def history(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         reply: Reply[Stretch] = Reply()
@@ -322,6 +322,13 @@ class Supervisor:
         for inbox in self._inboxes.values():
             inbox.close()
             _fail_all(inbox)
+
+
+def _put(inbox: Inbox, publications: Sequence[Publication]) -> Reply[list[Outcome]]:
+    """Put them into an inbox in which they have room."""
+    reply: Reply[list[Outcome]] = Reply()  # called as a generic it costs a microsecond
+    inbox.put(Deliver(publications, reply))
+    return reply
 
 
 def _fail(message: Message | None, error: Exception | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from courier.backplane.errors import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
 from courier.backplane.origin import Origin
+from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
 from courier.schemas.position import Position, Since
@@ -124,6 +125,12 @@ class Backplane(Protocol):
         seen is not given again, as in `follow`.
         """
 
+    def publish_nowait(
+        self, channel: ChannelName, publications: Sequence[Publication], *, reached: int = 0
+    ) -> Reply[list[Outcome]]:
+        """The same, when there is room at once; else `trio.WouldBlock`, and nothing is done. The reply may
+        have been given already."""
+
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         """At most `limit` records: those after `since`, oldest first; with None the newest. Fewer when they
         are large.
@@ -139,6 +146,11 @@ class Feed(Protocol):
         self, channel: ChannelName, publications: Sequence[Publication], by: float
     ) -> list[Outcome]:
         """Append to the node's own log, as `Backplane.publish` says."""
+
+    def append_nowait(
+        self, channel: ChannelName, publications: Sequence[Publication]
+    ) -> Reply[list[Outcome]]:
+        """The same, as `Backplane.publish_nowait` says."""
 
     async def history(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         """Read from the node's own log, as `Backplane.read` says."""

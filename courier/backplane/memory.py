@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from courier.backplane import Feed, Outcome, Publication, Stretch, Usage
 from courier.backplane.origin import Origin
+from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since, new_epoch
 
@@ -46,6 +47,12 @@ class MemoryBackplane:
     ) -> list[Outcome]:
         assert self.feed is not None
         return await self.feed.append(channel, publications, by)
+
+    def publish_nowait(
+        self, channel: ChannelName, publications: Sequence[Publication], *, reached: int = 0
+    ) -> Reply[list[Outcome]]:
+        assert self.feed is not None
+        return self.feed.append_nowait(channel, publications)
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         assert self.feed is not None

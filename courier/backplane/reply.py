@@ -11,12 +11,11 @@ T = TypeVar("T")
 class Reply(Generic[T]):
     """An answer that is owed: given once, to one who waits or has stopped waiting."""
 
-    __slots__ = ("_error", "_value", "_waiting", "given", "when_given")
+    __slots__ = ("_error", "_then", "_value", "_waiting", "given")
 
     def __init__(self) -> None:
         self.given = False
-        self.when_given: Callable[[], None] | None = None
-        """Called when the answer is there, whether somebody still waits for it or not."""
+        self._then: tuple[Callable[[], None], ...] = ()
         self._waiting: trio.Event | None = None
         self._value: T
         self._error: Exception | None = None
@@ -32,11 +31,19 @@ class Reply(Generic[T]):
             self._error = error
             self._settle()
 
+    def then(self, call: Callable[[], None]) -> None:
+        """Have it called when the answer is there, whether somebody still waits for it or not."""
+        self._then = (*self._then, call)
+
     async def wait(self) -> T:
         """The answer; without a pause when it has been given."""
         if not self.given:
             self._waiting = trio.Event()
             await self._waiting.wait()
+        return self.result()
+
+    def result(self) -> T:
+        """The answer that was given; raises what it failed with."""
         if self._error is not None:
             raise self._error
         return self._value
@@ -45,5 +52,5 @@ class Reply(Generic[T]):
         self.given = True
         if self._waiting is not None:
             self._waiting.set()
-        if self.when_given is not None:
-            self.when_given()
+        for call in self._then:
+            call()

@@ -16,9 +16,9 @@ from courier.node import Node, open_node
 from courier.schemas.errors import RegistryError
 from courier.schemas.registry import Registry, registry_for
 from courier.settings import Settings, SettingsError, check_bind, load_settings
+from courier.web.answer import answer_to
 from courier.web.asgi import send_answer
 from courier.web.auth import Verifier
-from courier.web.batch import BATCH_BYTES, publish_batch
 from courier.web.errors import HttpError
 from courier.web.factory import create_app
 from courier.web.head import check_path, check_query, is_plain
@@ -27,10 +27,11 @@ from courier.web.hypercorn import CONNECTION_LIMIT, FAULT, LANE, STALL_LIMIT
 from courier.web.join import join
 from courier.web.lane import Lane
 from courier.web.ownership import Ownership, open_ownership
-from courier.web.publish import answer_to, publish
+from courier.web.publishing.batch import BATCH_BYTES, publish_batch
+from courier.web.publishing.single import publish
+from courier.web.publishing.stream import is_stream, serve_stream
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.site import Site
-from courier.web.stream import is_stream, serve_stream
 from courier.web.websocket import WebSocket
 
 SUBSCRIBE = b"/ws/"

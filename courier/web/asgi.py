@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from courier.web.publish import Answer
+from courier.web.answer import Answer
 
 
 async def send_answer(

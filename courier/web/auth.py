@@ -111,23 +111,45 @@ class Verifier:
         A token that was good is taken as good for a minute, or until it ends: a service shows the same one
         with every event, and a signature costs more than the event.
         """
-        now = self._now()
+        return self._known_service(token) or self._service(token, await self._payload(token))
+
+    def service_nowait(self, token: str | None) -> ServiceClaims:
+        """As `service`, when no key must be fetched for it; else `trio.WouldBlock`."""
+        return self._known_service(token) or self._service(token, self._payload_nowait(token))
+
+    def _known_service(self, token: str | None) -> ServiceClaims | None:
         claims, until = self._known.get(token or "", _UNKNOWN)
-        if claims is None or claims.exp <= now or until <= trio.current_time():
-            claims = self._claims(ServiceClaims, await self._payload(token))
-            if len(self._known) >= KNOWN_TOKENS:
-                del self._known[next(iter(self._known))]
-            self._known[token or ""] = claims, trio.current_time() + KNOWN_SECONDS
+        good = claims is not None and claims.exp > self._now() and until > trio.current_time()
+        return claims if good else None
+
+    def _service(self, token: str | None, payload: bytes) -> ServiceClaims:
+        claims = self._claims(ServiceClaims, payload)
+        if len(self._known) >= KNOWN_TOKENS:
+            del self._known[next(iter(self._known))]
+        self._known[token or ""] = claims, trio.current_time() + KNOWN_SECONDS
         return claims
 
     async def _payload(self, token: str | None) -> bytes:
-        """What the token says, once its signature is known to be good (RFC 7515 section 5.2)."""
+        try:
+            return self._payload_nowait(token)
+        except trio.WouldBlock:
+            assert token is not None
+            assert self.key_set is not None
+            key = await self.key_set.key(jwt.get_unverified_header(token)["kid"])
+        return self._payload_nowait(token, [key])
+
+    def _payload_nowait(self, token: str | None, fetched: "Sequence[PublicKey | None]" = ()) -> bytes:
+        """What the token says, once its signature is known to be good (RFC 7515 section 5.2).
+
+        `fetched` holds the key of the token's key id once that was asked for; before, it may have to be:
+        `trio.WouldBlock`.
+        """
         if not token:
             raise TokenMissing
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenInvalid(f"token is longer than {MAX_TOKEN_BYTES} bytes")
         try:
-            key, algorithms = await self._key(token)
+            key, algorithms = self._key(token, fetched)
             payload: bytes = self._signatures.decode(token, key, algorithms)
         except (jwt.PyJWTError, TypeError, ValueError, RecursionError) as error:
             why = _why_unread(error)
@@ -135,7 +157,7 @@ class Verifier:
             return payload
         raise TokenInvalid(why)  # outside the handler: what it handled may repeat the token
 
-    async def _key(self, token: str) -> tuple[Any, Sequence[str]]:
+    def _key(self, token: str, fetched: "Sequence[PublicKey | None]") -> tuple[Any, Sequence[str]]:
         """The key to hold the signature against, and the algorithms that this key may be used with.
 
         It is the secret, the public key of the token's key id at the JWKS URL, or the one in the settings.
@@ -148,7 +170,9 @@ class Verifier:
             return self._secret, self._by_secret
         key = self._public_key
         if self.key_set is not None and key_id is not None:
-            key = await self.key_set.key(key_id)
+            if not fetched:
+                raise trio.WouldBlock
+            [key] = fetched
         if key is None or key.algorithm not in (None, algorithm):
             raise TokenInvalid("no public key is for the key id and the algorithm of the token")
         return key.key, [algorithm]

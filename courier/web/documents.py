@@ -11,7 +11,7 @@ from courier.schemas.contract import asyncapi, json_schema, type_schemas
 from courier.schemas.registry import Registry
 from courier.web.errors import HttpError
 from courier.web.openapi import openapi
-from courier.web.publish import JSON
+from courier.web.publishing.judge import JSON
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"

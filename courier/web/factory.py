@@ -7,13 +7,15 @@ from werkzeug.exceptions import HTTPException, NotFound
 from courier.metrics.exposition import registry_of
 from courier.web import health
 from courier.web.admin.routes import admin_routes
-from courier.web.batch import BATCH_BYTES, publish_batch
+from courier.web.answer import Answer, answer_to
 from courier.web.body import read_body
-from courier.web.caller import Caller
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.documents import Document, documents_of
 from courier.web.errors import HttpError, another_method, nothing_here
-from courier.web.publish import Answer, answer_to, publish, refusal
+from courier.web.publishing.batch import BATCH_BYTES, publish_batch
+from courier.web.publishing.caller import Caller
+from courier.web.publishing.refuse import refusal
+from courier.web.publishing.single import publish
 from courier.web.request_ids import echo
 from courier.web.scrape import may_scrape, scrape
 from courier.web.site import Site

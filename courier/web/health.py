@@ -11,8 +11,8 @@ import trio
 from courier.actors.supervisor import Supervisor
 from courier.backplane import Backplane
 from courier.node import Phase
+from courier.web.answer import Answer
 from courier.web.auth import AuthError, KeySet, bearer, bears
-from courier.web.publish import Answer
 from courier.web.site import Site
 
 VERSION = version("courier")

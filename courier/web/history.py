@@ -14,12 +14,12 @@ from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since, parse_since
 from courier.web import notes
 from courier.web.access import AccessRefused, may_join
+from courier.web.answer import Answer, answer_to
 from courier.web.asgi import send_answer
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, bearer
 from courier.web.cors import cors_headers
 from courier.web.errors import RETRY_AFTER, HttpError, cause_for_bearer
 from courier.web.ownership import OwnershipUnknown
-from courier.web.publish import Answer, answer_to
 from courier.web.request_ids import echo, facts
 from courier.web.site import Site
 

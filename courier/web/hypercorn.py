@@ -51,8 +51,8 @@ from courier.web.head import check_headers
 from courier.web.lane import Lane, next_request, response
 from courier.web.master import bound_to_master, has_master, until_master_is_gone
 from courier.web.patience import PatientStream, PeerStalled, SocketPeer, send_all
+from courier.web.publishing.turns import TURN_SECONDS
 from courier.web.shutdown import reloading, until_asked
-from courier.web.turns import TURN_SECONDS
 from courier.web.websocket import BY_SERVER
 
 STALL_SECONDS = 30.0

@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from courier.web.batch import NDJSON
-from courier.web.caller import HEADERS, Caller
+from courier.web.answer import Answer
 from courier.web.head import is_plain
-from courier.web.publish import Answer, media_type
+from courier.web.publishing.batch import NDJSON
+from courier.web.publishing.caller import HEADERS, Caller
+from courier.web.publishing.judge import media_type
 from courier.web.request_ids import echo
 
 Publish = Callable[[Caller, str | None, bytes], Awaitable[Answer]]

@@ -10,10 +10,10 @@ from courier.schemas.registry import Registry
 from courier.settings import Settings
 from courier.web.auth import Verifier
 from courier.web.ownership import Ownership
+from courier.web.publishing.turns import Turns
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.readers import Readers
 from courier.web.refusals import Refusals
-from courier.web.turns import Turns
 
 if TYPE_CHECKING:
     from courier.web.session import Session

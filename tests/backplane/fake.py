@@ -20,6 +20,7 @@ from courier.backplane import (
     Usage,
 )
 from courier.backplane.known import Known
+from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since
 from tests.backplane.shared_log import SharedLog
@@ -88,6 +89,11 @@ class FakeBackplane:
             if isinstance(outcome, Appended):
                 self._known.note(channel.name, outcome.position)
         return outcomes
+
+    def publish_nowait(
+        self, channel: ChannelName, publications: Sequence[Publication], *, reached: int = 0
+    ) -> Reply[list[Outcome]]:
+        raise trio.WouldBlock  # as if there were always somebody who waits for room
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         stretch = await self._ask(

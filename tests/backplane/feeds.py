@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import trio
 
 from courier.backplane import Outcome, Publication, Record, Stretch
+from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Since
 
@@ -61,6 +62,11 @@ class Recorder:
     async def append(
         self, channel: ChannelName, publications: Sequence[Publication], by: float
     ) -> list[Outcome]:
+        raise NotImplementedError
+
+    def append_nowait(
+        self, channel: ChannelName, publications: Sequence[Publication]
+    ) -> Reply[list[Outcome]]:
         raise NotImplementedError
 
     async def history(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from inspect import iscoroutinefunction
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,8 @@ def test_all_statuses_of_the_contract_are_there(document: Schema) -> None:
 
 
 REFUSING = (
-    *("body", "batch", "documents", "errors", "history", "publish"),
+    *("body", "documents", "errors", "history", "readers"),
+    *("publishing/batch", "publishing/judge", "publishing/lines"),
     *("admin/channels", "admin/connections", "admin/gate", "admin/listing"),
 )
 """Where the sentences are that HTTP callers are told."""
@@ -268,12 +270,16 @@ class Provoker:
     def raising(self, target: object, name: str, error: Exception | None) -> Iterator[None]:
         """Within the block `target` fails; with None, the node drains."""
 
-        async def fail(*_: object, **__: object) -> Any:
+        def fail(*_: object, **__: object) -> Any:
             assert error is not None
             raise error
 
+        async def fail_later(*_: object, **__: object) -> Any:
+            fail()
+
+        failing = fail_later if iscoroutinefunction(getattr(target, name)) else fail
         with self._monkeypatch.context() as patch:
-            patch.setattr(target, name, True if error is None else fail)
+            patch.setattr(target, name, True if error is None else failing)
             yield
 
     async def post(self, path: str, content: Any, **more: str | None) -> Response:
@@ -319,7 +325,7 @@ class Provoker:
                     path, good, Authorization=f"Bearer {service_token('shop', exp=1_700_000_001)}"
                 )
             case "keys_unavailable":
-                with self.raising(Verifier, "service", KeysUnavailable()):
+                with self.raising(Verifier, "service_nowait", KeysUnavailable()):
                     return await self.post(path, good)
             case "other_service":
                 return await self.post(path, good, Authorization=f"Bearer {service_token('bank')}")
@@ -350,7 +356,7 @@ class Provoker:
             "channel_failed": ChannelFailed(),
         }
         if name in failing:
-            with self.raising(Hub, "publish", failing[name]):
+            with self.raising(Hub, "publish_nowait", failing[name]):
                 return await self.post(where, good)
         match name:
             case "not_json":

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from courier.schemas.registry import Registry
-from courier.web.lines import Lines
+from courier.web.publishing.lines import Lines
 from tests.web.servers import Response, TestServer, a_server, announcement, events
 from tests.web.test_publish import CALLER, a_server_to_drain, answer, authorized, channels_that_do_nothing
 
@@ -289,7 +289,7 @@ async def test_a_drain_answers_a_stream_with_what_was_judged_and_closes() -> Non
 
 
 async def test_a_stream_that_falls_silent_is_answered_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("courier.web.lines.STREAM_SECONDS", 0.2)
+    monkeypatch.setattr("courier.web.publishing.lines.STREAM_SECONDS", 0.2)
     async with a_server() as server, await server.connect() as stream:
         await begin(stream)
         data = line()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from courier.actors.hub import Hub
+from courier.backplane import BackplaneAway
 from courier.backplane.redis.pump import Pump
 from courier.metrics import Metrics
 from courier.schemas.registry import Registry
@@ -91,16 +92,14 @@ def test_an_answer_of_redis_that_cannot_be_read_is_counted_and_told(
         def settle(self, answer: Any) -> None:
             raise ZeroDivisionError
 
-        def fail(self, why: str) -> None:
-            self.why = why
+        def fail(self, error: BackplaneAway) -> None:
+            self.error = error
 
     faults: list[Exception] = []
     odd: Any = Odd()
     pump = object.__new__(Pump)
     pump._fault = faults.append
     pump._settle(odd, [])
-    assert ([type(each) for each in faults], odd.why) == (
-        [ZeroDivisionError],
-        "Redis gave an unreadable answer",
-    )
+    assert [type(each) for each in faults] == [ZeroDivisionError]
+    assert str(odd.error) == "Redis gave an unreadable answer"
     assert "Unreadable answer from Redis" in caplog.text

@@ -43,8 +43,8 @@ async def test_what_a_client_makes_of_such_a_name_goes_by_the_lane(monkeypatch: 
     taken: list[Request | None] = []
     real = lane.next_request
 
-    def noted(data: bytes, start: int, into: Lane) -> Request | None:
-        taken.append(real(data, start, into))
+    def noted(data: bytes, start: int, into: Lane, address: str | None) -> Request | None:
+        taken.append(real(data, start, into, address))
         return taken[-1]
 
     monkeypatch.setattr("courier.web.hypercorn.next_request", noted)

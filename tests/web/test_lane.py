@@ -11,9 +11,9 @@ from hypercorn.config import Config
 
 from courier.web import hypercorn as adapted
 from courier.web import lane
-from courier.web.caller import Caller
+from courier.web.answer import Answer
 from courier.web.lane import BATCH, HEADS_KEPT_BYTES, MOST_HEAD_BYTES, Lane, next_request, parse_head
-from courier.web.publish import Answer
+from courier.web.publishing.caller import Caller
 from tests.web.servers import PATIENCE_SECONDS, a_server, announcement, events
 from tests.web.test_publish import a_server_to_drain, channels_that_do_nothing
 

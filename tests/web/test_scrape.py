@@ -19,9 +19,9 @@ from courier.metrics import COMPONENTS
 from courier.schemas.channels import KINDS
 from courier.schemas.closing import CloseReason
 from courier.web import hypercorn as adapted
+from courier.web.answer import Answer
 from courier.web.application import Application
 from courier.web.lane import response
-from courier.web.publish import Answer
 from tests.web.servers import SECRET, TestServer, a_server, announcement, closed, events, token
 
 Figures = dict[str, float]

@@ -22,9 +22,9 @@ from courier.metrics import Metrics, Totals
 from courier.metrics.exposition import NodeCollector
 from courier.web import hypercorn as adapted
 from courier.web import lane
+from courier.web.answer import Answer
 from courier.web.application import Application
 from courier.web.hypercorn import LANE
-from courier.web.publish import Answer
 from courier.web.rate_limit import RateLimiter
 from tests.web.requests import EVENT_BYTES, Case, Who
 from tests.web.servers import SECRET, TestServer, a_server, announcement, token

@@ -18,6 +18,7 @@ from courier.backplane.redis.probes import Probes
 from courier.backplane.redis.pump import Pump
 from courier.backplane.redis.requests import Admit, Began, Behind, Follow, Publish, Read
 from courier.backplane.redis.room import Room
+from courier.backplane.reply import Reply
 from courier.redis_url import RedisUrl, parse_redis_url
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import UNBORN, Position, Since, new_epoch
@@ -97,14 +98,28 @@ class RedisBackplane:
         *,
         reached: int = 0,
     ) -> list[Outcome]:
-        if not publications:
-            return []
-        await self._room.take(channel, len(publications), by)
+        if publications:
+            await self._room.take(channel, len(publications), by)
+        return await self._send(channel, publications, reached).wait()
+
+    def publish_nowait(
+        self, channel: ChannelName, publications: Sequence[Publication], *, reached: int = 0
+    ) -> Reply[list[Outcome]]:
+        if publications:
+            self._room.take_nowait(channel, len(publications))
+        return self._send(channel, publications, reached)
+
+    def _send(
+        self, channel: ChannelName, publications: Sequence[Publication], reached: int
+    ) -> Reply[list[Outcome]]:
+        """Put them on their way; they have room, and give it back even if nobody waits any more."""
         request = Publish(channel, publications, reached)
-        # Whoever asked may stop waiting; the events are on their way, and take up room, all the same.
-        request.reply.when_given = partial(self._room.give_back, channel, len(publications))
+        if not publications:
+            request.reply.give([])
+            return request.reply
+        request.reply.then(partial(self._room.give_back, channel, len(publications)))
         self._writes.put(request)
-        return await request.reply.wait()
+        return request.reply
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         """As the protocol says; a page may have fewer records than the limit, so as not to weigh too much."""

@@ -55,6 +55,15 @@ class Room:
             place.users -= 1
             self._forget(channel, place)
 
+    def take_nowait(self, channel: ChannelName, events: int) -> None:
+        """Take room that there is, and that nobody waits for; else `trio.WouldBlock`."""
+        place = self._places.get(channel)
+        if place is None:
+            place = self._places[channel] = _Place()
+        if place.queue.locked() or not self._fits(place, events):
+            raise trio.WouldBlock
+        place.taken += events
+
     def give_back(self, channel: ChannelName, events: int) -> None:
         place = self._places[channel]
         place.taken -= events

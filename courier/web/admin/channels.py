@@ -13,8 +13,8 @@ from courier.schemas.position import Since, parse_since
 from courier.web.admin import connections
 from courier.web.admin.answers import HEADERS, at
 from courier.web.admin.listing import Table, find, number, parse_query
+from courier.web.answer import Answer
 from courier.web.errors import HttpError
-from courier.web.publish import Answer
 from courier.web.site import Site
 
 EVENTS = 50

@@ -6,7 +6,7 @@ from courier.schemas.channels import CHANNEL_PATTERN
 from courier.schemas.contract.examples import example_of
 from courier.schemas.contract.shapes import Schema
 from courier.web.openapi.refusals import Refusals, examples
-from courier.web.publish import JSON
+from courier.web.publishing.judge import JSON
 
 COMPONENTS = "#/components/schemas/"
 

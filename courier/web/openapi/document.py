@@ -9,7 +9,6 @@ from courier.schemas.contract.bundle import PUBLISHED, VERSION, members
 from courier.schemas.contract.shapes import Schema, renamed
 from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.registry import Registry
-from courier.web.batch import NDJSON
 from courier.web.history import LARGEST_LIMIT, LIMIT
 from courier.web.openapi.answers import (
     COMPONENTS,
@@ -35,7 +34,8 @@ from courier.web.openapi.refusals import (
     history_refusals,
     publish_refusals,
 )
-from courier.web.publish import JSON
+from courier.web.publishing.batch import NDJSON
+from courier.web.publishing.judge import JSON
 
 _DESCRIPTION = """\
 Services publish typed events over HTTP; subscribers get them over WebSocket, as `/asyncapi.json` describes. A

@@ -30,7 +30,7 @@ from courier.web.openapi.refusals import (
     opened_channel_refusals,
     overview_refusals,
 )
-from courier.web.publish import JSON
+from courier.web.publishing.judge import JSON
 
 _ADMIN: list[Schema] = [{"adminToken": []}, {}]
 _TEXTS = ("text/plain", "application/openmetrics-text")

@@ -6,13 +6,16 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import trio
 
 from courier.web import notes
-from courier.web.batch import Result, publish_all, read_item
-from courier.web.caller import Caller
+from courier.web.answer import Answer
 from courier.web.errors import HttpError
-from courier.web.failures import Failures
-from courier.web.publish import Answer, Known, admit, authenticate, count_refusal, refusal, too_many
+from courier.web.publishing.batch import Result, publish_all, read_item
+from courier.web.publishing.caller import Caller
+from courier.web.publishing.failures import Failures
+from courier.web.publishing.judge import Known, admit, authenticate, too_many
+from courier.web.publishing.refuse import count_refusal, refusal
 from courier.web.rate_limit import UNLIMITED, Verdict
 from courier.web.site import Site
+from courier.web.steps import walk
 
 GROUP_LINES = 1000
 """How many lines are judged together."""
@@ -36,7 +39,7 @@ async def publish_stream(site: Site, caller: Caller, receive: Callable[[], Await
     tally = Tally()
     lines = Lines(site.settings.max_event_bytes)
     try:
-        service = await authenticate(site, caller)
+        service = await walk(authenticate(site, caller))
     except Exception as error:  # noqa: BLE001 - as in `publish_batch`
         return refusal(site, error, {"Connection": "close"}, caller)
 
@@ -191,7 +194,7 @@ async def _admit(site: Site, service: str, events: int) -> tuple[int, Verdict]:
     """How many of so many single events are admitted, the first ones, and what was said of the next."""
     admitted, asked, verdict = 0, events, UNLIMITED
     while asked:
-        verdict = await admit(site, service, asked, trio.current_time())
+        verdict = await walk(admit(site, service, asked, trio.current_time()))
         if verdict.admitted:
             admitted += asked
             asked = events - admitted

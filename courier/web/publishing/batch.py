@@ -11,27 +11,26 @@ from courier.schemas.channels import ChannelName
 from courier.schemas.errors import NotJsonError
 from courier.schemas.events.base import Event
 from courier.web import notes
-from courier.web.caller import Caller
+from courier.web.answer import Answer
 from courier.web.errors import HttpError
-from courier.web.failures import Failures
-from courier.web.publish import (
+from courier.web.publishing.caller import Caller
+from courier.web.publishing.deliver import deliver
+from courier.web.publishing.failures import Failures
+from courier.web.publishing.judge import (
     JSON,
-    Answer,
     Known,
     admit,
     authenticate,
     check_key,
     check_media_type,
     check_source,
-    count_refusal,
-    deliver,
-    note_fault,
     rate_headers,
-    refusal,
     too_many,
 )
+from courier.web.publishing.refuse import count_refusal, note_fault, refusal
 from courier.web.rate_limit import Verdict
 from courier.web.site import Site
+from courier.web.steps import walk
 
 NDJSON = "application/x-ndjson"
 
@@ -50,10 +49,10 @@ async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
     events: list[bytes] = []
     items: list[Known | Exception] = []
     try:
-        service = await authenticate(site, caller)
+        service = await walk(authenticate(site, caller))
         check_media_type(caller, JSON)
         await site.turns.take(cut_batch(body, events))
-        verdict = await admit(site, service, len(events), trio.current_time())
+        verdict = await walk(admit(site, service, len(events), trio.current_time()))
         headers |= rate_headers(verdict)
         check_rate(verdict, len(events))
         check_key(caller)
@@ -133,7 +132,7 @@ async def publish_all(
         try:
             outcome = [
                 one if isinstance(one, KeyConflict) else one.to_json()
-                for one in await deliver(site, caller, channel, events[channel], keys, by, began)
+                for one in await walk(deliver(site, caller, channel, events[channel], keys, by, began))
             ]
         except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
             note_fault(site, error)

@@ -3,10 +3,10 @@
 from typing import Any
 
 from courier.web.asgi import send_answer
-from courier.web.batch import NDJSON
-from courier.web.caller import Caller
-from courier.web.lines import publish_stream
-from courier.web.publish import media_type
+from courier.web.publishing.batch import NDJSON
+from courier.web.publishing.caller import Caller
+from courier.web.publishing.judge import media_type
+from courier.web.publishing.lines import publish_stream
 from courier.web.request_ids import echo
 from courier.web.site import Site
 

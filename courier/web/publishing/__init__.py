@@ -1,0 +1,1 @@
+"""Publishing: from a request to events in their logs: one event, a batch, or a stream of lines."""

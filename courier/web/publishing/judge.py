@@ -1,0 +1,156 @@
+"""Judge: who publishes, how much, and what, each step in the order of the contract."""
+
+import math
+import re
+import time
+from functools import partial
+
+import trio
+
+from courier.actors.errors import Draining
+from courier.backplane import BackplaneAway
+from courier.logs import get_logger
+from courier.schemas.channels import ChannelName
+from courier.schemas.claims import ServiceClaims
+from courier.schemas.errors import SchemaError
+from courier.schemas.events.base import Event
+from courier.web.auth import AuthError, bearer
+from courier.web.errors import HttpError, cause_of, http_answer
+from courier.web.publishing.caller import Caller
+from courier.web.publishing.times import iso
+from courier.web.rate_limit import UNLIMITED, RateLimiter, Verdict
+from courier.web.site import Site
+from courier.web.steps import Steps
+
+JSON = "application/json"
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
+
+Known = tuple[ChannelName, Event]
+"""What a publish is found to be, once it has been read."""
+
+logger = get_logger(__name__)
+
+
+def authenticate(site: Site, caller: Caller) -> Steps[str]:
+    """The service that publishes. With `publish_auth=report` what is wrong is counted, not refused."""
+    if site.node.hub.draining:
+        raise Draining
+    service = check_service(caller)
+    if site.settings.publish_auth == "off" or caller.trusted:
+        return service
+    try:
+        claims = yield from _claims(site, bearer(caller.authorization))
+        check_claims(claims, service)
+        site.node.metrics.verified(service)
+    except (AuthError, HttpError) as error:
+        if site.settings.publish_auth == "required":
+            raise
+        site.node.metrics.error("publish_auth", error)
+        cause = cause_of(error) or http_answer(error).error
+        logger.warning("Publish would be refused", **caller.facts(), reason=type(error).__name__, cause=cause)
+    return service
+
+
+def _claims(site: Site, token: str | None) -> Steps[ServiceClaims]:
+    try:
+        return site.verifier.service_nowait(token)
+    except trio.WouldBlock:
+        claims: ServiceClaims = yield partial(site.verifier.service, token)
+        return claims
+
+
+def check_service(caller: Caller) -> str:
+    """The service that the caller says it is; raises 400 when it is no service's name."""
+    service = caller.service
+    if service is None:
+        raise HttpError(400, "Header X-Service-Name is required")
+    if not caller.is_named:
+        raise HttpError(
+            400,
+            "Header X-Service-Name must be 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit",
+        )
+    return service
+
+
+def check_claims(claims: ServiceClaims, service: str) -> None:
+    """Raise 403 for another service's token."""
+    if claims.service != service:
+        why = f"claim service is {claims.service}, X-Service-Name is {service}"
+        raise HttpError(403, "Service token is another service's than X-Service-Name", why=why)
+
+
+def admit(site: Site, service: str, events: int, now: float) -> Steps[Verdict]:
+    """Count the events against the service's limit; `now` is `trio.current_time`. While Redis is away, and
+    with it the count, nothing is refused for its rate: it will be because Redis is away."""
+    limiter = site.limiter
+    if isinstance(limiter, RateLimiter):
+        return limiter.admit(service, events, now)
+    try:
+        verdict: Verdict = yield partial(limiter.admit, service, events)
+    except BackplaneAway:
+        return UNLIMITED
+    return verdict
+
+
+def check_media_type(caller: Caller, expected: str) -> None:
+    """Raise 415 for a body of another kind; parameters such as a charset are borne (RFC 9110, 8.3.1)."""
+    if media_type(caller) != expected:
+        raise HttpError(415, f"Media type must be {expected}", content_type=caller.content_type)
+
+
+def media_type(caller: Caller) -> str:
+    """What the body is said to be, without parameters, in lower case."""
+    return (caller.content_type or "").partition(";")[0].strip().lower()
+
+
+def check_source(event: Event, service: str) -> None:
+    """Raise 400 for an event in another service's name."""
+    if event.source != service:
+        why = f"source is {event.source}, X-Service-Name is {service}"
+        raise HttpError(400, "Event source must match X-Service-Name header", why=why)
+
+
+def rate_headers(verdict: Verdict) -> dict[str, str]:
+    """What every answer bears from the rate step on; nothing when there is no limit."""
+    if not verdict.limit:
+        return {}
+    headers = {
+        "X-RateLimit-Limit": str(verdict.limit),
+        "X-RateLimit-Remaining": str(verdict.remaining),
+        "X-RateLimit-Reset": str(math.ceil(time.time() + verdict.reset_seconds)),
+    }
+    if not verdict.admitted:
+        headers["Retry-After"] = str(max(1, math.ceil(verdict.reset_seconds)))
+    return headers
+
+
+def too_many(verdict: Verdict) -> HttpError:
+    """The 429 of a service over its limit; `rate_headers` go with it."""
+    return HttpError(
+        429,
+        "Rate limit exceeded",
+        limit=verdict.limit,
+        window_seconds=verdict.window_seconds,
+        remaining=verdict.remaining,
+        reset_at=iso(math.ceil((time.time() + verdict.reset_seconds) * 1000)),
+    )
+
+
+def parse(site: Site, channel: str | None, body: bytes) -> tuple[ChannelName, Event]:
+    """The channel and the event. JSON is judged before the channel, and the channel before the event."""
+    if channel is None:
+        return site.registry.parse_request(body)
+    try:
+        event = site.registry.parse(body)
+    except SchemaError as error:
+        error.channel = ChannelName.parse(channel).name
+        raise
+    return ChannelName.parse(channel), event
+
+
+def check_key(caller: Caller) -> None:
+    """Raise 400 for an idempotency key that is none."""
+    key = caller.idempotency_key
+    if key is not None and _KEY.match(key) is None:
+        raise HttpError(400, "Header Idempotency-Key must be 1 to 255 visible ASCII characters")

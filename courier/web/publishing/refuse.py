@@ -1,0 +1,47 @@
+"""Refuse: the answer to a publish that is refused, counted and noted."""
+
+import trio
+
+from courier.actors.errors import ChannelFailed
+from courier.logs import get_logger
+from courier.schemas.errors import JsonError, SchemaError
+from courier.web import notes
+from courier.web.answer import Answer, answer_to
+from courier.web.errors import http_answer
+from courier.web.publishing.caller import Caller
+from courier.web.publishing.judge import Known
+from courier.web.site import Site
+
+logger = get_logger(__name__)
+
+
+def refusal(
+    site: Site, error: Exception, headers: dict[str, str], caller: Caller, known: Known | None = None
+) -> Answer:
+    """The answer for a publish that is refused, with `headers` beside its own; it is counted, and a line."""
+    note_fault(site, error)
+    count_refusal(site, error, caller.service)
+    notes.refused(site, caller, error, known)
+    return answer_to(error, headers)
+
+
+def count_refusal(site: Site, error: Exception, service: str | None) -> None:
+    """Count a publish that was refused, or one event of several."""
+    metrics, status = site.node.metrics, http_answer(error).status
+    metrics.publish_refused(status)
+    if isinstance(error, SchemaError):
+        metrics.invalid_event(error.event_type, service)
+    elif isinstance(error, JsonError):
+        metrics.invalid_event("", service)
+    elif status == 429:
+        metrics.rate_exceeded(service)
+
+
+def note_fault(site: Site, error: Exception) -> None:
+    """Count an error that is a fault of ours, and write a line of it; of a channel's crash there is
+    one already."""
+    if http_answer(error).status == 500:
+        site.node.metrics.error("publish", error)
+        site.node.failed_publishes.append(trio.current_time())
+        if not isinstance(error, ChannelFailed):
+            logger.error("Publish failed", exc_info=error)
