@@ -15,15 +15,15 @@ from courier.error_reports import ReportsUnavailable, check_reports, open_error_
 from courier.node import Node, open_node
 from courier.schemas.errors import RegistryError
 from courier.schemas.registry import Registry, registry_for
+from courier.serving.service import Service
 from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.answer import answer_to
 from courier.web.asgi import send_answer
 from courier.web.auth import Verifier
 from courier.web.errors import HttpError
 from courier.web.factory import create_app
-from courier.web.head import check_path, check_query, is_plain
+from courier.web.head import ONCE_HEADERS, check_path, check_query, is_plain
 from courier.web.history import is_history, serve_history
-from courier.web.hypercorn import CONNECTION_LIMIT, FAULT, LANE, STALL_LIMIT
 from courier.web.join import join
 from courier.web.lane import Lane
 from courier.web.ownership import Ownership, open_ownership
@@ -36,6 +36,9 @@ from courier.web.websocket import WebSocket
 
 SUBSCRIBE = b"/ws/"
 """Where a channel's WebSockets are: its name follows."""
+
+MESSAGE_BYTES = 64 * 1024
+"""The longest message that a subscriber may send."""
 
 HTTP_CONNECTIONS = 4096
 """Connections that a node bears beside those of its subscribers."""
@@ -76,9 +79,9 @@ class Application:
             self._site.node.metrics.error("request", error)  # of which Hypercorn writes a line
             raise
 
-    # What our server asks of it: `courier.web.hypercorn.Application`
+    # What our server asks of it: `courier.serving.service.Application`
 
-    def prepare(self, config: Config) -> None:
+    def prepare(self, config: Config) -> Service:
         """Refuse, with one sentence and exit code 1, what would not be safe or would not work."""
         try:
             settings = self._load()
@@ -94,11 +97,15 @@ class Application:
                 "Courier does not start: workers need a shared log, and a node keeps its own in memory;"
                 f" set COURIER_REDIS_URL, or start it with one worker, not {config.workers}"
             )
-        setattr(config, STALL_LIMIT, settings.stall_seconds)
-        setattr(config, LANE, self._lane)
-        setattr(config, FAULT, self._fault)
-        setattr(config, CONNECTION_LIMIT, settings.max_connections + HTTP_CONNECTIONS)
         logs.configure_logging(settings.log_level, settings.log_format)
+        return Service(
+            stall_seconds=settings.stall_seconds,
+            max_connections=settings.max_connections + HTTP_CONNECTIONS,
+            max_message_bytes=MESSAGE_BYTES,
+            once_headers=ONCE_HEADERS,
+            lane=self._lane,
+            fault=self._fault,
+        )
 
     def reload(self) -> None:
         """Take the log level that the environment and `.env` say now; of settings that are wrong, nothing."""

@@ -9,11 +9,12 @@ from courier.web import health
 from courier.web.admin.routes import admin_routes
 from courier.web.answer import Answer, answer_to
 from courier.web.body import read_body
+from courier.web.caller import Caller
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.documents import Document, documents_of
 from courier.web.errors import HttpError, another_method, nothing_here
+from courier.web.paths import BATCH, PUBLISH
 from courier.web.publishing.batch import BATCH_BYTES, publish_batch
-from courier.web.publishing.caller import Caller
 from courier.web.publishing.refuse import refusal
 from courier.web.publishing.single import publish
 from courier.web.request_ids import echo
@@ -28,9 +29,9 @@ def create_app(site: Site) -> QuartTrio:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.register_blueprint(admin_routes(site))
 
-    @app.post("/publish", defaults={"channel": None})
-    @app.post("/publish/", defaults={"channel": ""})
-    @app.post("/publish/<path:channel>")
+    @app.post(PUBLISH, defaults={"channel": None})
+    @app.post(f"{PUBLISH}/", defaults={"channel": ""})
+    @app.post(f"{PUBLISH}/<path:channel>")
     async def publish_event(channel: str | None) -> Response:
         try:
             body = await read_body(site, request, site.settings.max_event_bytes)
@@ -38,7 +39,7 @@ def create_app(site: Site) -> QuartTrio:
             return _response(refusal(site, error, {"Connection": "close"}, _caller()))
         return _response(await publish(site, _caller(), channel, body))
 
-    @app.post("/publish/batch")
+    @app.post(f"{PUBLISH}/{BATCH}")
     async def publish_events() -> Response:
         try:
             body = await read_body(site, request, BATCH_BYTES)

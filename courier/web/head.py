@@ -6,7 +6,6 @@ bytes in, an error out.
 """
 
 import re
-from collections.abc import Iterable
 from urllib.parse import unquote_plus
 
 from courier.web.errors import HttpError
@@ -14,20 +13,16 @@ from courier.web.errors import HttpError
 ONCE_HEADERS = frozenset(
     {
         b"authorization",
-        b"content-length",
         b"content-type",
-        b"host",
         b"idempotency-key",
         b"origin",
-        b"sec-websocket-key",
-        b"sec-websocket-version",
         b"traceparent",
-        b"transfer-encoding",
         b"x-request-id",
         b"x-service-name",
     }
 )
-"""Headers that hold one value: of two, each reader would take another one (RFC 9110, 5.3)."""
+"""Headers that Courier reads and that hold one value. The server refuses two of one
+(`courier.serving.headers`)."""
 
 ONCE_PARAMETERS = frozenset({"events", "limit", "offset", "order", "search", "since", "sort", "token"})
 """Query parameters that Courier reads; others may come as often as they like."""
@@ -54,23 +49,6 @@ def check_path(path: bytes) -> None:
     """Raise 400 for a path, as it came, that is not plain."""
     if not is_plain(path):
         raise HttpError(400, PATH_SENTENCE)
-
-
-def check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raise 400 for a header that came more than once and may not, or for two framings of one body; the names
-    are in lower case.
-
-    A request with both Content-Length and Transfer-Encoding is how a message is smuggled past a proxy: its
-    connection must not go on (RFC 9112, 6.1).
-    """
-    seen: set[bytes] = set()
-    for name, _ in headers:
-        if name in ONCE_HEADERS:
-            if name in seen:
-                raise HttpError(400, f"Header {name.decode().title()} came more than once")
-            seen.add(name)
-    if b"content-length" in seen and b"transfer-encoding" in seen:
-        raise HttpError(400, "Request has both Content-Length and Transfer-Encoding")
 
 
 def repeated_parameters(query: bytes) -> set[str]:

@@ -11,16 +11,14 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from courier.web.answer import Answer
+from courier.web.caller import HEADERS, Caller
 from courier.web.head import is_plain
+from courier.web.paths import BATCH, PUBLISH
 from courier.web.publishing.batch import NDJSON
-from courier.web.publishing.caller import HEADERS, Caller
 from courier.web.publishing.judge import media_type
 from courier.web.request_ids import echo
 
 Publish = Callable[[Caller, str | None, bytes], Awaitable[Answer]]
-
-BATCH = "batch"
-"""Where a channel stands in a path, and no channel's name."""
 
 MOST_HEAD_BYTES = 8192
 HEADS_KEPT = 1024
@@ -29,7 +27,7 @@ HEADS_KEPT_BYTES = 1024
 
 # RFC 9112, 3 and 5, less all that is allowed but never sent: absolute targets, folded lines, space round the
 # colon's name, control characters and bytes beyond ASCII. Of a path, what a channel's name may have.
-_REQUEST_LINE = re.compile(rb"POST (/publish(?:/([A-Za-z0-9._~@:+|%-]+))?) HTTP/1\.1")
+_REQUEST_LINE = re.compile(rb"POST (%b(?:/([A-Za-z0-9._~@:+|%%-]+))?) HTTP/1\.1" % PUBLISH.encode())
 _HEADER = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 
 _FRAMING = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"http2-settings"})
@@ -60,7 +58,7 @@ class Request(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """What the lane leads to."""
+    """A `courier.serving.service.Lane`, and what it leads to."""
 
     publish: Publish
     """One event, to the channel or, when that is None, to the one that the body names."""
@@ -70,8 +68,13 @@ class Lane(NamedTuple):
     """How large a body may be."""
     closed: Callable[[], bool]
     """Whether all must take the long way, as in a drain, whose answers close the connection."""
+    beginning: bytes = b"POST " + PUBLISH.encode()
+    """How all its requests begin."""
 
-    async def answer(self, request: Request) -> Answer:
+    def next_request(self, data: bytes, start: int, address: str | None) -> Request | None:
+        return next_request(data, start, self, address)
+
+    async def respond(self, request: Request, date: bytes) -> bytes:
         """Publish what the request, which is whole, holds."""
         caller, channel, _ = request.head
         if channel == BATCH:
@@ -80,7 +83,7 @@ class Lane(NamedTuple):
             answer = await self.publish(caller, channel, request.body)
         if caller.request_id is not None:
             answer.headers.update(echo(caller.request_id))
-        return answer
+        return response(answer, date)
 
 
 def next_request(data: bytes, start: int, lane: Lane, address: str | None = None) -> Request | None:

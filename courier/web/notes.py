@@ -14,8 +14,8 @@ from courier.schemas.closing import CloseReason
 from courier.schemas.errors import SchemaError
 from courier.schemas.events.base import Event
 from courier.schemas.publish import Receipt
+from courier.web.caller import Caller
 from courier.web.errors import cause_of, http_answer, short
-from courier.web.publishing.caller import Caller
 
 if TYPE_CHECKING:
     from courier.web.site import Site

@@ -7,10 +7,10 @@ import trio
 from hypercorn.config import Config
 from hypercorn.utils import wrap_app
 
+from courier.serving.hypercorn.worker import worker_serve
 from courier.settings import Settings
 from courier.systemd import handed_down
 from courier.web.application import Application
-from courier.web.hypercorn import worker_serve
 
 
 def addresses(settings: Settings, bind: str | None) -> list[str]:

@@ -9,18 +9,18 @@ from typing import NamedTuple
 import trio
 
 from courier.actors.errors import Draining, WireError
-from courier.actors.statistics import SubscriberStatistics
 from courier.actors.subscriber import Subscriber
 from courier.backplane.reply import Reply
 from courier.logs import get_logger
 from courier.schemas.claims import SubscriberClaims
 from courier.schemas.closing import CloseReason, Departure
 from courier.schemas.control import ControlMessage, Drain, Joined, Refresh, Refreshed, TokenExpiring
+from courier.serving.transport import CONNECTION_EXTENSION, TRANSPORT_EXTENSION
 from courier.web import notes
 from courier.web.access import Access, AccessRefused, may_join
 from courier.web.auth import TokenInvalid
 from courier.web.errors import close_reason
-from courier.web.hypercorn import CONNECTION_EXTENSION, EXTENSION
+from courier.web.sessions import SessionStatistics
 from courier.web.site import Site
 from courier.web.token_life import TokenLife
 from courier.web.websocket import ABNORMAL, Disconnected, End, WebSocket
@@ -41,22 +41,6 @@ REFRESH_SECONDS = 1.0
 """How long after a refresh the next one of the same subscriber waits to be judged."""
 
 logger = get_logger(__name__)
-
-
-class SessionStatistics(NamedTuple):
-    """One connection at one moment."""
-
-    subscriber: SubscriberStatistics
-    subprotocol: str | None
-    address: str | None
-    connected_at: float
-    """Unix seconds, as all times here."""
-    heard_at: float
-    """When the peer last said anything, the join included."""
-    pinged_at: float | None
-    """When Courier last sent `ping`; None when it never had to."""
-    unsent_bytes: int | None
-    """What the kernel holds and the peer has not acknowledged; None when that is not known."""
 
 
 class Ending(NamedTuple):
@@ -347,7 +331,7 @@ class Session:
 
 
 def _wire_of(websocket: WebSocket, stall_seconds: float) -> SocketWire | AsgiWire:
-    transport = websocket.extensions.get(EXTENSION)
+    transport = websocket.extensions.get(TRANSPORT_EXTENSION)
     if transport is not None:
         return SocketWire(transport, stall_seconds)
     server = websocket.extensions.get(CONNECTION_EXTENSION) or UnknownServer()

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from courier.logs import SERVICE
 from courier.node import Node
@@ -10,13 +9,11 @@ from courier.schemas.registry import Registry
 from courier.settings import Settings
 from courier.web.auth import Verifier
 from courier.web.ownership import Ownership
-from courier.web.publishing.turns import Turns
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.readers import Readers
 from courier.web.refusals import Refusals
-
-if TYPE_CHECKING:
-    from courier.web.session import Session
+from courier.web.sessions import Served
+from courier.web.turns import Turns
 
 _logger = logging.getLogger(SERVICE)
 
@@ -33,7 +30,7 @@ class Site:
     """None when nobody knows whose a strategy is."""
     turns: Turns = field(default_factory=Turns)
     readers: Readers = field(default_factory=Readers)
-    sessions: dict[str, "Session"] = field(default_factory=dict)
+    sessions: dict[str, Served] = field(default_factory=dict)
     """Subscriptions that are being served, by the subscriber's id."""
     refusals: Refusals = field(default_factory=Refusals)
     """The last requests that were refused."""

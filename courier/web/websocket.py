@@ -7,13 +7,11 @@ for a handler that reads one message at a time.
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from courier.serving.transport import BY_SERVER
 from courier.web.head import repeated_parameters
 
 ABNORMAL = 1006
 """Stands for a close that was never said (RFC 6455, 7.1.5)."""
-
-BY_SERVER = "courier.by_server"
-"""A key of the event `websocket.disconnect`: the server closed, because the peer broke the protocol."""
 
 
 class End(NamedTuple):

@@ -12,51 +12,8 @@ import trio
 from courier.actors.errors import WireClosed, WireError, WireStalled
 from courier.actors.frames import Page, payload_of, text_frame
 from courier.schemas.closing import CloseReason
-from courier.web.patience import PeerStalled, until_writable
-
-
-class Transport(Protocol):
-    """What the server lends to a wire: the extension `courier.wire` of a WebSocket's ASGI scope."""
-
-    send_lock: trio.Semaphore
-    """Held round whatever is written to the socket, by us and by the server."""
-
-    open: bool
-    """No close frame has been written or read."""
-
-    def send(self, data: bytes) -> int:
-        """Write what the socket takes at once; returns how many bytes. Raises OSError."""
-
-    async def writable(self) -> None:
-        """Wait until the socket takes more. Raises OSError or `trio.ClosedResourceError`."""
-
-    def taken_bytes(self) -> int | None:
-        """A number that rises by each byte that the peer acknowledges; None when that is not known."""
-
-    def unsent_bytes(self) -> int | None:
-        """What the kernel holds and the peer has not acknowledged; None when that is not known."""
-
-    def close_frame(self, code: int, reason: str) -> bytes:
-        """The close frame; from now on no other frame may follow, and `open` is false."""
-
-    def abort(self) -> None:
-        """Close the socket by force, whatever is in it."""
-
-
-class Server(Protocol):
-    """What an `AsgiWire` asks of its server: the extension `courier.connection` of the ASGI scope."""
-
-    stalled: bool
-    """The peer took nothing for as long as it may, and the socket is closed."""
-
-    def taken_bytes(self) -> int | None:
-        """As a `Transport` does."""
-
-    def unsent_bytes(self) -> int | None:
-        """As a `Transport` does."""
-
-    def abort(self) -> None:
-        """Close the socket by force, whatever is in it."""
+from courier.serving.patience import PeerStalled, until_writable
+from courier.serving.transport import Server, Transport
 
 
 class UnknownServer:

@@ -16,7 +16,7 @@ from courier.web.admin.connections import list_connections
 from courier.web.admin.listing import ROWS_A_TURN, Found, Query, Table, find
 from courier.web.auth import Verifier
 from courier.web.rate_limit import RateLimiter
-from courier.web.session import SessionStatistics
+from courier.web.sessions import SessionStatistics
 from courier.web.site import Site
 from tests.web.servers import settings_for
 

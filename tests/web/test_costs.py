@@ -19,7 +19,9 @@ import trustme
 
 from courier.actors.channel import Channel
 from courier.schemas.registry import Registry
-from courier.web.hypercorn import Connection
+from courier.serving.hypercorn import worker
+from courier.serving.hypercorn.context import ServerContext
+from courier.serving.service import Service
 from tests.web.servers import TestServer, a_server, announcement, events
 from tests.web.test_hypercorn import open_raw, upgrade
 from tests.web.test_publish import authorized
@@ -303,7 +305,7 @@ ENDINGS: list[Ending] = [
     ids=["plain", "TLS"],
 )
 async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(
-    secure: bool, endings: list[Ending], tmp_path: Path
+    secure: bool, endings: list[Ending], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the collector has to find stays until it runs, and it stops the node while it runs."""
     authority = trustme.CA()
@@ -312,6 +314,13 @@ async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collect
     files = {"certfile": str(tmp_path / "pem"), "keyfile": str(tmp_path / "pem")} if secure else {}
     context = ssl.create_default_context()
     authority.configure_trust(context)
+    contexts: list[ServerContext] = []
+
+    def context_of(service: Service) -> ServerContext:
+        contexts.append(ServerContext(service))
+        return contexts[0]
+
+    monkeypatch.setattr(worker, "ServerContext", context_of)
 
     def open_socket(server: TestServer) -> socket.socket:
         sock = socket.create_connection((server.host, server.port), timeout=10)
@@ -333,7 +342,7 @@ async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collect
             for _ in range(100):
                 await server.publish("user.u1", announcement(message="x" * 60_000))
         with trio.fail_after(10):
-            while Connection.count:
+            while contexts[0].links:
                 await trio.sleep(0.01)
         if end is by_a_channel_that_ends:
             await trio.sleep(1.5)  # those without subscribers are looked for every second

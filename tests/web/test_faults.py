@@ -11,8 +11,8 @@ from courier.backplane import BackplaneAway
 from courier.backplane.redis.pump import Pump
 from courier.metrics import Metrics
 from courier.schemas.registry import Registry
+from courier.serving.hypercorn.connection import Connection
 from courier.web import health, join
-from courier.web.hypercorn import Connection
 from courier.web.session import Session
 from tests.web.servers import TestServer, a_server, announcement, closed, token
 

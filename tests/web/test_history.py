@@ -8,7 +8,7 @@ import h11
 import pytest
 import trio
 
-from courier.web import hypercorn as adapted
+from courier.serving.hypercorn import http1
 from courier.web import readers
 from tests.web.servers import Response, TestServer, a_server, announcement, events, token
 from tests.web.test_publish import a_server_to_drain
@@ -223,19 +223,19 @@ async def test_of_a_large_answer_a_node_holds_little_while_nobody_reads_it(
 ) -> None:
     """Every other answer goes out piece by piece, too."""
     sent: list[int] = []
-    write = adapted.Http1._send_h11_event
+    write = http1.Http1._send_h11_event
 
-    async def noted(self: adapted.Http1, event: Any) -> None:
+    async def noted(self: http1.Http1, event: Any) -> None:
         if isinstance(event, h11.Data):
             sent.append(len(event.data))
         await write(self, event)
 
-    monkeypatch.setattr(adapted.Http1, "_send_h11_event", noted)
+    monkeypatch.setattr(http1.Http1, "_send_h11_event", noted)
     async with a_server() as server:
         for _ in range(20):
             await server.publish("user.u1", announcement(message="x" * 60_000))
         answer = await ask(server)
         assert len(answer.body) == sum(sent) > 1_000_000 - 60_000
         document = await server.request("GET", "/openapi.json")
-        assert len(document.body) > adapted.PIECE_BYTES
-    assert max(sent) <= 2 * adapted.PIECE_BYTES
+        assert len(document.body) > http1.PIECE_BYTES
+    assert max(sent) <= 2 * http1.PIECE_BYTES

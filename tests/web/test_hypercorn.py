@@ -14,7 +14,9 @@ import pytest
 import trio
 from hypercorn.config import Config
 
-from courier.web import hypercorn as adapted
+from courier.serving.hypercorn import link, worker
+from courier.serving.hypercorn.config import adapt
+from courier.serving.service import Service
 from courier.web.server import serve
 from tests.web.servers import (
     TestServer,
@@ -230,13 +232,11 @@ async def test_the_close_comes_with_its_reason_after_all_that_was_sent() -> None
 
 
 def keep_alive_for(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    adapt = adapted.adapt
-
-    def adapt_with_little_patience(config: Config) -> None:
-        adapt(config)
+    def adapt_with_little_patience(config: Config, service: Service) -> None:
+        adapt(config, service)
         config.keep_alive_timeout = seconds
 
-    monkeypatch.setattr(adapted, "adapt", adapt_with_little_patience)
+    monkeypatch.setattr(worker, "adapt", adapt_with_little_patience)
 
 
 async def test_a_connection_that_is_used_is_kept_however_old(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +316,7 @@ async def test_an_answer_that_was_begun_is_whole_though_the_rest_of_its_request_
 
 
 async def test_after_the_last_answer_the_end_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapted, "LINGER_SECONDS", 60)
+    monkeypatch.setattr(link, "LINGER_SECONDS", 60)
     async with a_server() as server:
         for _ in range(5):
             with trio.fail_after(5):

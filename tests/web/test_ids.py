@@ -47,7 +47,7 @@ async def test_what_a_client_makes_of_such_a_name_goes_by_the_lane(monkeypatch: 
         taken.append(real(data, start, into, address))
         return taken[-1]
 
-    monkeypatch.setattr("courier.web.hypercorn.next_request", noted)
+    monkeypatch.setattr("courier.web.lane.next_request", noted)
     async with a_server() as server:
         for spelt in spellings(f"user.{IDS[0]}"):
             assert (await server.publish(spelt, announcement())).status == 200

@@ -9,11 +9,15 @@ import pytest
 import trio
 from hypercorn.config import Config
 
-from courier.web import hypercorn as adapted
+from courier.serving.hypercorn import lane as lane_user
+from courier.serving.hypercorn import worker
+from courier.serving.hypercorn.config import adapt
+from courier.serving.service import Service
 from courier.web import lane
 from courier.web.answer import Answer
-from courier.web.lane import BATCH, HEADS_KEPT_BYTES, MOST_HEAD_BYTES, Lane, next_request, parse_head
-from courier.web.publishing.caller import Caller
+from courier.web.caller import Caller
+from courier.web.lane import HEADS_KEPT_BYTES, MOST_HEAD_BYTES, Lane, next_request, parse_head
+from courier.web.paths import BATCH
 from tests.web.servers import PATIENCE_SECONDS, a_server, announcement, events
 from tests.web.test_publish import a_server_to_drain, channels_that_do_nothing
 
@@ -230,7 +234,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         given.append(value.status)
         return answer(value, date)
 
-    monkeypatch.setattr(adapted, "response", counted)
+    monkeypatch.setattr(lane, "response", counted)
     return given
 
 
@@ -239,16 +243,15 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def patient_for(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
     """Servers that are started from now on have these of Hypercorn's settings."""
-    adapt = adapted.adapt
 
-    def adapt_so(config: Config) -> None:
+    def adapt_so(config: Config, service: Service) -> None:
         for name in values.keys() & {"accesslog"}:
             setattr(config, name, values[name])
-        adapt(config)
+        adapt(config, service)
         for name in values.keys() - {"accesslog"}:
             setattr(config, name, values[name])
 
-    monkeypatch.setattr(adapted, "adapt", adapt_so)
+    monkeypatch.setattr(worker, "adapt", adapt_so)
 
 
 class Publisher:
@@ -381,7 +384,7 @@ async def test_a_body_that_comes_later_than_the_lane_waits_is_answered_all_the_s
         whole = post()
         await stream.send_all(whole + whole[:-10])
         assert (await publisher.answer())[0] == 200  # before the second is whole
-        await trio.sleep(3 * adapted.SPLIT_SECONDS)
+        await trio.sleep(3 * lane_user.SPLIT_SECONDS)
         await stream.send_all(whole[-10:] + whole)
         assert [(await publisher.answer())[0] for _ in range(2)] == [200, 200]
         await trio.sleep(0.05)
@@ -464,7 +467,7 @@ async def test_a_request_that_is_plain_waits_for_the_one_before_it_that_is_not(t
 async def test_of_many_publishes_that_came_together_others_get_turns_between(
     monkeypatch: pytest.MonkeyPatch, taken: list[int]
 ) -> None:
-    monkeypatch.setattr(adapted, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(lane_user, "TURN_SECONDS", 0.0)
     turns: list[int] = []
 
     async def look_on() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from courier.web import hypercorn as adapted
+from courier.serving.hypercorn import lane as lane_user
 from tests.web.requests import LAST, Case, a_case, odd_requests, small_requests
 from tests.web.ways import SLOTS, both_ways, who
 
@@ -27,7 +27,7 @@ async def test_whatever_is_sent_is_answered_and_published_as_on_the_long_way(
     name: str, split_seconds: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The rest of a request that is cut comes too late for the lane, always or never."""
-    monkeypatch.setattr(adapted, "SPLIT_SECONDS", split_seconds)
+    monkeypatch.setattr(lane_user, "SPLIT_SECONDS", split_seconds)
     seeds = [f"{SEED}-{name}-{split_seconds}-{number}" for number in range(CASES)]
     cases = [a_case(seed, who(seed, number % SLOTS)) for number, seed in enumerate(seeds)]
     assert sum(case.requests for case in cases) > 3 * CASES
@@ -40,7 +40,7 @@ async def test_what_comes_while_others_are_answered_is_answered_as_on_the_long_w
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All are plain: where an answer needs no body, what becomes of the connection hangs on who is first."""
-    monkeypatch.setattr(adapted, "SPLIT_SECONDS", 5)
+    monkeypatch.setattr(lane_user, "SPLIT_SECONDS", 5)
     seeds = [f"{SEED}-hasty-{number}" for number in range(CASES)]
     cases = [a_case(seed, who(seed, number % SLOTS), plain=True) for number, seed in enumerate(seeds)]
     async with both_ways(monkeypatch, capsys) as both:
@@ -51,7 +51,7 @@ async def test_a_plain_request_with_one_thing_that_is_odd_is_answered_as_on_the_
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another plain one follows it, so that both must agree where it ends."""
-    monkeypatch.setattr(adapted, "SPLIT_SECONDS", 0)
+    monkeypatch.setattr(lane_user, "SPLIT_SECONDS", 0)
     callers = [who("s", slot) for slot in range(SLOTS)]
     requests = [odd_requests(caller, SEED) for caller in callers]
     cases = []
@@ -66,7 +66,7 @@ async def test_a_plain_request_with_one_thing_that_is_odd_is_answered_as_on_the_
 async def test_ten_requests_cut_at_every_byte_are_answered_as_on_the_long_way(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(adapted, "SPLIT_SECONDS", 5)
+    monkeypatch.setattr(lane_user, "SPLIT_SECONDS", 5)
     cases: list[Case] = []
     for number, whole in enumerate(small_requests(who("s", 0))):
         for cut in range(1, len(whole)):
@@ -81,7 +81,7 @@ async def test_ten_requests_cut_at_every_byte_are_answered_as_on_the_long_way(
 async def test_ten_requests_sent_byte_by_byte_are_answered_as_on_the_long_way(
     split_seconds: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(adapted, "SPLIT_SECONDS", split_seconds)
+    monkeypatch.setattr(lane_user, "SPLIT_SECONDS", split_seconds)
     cases = []
     for number in range(10):
         sent = small_requests(who("s", number))[number]

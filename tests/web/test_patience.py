@@ -11,8 +11,8 @@ import pytest
 import trio
 import trustme
 
-from courier.web.hypercorn import harden
-from courier.web.patience import SocketPeer
+from courier.serving.hypercorn.listeners import harden
+from courier.serving.patience import SocketPeer
 from tests.web.servers import TestServer, a_server, announcement, token
 from tests.web.test_costs import post
 from tests.web.test_hypercorn import upgrade

@@ -18,10 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from courier.metrics import COMPONENTS
 from courier.schemas.channels import KINDS
 from courier.schemas.closing import CloseReason
-from courier.web import hypercorn as adapted
+from courier.web import lane
 from courier.web.answer import Answer
 from courier.web.application import Application
-from courier.web.lane import response
 from tests.web.servers import SECRET, TestServer, a_server, announcement, closed, events, token
 
 Figures = dict[str, float]
@@ -302,12 +301,13 @@ async def test_in_production_without_a_token_set_there_are_no_metrics() -> None:
 async def test_both_ways_were_tried(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the tests above would prove nothing of one of them."""
     taken: list[int] = []
+    response = lane.response
 
     def counted(answer: Answer, date: bytes) -> bytes:
         taken.append(answer.status)
         return response(answer, date)
 
-    monkeypatch.setattr(adapted, "response", counted)
+    monkeypatch.setattr(lane, "response", counted)
     async with a_server() as server:
         await server.publish("global", announcement())
     assert bool(taken) is (way == "the lane")

@@ -20,9 +20,9 @@ from courier.schemas.claims import SubscriberClaims
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Since
 from courier.schemas.registry import default_registry
+from courier.serving.transport import TRANSPORT_EXTENSION
 from courier.web.access import Access
 from courier.web.auth import Verifier
-from courier.web.hypercorn import EXTENSION
 from courier.web.rate_limit import RateLimiter
 from courier.web.session import Session
 from courier.web.site import Site
@@ -45,7 +45,7 @@ class Stage:
         self._send, self._receive = trio.open_memory_channel[dict[str, Any]](100)
 
     async def join(self, *, ends_in: int = 3600, v1: bool = True, since: Since | None = None) -> None:
-        scope = {"path": "/", "headers": [], "extensions": {EXTENSION: self.transport}}
+        scope = {"path": "/", "headers": [], "extensions": {TRANSPORT_EXTENSION: self.transport}}
         websocket = WebSocket(scope, self._receive.receive, None)
         claims = SubscriberClaims(user_id="u1", wallet_address="w", iat=0, exp=int(time.time()) + ends_in)
         self.subscriber = await self.site.node.hub.join(CHANNEL, "u1", since)

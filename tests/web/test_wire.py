@@ -20,7 +20,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 from courier.actors.errors import WireClosed, WireError, WireStalled
 from courier.actors.frames import Page, payload_of, text_frame
 from courier.schemas.closing import CloseReason
-from courier.web.patience import TOLD_LATE_SECONDS
+from courier.serving.patience import TOLD_LATE_SECONDS
 from courier.web.wire import AsgiWire, SocketWire
 from tests.web.servers import TestServer, a_server, announcement, closed, events, read_response, token
 

@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -20,11 +21,10 @@ from trio_websocket import WebSocketConnection
 from courier.floods import Floods
 from courier.metrics import Metrics, Totals
 from courier.metrics.exposition import NodeCollector
-from courier.web import hypercorn as adapted
+from courier.serving.service import Service
 from courier.web import lane
 from courier.web.answer import Answer
 from courier.web.application import Application
-from courier.web.hypercorn import LANE
 from courier.web.rate_limit import RateLimiter
 from tests.web.requests import EVENT_BYTES, Case, Who
 from tests.web.servers import SECRET, TestServer, a_server, announcement, token
@@ -240,11 +240,12 @@ async def both_ways(
     taken: list[int] = []
     prepare, response = Application.prepare, lane.response
 
-    def prepare_one_without(self: Application, config: Config) -> None:
-        prepare(self, config)
+    def prepare_one_without(self: Application, config: Config) -> Service:
+        service = prepare(self, config)
         if applications:
-            delattr(config, LANE)
+            service = replace(service, lane=lambda: None)
         applications.append(self)
+        return service
 
     def counted(answer: Answer, date: bytes) -> bytes:
         taken.append(answer.status)
@@ -253,7 +254,7 @@ async def both_ways(
     monkeypatch.setattr(Application, "prepare", prepare_one_without)
     # Both write to one log, and what one wrote must not leave out what the other writes.
     monkeypatch.setattr(Floods, "admit", lambda *_: True)
-    monkeypatch.setattr(adapted, "response", counted)
+    monkeypatch.setattr(lane, "response", counted)
     given: dict[str, Any] = {
         "max_event_bytes": EVENT_BYTES,
         "log_format": "json",

@@ -9,13 +9,13 @@ from courier.schemas.closing import CloseReason
 from courier.web.admin.answers import at
 from courier.web.admin.listing import Found, Query, Table, find, parse_query
 from courier.web.errors import HttpError
-from courier.web.session import Session
+from courier.web.sessions import Served
 from courier.web.site import Site
 
 CLOSED_BY_ADMIN = CloseReason.TRY_AGAIN_LATER
 """What a well-behaved subscriber answers by backing off and coming back with `since`: closing is no ban."""
 
-TABLE = Table[Session](
+TABLE = Table[Served](
     name=lambda session: session.subscriber.id,
     texts=lambda session: (
         session.subscriber.owner,
@@ -64,8 +64,8 @@ def not_there() -> HttpError:
     return HttpError(404, "Connection is not there, or not any more")
 
 
-def shown(found: Found[Session], query: Query) -> dict[str, Any]:
-    rows: Iterable[Session] = found.rows
+def shown(found: Found[Served], query: Query) -> dict[str, Any]:
+    rows: Iterable[Served] = found.rows
     return {
         "connections": [_row(session) for session in rows],
         "total": found.total,
@@ -74,7 +74,7 @@ def shown(found: Found[Session], query: Query) -> dict[str, Any]:
     }
 
 
-def _row(session: Session) -> dict[str, Any]:
+def _row(session: Served) -> dict[str, Any]:
     connection = session.statistics()
     subscriber = connection.subscriber
     return {

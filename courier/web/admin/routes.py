@@ -18,8 +18,8 @@ from courier.web.admin.refusals import list_refusals
 from courier.web.admin.schemas import event_schemas
 from courier.web.answer import Answer, answer_to
 from courier.web.body import read_body, read_bytes
+from courier.web.caller import Caller
 from courier.web.errors import HttpError
-from courier.web.publishing.caller import Caller
 from courier.web.publishing.single import publish
 from courier.web.site import Site
 

@@ -17,10 +17,10 @@ from courier.web.admin.listing import LONGEST_SEARCH, number, parse_query
 from courier.web.admin.overview import LATEST
 from courier.web.auth import ClaimInvalid, KeysUnavailable, TokenExpired, TokenInvalid, TokenMissing
 from courier.web.body import too_large, too_slow
+from courier.web.caller import Caller
 from courier.web.errors import another_method, http_answer, nothing_here
 from courier.web.history import forbidden, owner_unknown, read_limit, read_since, unauthorized
 from courier.web.publishing.batch import BATCH_BYTES, check_rate
-from courier.web.publishing.caller import Caller
 from courier.web.publishing.judge import (
     JSON,
     check_claims,

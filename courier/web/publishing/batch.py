@@ -12,8 +12,8 @@ from courier.schemas.errors import NotJsonError
 from courier.schemas.events.base import Event
 from courier.web import notes
 from courier.web.answer import Answer
+from courier.web.caller import Caller
 from courier.web.errors import HttpError
-from courier.web.publishing.caller import Caller
 from courier.web.publishing.deliver import deliver
 from courier.web.publishing.failures import Failures
 from courier.web.publishing.judge import (

@@ -13,7 +13,7 @@ from courier.schemas.channels import ChannelName
 from courier.schemas.events.base import Event
 from courier.schemas.publish import Receipt
 from courier.web import notes
-from courier.web.publishing.caller import Caller
+from courier.web.caller import Caller
 from courier.web.publishing.times import iso
 from courier.web.site import Site
 from courier.web.steps import Steps

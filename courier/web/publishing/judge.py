@@ -15,8 +15,8 @@ from courier.schemas.claims import ServiceClaims
 from courier.schemas.errors import SchemaError
 from courier.schemas.events.base import Event
 from courier.web.auth import AuthError, bearer
+from courier.web.caller import Caller
 from courier.web.errors import HttpError, cause_of, http_answer
-from courier.web.publishing.caller import Caller
 from courier.web.publishing.times import iso
 from courier.web.rate_limit import UNLIMITED, RateLimiter, Verdict
 from courier.web.site import Site

@@ -7,9 +7,9 @@ import trio
 
 from courier.web import notes
 from courier.web.answer import Answer
+from courier.web.caller import Caller
 from courier.web.errors import HttpError
 from courier.web.publishing.batch import Result, publish_all, read_item
-from courier.web.publishing.caller import Caller
 from courier.web.publishing.failures import Failures
 from courier.web.publishing.judge import Known, admit, authenticate, too_many
 from courier.web.publishing.refuse import count_refusal, refusal

@@ -7,8 +7,8 @@ from courier.logs import get_logger
 from courier.schemas.errors import JsonError, SchemaError
 from courier.web import notes
 from courier.web.answer import Answer, answer_to
+from courier.web.caller import Caller
 from courier.web.errors import http_answer
-from courier.web.publishing.caller import Caller
 from courier.web.publishing.judge import Known
 from courier.web.site import Site
 

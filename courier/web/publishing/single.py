@@ -6,7 +6,7 @@ import trio
 
 from courier.backplane import KeyConflict
 from courier.web.answer import Answer
-from courier.web.publishing.caller import Caller
+from courier.web.caller import Caller
 from courier.web.publishing.deliver import deliver
 from courier.web.publishing.judge import (
     JSON,

@@ -3,8 +3,9 @@
 from typing import Any
 
 from courier.web.asgi import send_answer
+from courier.web.caller import Caller
+from courier.web.paths import BATCH, PUBLISH
 from courier.web.publishing.batch import NDJSON
-from courier.web.publishing.caller import Caller
 from courier.web.publishing.judge import media_type
 from courier.web.publishing.lines import publish_stream
 from courier.web.request_ids import echo
@@ -16,7 +17,7 @@ def is_stream(scope: Any) -> bool:
     return (
         scope["type"] == "http"
         and scope["method"] == "POST"
-        and scope["path"] == "/publish/batch"
+        and scope["path"] == f"{PUBLISH}/{BATCH}"
         and media_type(_caller(scope)) == NDJSON
     )
 

@@ -1,0 +1,1 @@
+"""Serving: sockets, HTTP and WebSocket, for an application that it does not know."""

@@ -1,0 +1,225 @@
+"""Connection: Hypercorn's connection, made so that no peer can harm anyone but itself."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.typing import AppWrapper, ConnectionState
+
+from courier.logs import get_logger
+from courier.serving.hypercorn.context import ServerContext
+from courier.serving.hypercorn.lane import LaneUser
+from courier.serving.hypercorn.link import Link
+from courier.serving.hypercorn.websocket import WebSocketStream, WebSocketTransport
+from courier.serving.transport import CONNECTION_EXTENSION, TRANSPORT_EXTENSION
+
+LINGER_BYTES = 8 * 1024 * 1024
+"""How much is read and dropped after our last byte, see `LINGER_SECONDS`."""
+
+BUSY_SECONDS = 5.0
+LAST_REQUEST_SECONDS = 1.0
+"""At the end, how lately a connection must have been used to be waited for, and how long."""
+
+logger = get_logger(__name__)
+
+
+class Connection(TCPServer):
+    """One connection of a server, of any kind, from its first byte to its last."""
+
+    context: ServerContext
+
+    def __init__(
+        self, app: AppWrapper, config: Config, context: ServerContext, state: ConnectionState, stream: Any
+    ) -> None:
+        super().__init__(cast(AppWrapper, self._run_app), config, context, state, stream)
+        del self.send_lock  # the link has one
+        self._wrapped_app = app
+        self.link = Link(stream, context.service.stall_seconds)
+        self._handling = trio.CancelScope()
+        self._ended = False
+        self._read_all = False
+        # With an access log all requests take the long way, which writes it.
+        lane = context.service.lane() if config.accesslog is None and not self.link.is_tls else None
+        self._lane = None if lane is None else LaneUser(lane, self.link, config)
+        self._websocket: WebSocketStream | None = None
+        self._answering = False
+        self._answered: trio.Event | None = None
+        """Set when the lane has answered, if anything waits for that."""
+        self._used_at = trio.current_time()
+
+    async def run(self) -> None:
+        """Serve the connection. Hypercorn lets through all but OSError, and that ends the whole server."""
+        links = self.context.links
+        if len(links) >= self.context.service.max_connections:
+            await trio.aclose_forcefully(self.stream)
+            return
+        links.add(self.link)
+        try:
+            await super().run()
+        except BaseExceptionGroup as group:
+            errors, others = group.split(Exception)
+            if errors is not None:
+                self._fail(errors)
+            if others is not None:
+                raise others from None
+        except Exception as error:  # noqa: BLE001 - one connection's failure is never another's
+            self._fail(error)
+        finally:
+            links.remove(self.link)
+            self._take_apart()
+
+    def _take_apart(self) -> None:
+        """Leave nothing that waits for the garbage collector: its parts refer to it, and to one another."""
+        if self.link.is_tls:
+            cast(Any, self.stream)._handshook = None  # Trio's, which refers to its stream
+        connection: Any = getattr(self._websocket, "connection", None)
+        if connection is not None:
+            connection._proto._parse_more.close()  # wsproto's, a generator that refers to its protocol
+        vars(self).clear()
+
+    def _fail(self, error: BaseException) -> None:
+        """A peer's nonsense is a line; anything else is a fault of ours, with its traceback."""
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, (UnicodeError, h11.LocalProtocolError)):
+            logger.info("Connection refused: malformed request", error=type(error).__name__)
+        else:
+            self.context.service.fault(error)
+            logger.error("Connection failed", exc_info=error)
+
+    async def _run_app(
+        self,
+        scope: Any,
+        receive: Any,
+        send: Any,
+        sync_spawn: Callable[..., Any],
+        call_soon: Callable[..., Any],
+    ) -> None:
+        if scope["type"] != "websocket":
+            await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
+            return
+        scope["extensions"][CONNECTION_EXTENSION] = self.link
+        websocket = self._websocket = cast(WebSocketStream, self._http.stream)
+        if not self.link.is_tls:
+            transport = WebSocketTransport(self.link, websocket)
+            websocket.transport = scope["extensions"][TRANSPORT_EXTENSION] = transport
+        try:
+            await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
+        finally:
+            # What the peer still sends has nobody to read it: Hypercorn would wait for room in this queue.
+            websocket.app_put = _drop
+            receive.__self__.close()
+            websocket.transport = None  # with the next line, what `_take_apart` does for a connection
+            scope["extensions"].clear()
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            await self.link.send(event.data)
+        elif isinstance(event, Closed):
+            if self._is_answering:
+                return  # the rest of a request is broken: its answer, which was begun, ends the connection
+            self._ended = True
+            await self.link.send_eof()
+            try:
+                await self.protocol.handle(Closed())
+            finally:
+                self._handling.cancel()
+        elif not self._read_all:
+            # Quart ends a request by cancelling its own tasks, and it is from one of them that Hypercorn
+            # starts the idle timer: unshielded, a connection once used is never closed for being idle.
+            with trio.CancelScope(shield=True):
+                await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        dropped = 0
+        with self.link.reading:
+            while dropped <= LINGER_BYTES:
+                try:
+                    data = await self.link.receive()
+                except (trio.ClosedResourceError, trio.BrokenResourceError):
+                    break
+                if self._ended:
+                    dropped += len(data)
+                else:
+                    await self._handle(bytes(data))
+                if not data:
+                    break
+        self._read_all = True  # so there is nothing to wait for
+        await self.idle_task.stop()
+        await self.protocol.handle(Closed())
+
+    async def _handle(self, data: bytes) -> None:
+        if data and self._http.connection.their_state is h11.MUST_CLOSE:
+            return  # `Reader` would keep it
+        if data:
+            data = await self._take_lane(data)
+            if not data:
+                return
+        # A broken resource here is the queue of an application that has ended, see `_run_app`.
+        with trio.CancelScope() as self._handling, suppress(trio.BrokenResourceError):
+            await self.protocol.handle(RawData(data))
+
+    async def _take_lane(self, data: bytes) -> bytes:
+        """Answer the plain requests that `data` begins with; returns what is left for Hypercorn.
+
+        Only between requests: not while Hypercorn holds a part of one, or answers one.
+        """
+        if self._lane is None or not self._lane.takes(data) or not self._is_idle:
+            return data
+        self._answering = True
+        try:
+            return await self._lane.answer(data)
+        finally:
+            self._answering = False
+            self._used_at = trio.current_time()
+            if self._answered is not None:
+                self._answered.set()
+
+    @property
+    def _http(self) -> H11Protocol:
+        return cast(H11Protocol, self.protocol.protocol)
+
+    @property
+    def _is_answering(self) -> bool:
+        """The application has begun an answer, and not ended it."""
+        return self._http.stream is not None and self._http.connection.our_state is h11.SEND_BODY
+
+    @property
+    def _is_idle(self) -> bool:
+        """Hypercorn has answered all that it was given, and has nothing more."""
+        protocol = self._http
+        connection = protocol.connection
+        return (
+            protocol.stream is None and connection.their_state is h11.IDLE and not connection.trailing_data[0]
+        )
+
+    async def _idle_timeout(self) -> None:
+        """Close when nothing was asked for so long, or at the end; Hypercorn does not see the lane's part.
+
+        A peer that asked just before the end most likely asks again: cut, it could not tell whether it was
+        heard. It gets a moment, and is told to go (503, Connection: close).
+        """
+        self._used_at = trio.current_time()
+        ended = False
+        while not ended:
+            with trio.move_on_at(self._used_at + self.config.keep_alive_timeout):
+                await self.context.terminated.wait()
+            if self._answering:
+                self._answered = trio.Event()
+                await self._answered.wait()
+            idle_until = self._used_at + self.config.keep_alive_timeout
+            ended = self.context.terminated.is_set() or trio.current_time() >= idle_until
+        if self.context.terminated.is_set() and trio.current_time() < self._used_at + BUSY_SECONDS:
+            await trio.sleep(LAST_REQUEST_SECONDS)
+        with trio.CancelScope(shield=True):
+            await self._initiate_server_close()
+
+
+async def _drop(message: Any) -> None:
+    """Take a message that nobody reads."""

@@ -1,0 +1,41 @@
+"""Sessions: the subscriptions that are being served, as the rest of the web sees them."""
+
+from typing import NamedTuple, Protocol
+
+from courier.actors.statistics import SubscriberStatistics
+from courier.actors.subscriber import Subscriber
+
+
+class SessionStatistics(NamedTuple):
+    """One connection at one moment."""
+
+    subscriber: SubscriberStatistics
+    subprotocol: str | None
+    address: str | None
+    connected_at: float
+    """Unix seconds, as all times here."""
+    heard_at: float
+    """When the peer last said anything, the join included."""
+    pinged_at: float | None
+    """When Courier last sent `ping`; None when it never had to."""
+    unsent_bytes: int | None
+    """What the kernel holds and the peer has not acknowledged; None when that is not known."""
+
+
+class Served(Protocol):
+    """A subscription on its WebSocket."""
+
+    subscriber: Subscriber
+    connected_at: float
+    """Unix seconds."""
+
+    @property
+    def address(self) -> str | None:
+        """Where the peer's packets come from, which may be a proxy."""
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long the peer has said nothing."""
+
+    def statistics(self) -> SessionStatistics:
+        """What the connection is like at this moment."""

@@ -1,0 +1,127 @@
+"""An application of the server that is not Courier: it echoes what it hears."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import trio
+from hypercorn.config import Config
+from hypercorn.utils import wrap_app
+
+from courier.serving.hypercorn.worker import worker_serve
+from courier.serving.service import Service
+from tests.web.servers import TestServer
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """ASGI 3: says what it hears."""
+    kind = scope["type"]
+    while kind == "lifespan":
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return
+    if kind == "http":
+        body, more = b"", True
+        while more:
+            event = await receive()
+            body += event.get("body", b"")
+            more = event.get("more_body", False)
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": event["text"]})
+
+
+class Spell(NamedTuple):
+    """The one request that `Short` takes."""
+
+    end: int
+    whole: bool
+
+
+class Short:
+    """A lane for a request of one line and no headers, which HTTP/1.1 does not allow."""
+
+    beginning = b"SHORT\r\n"
+
+    def closed(self) -> bool:
+        return False
+
+    def next_request(self, data: bytes, start: int, address: str | None) -> Spell | None:
+        return Spell(start + len(self.beginning), True) if data.startswith(self.beginning, start) else None
+
+    async def respond(self, request: Spell, date: bytes) -> bytes:
+        assert date.startswith(b"date: ")
+        return b"cut\r\n"
+
+
+@dataclass
+class Echo:
+    """A `courier.serving.service.Application`."""
+
+    service: Service
+    said: list[str] = field(default_factory=list)
+    """What the server has asked it, in order."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await echo(scope, receive, send)
+
+    def prepare(self, config: Config) -> Service:
+        self.said.append("prepare")
+        return self.service
+
+    def reload(self) -> None:
+        self.said.append("reload")
+
+    def status(self) -> str:
+        return "Echoing"
+
+    async def leave(self) -> None:
+        self.said.append("leave")
+
+    async def drain(self) -> None:
+        self.said.append("drain")
+
+    async def failed(self) -> None:
+        await trio.sleep_forever()
+
+    def raise_if_failed(self) -> None:
+        self.said.append("raise_if_failed")
+
+
+SERVICE = Service(
+    stall_seconds=5,
+    max_connections=100,
+    max_message_bytes=1000,
+    once_headers=frozenset({b"x-once"}),
+    lane=lambda: None,
+    fault=lambda error: None,
+)
+
+
+def a_service(**values: Any) -> Service:
+    return replace(SERVICE, **values)
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[TestServer]:
+    """A server of `app` for the length of a block."""
+    config, stop = Config(), trio.Event()
+    config.bind = ["127.0.0.1:0"]
+
+    async def serve(task_status: trio.TaskStatus[list[str]]) -> None:
+        wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")
+        await worker_serve(wrapped, config, shutdown_trigger=stop.wait, task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        [url] = await nursery.start(serve)
+        try:
+            yield TestServer(url)
+        finally:
+            stop.set()

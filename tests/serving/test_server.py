@@ -1,0 +1,125 @@
+"""The server, with an application that is not Courier."""
+
+from functools import partial
+from typing import Any
+
+import hypercorn.asyncio.run
+import pytest
+import sniffio
+import trio
+from hypercorn.config import Config
+from hypercorn.utils import wrap_app
+from trio_websocket import open_websocket
+
+from courier.serving.hypercorn import install
+from courier.serving.service import Application
+from tests.serving.applications import Echo, Short, a_service, echo, served
+from tests.web.servers import TestServer
+from tests.web.test_hypercorn import close_of, masked, upgrade
+
+GET = b"GET / HTTP/1.1\r\nHost: t\r\n%b\r\n"
+CLOSE = GET % b"Connection: close\r\n"
+
+
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    install()
+
+
+async def echoes(server: TestServer) -> None:
+    """What is said to it, by HTTP and by WebSocket, comes back."""
+    with trio.fail_after(10):
+        assert (await server.request("POST", "/", b"a body")).body == b"a body"
+        async with open_websocket(server.host, server.port, "/", use_ssl=False) as websocket:
+            await websocket.send_message("a message")
+            assert await websocket.get_message() == "a message"
+
+
+async def test_an_application_is_asked_and_served_and_drained() -> None:
+    app = Echo(a_service())
+    assert isinstance(app, Application)
+    async with served(app) as server:
+        assert app.said == ["prepare"]
+        await echoes(server)
+    assert app.said == ["prepare", "leave", "drain", "raise_if_failed"]
+
+
+async def test_a_message_longer_than_the_service_takes_is_too_big() -> None:
+    async with served(Echo(a_service(max_message_bytes=10))) as server, await server.connect() as stream:
+        await stream.send_all(upgrade())
+        with trio.fail_after(5):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 101 ")
+            await stream.send_all(masked(1, b"x" * 10))
+            assert await stream.receive_some() == b"\x81\x0a" + b"x" * 10
+        await stream.send_all(masked(1, b"x" * 11))
+        assert await close_of(stream) == (1009, "Message too big")
+
+
+@pytest.mark.parametrize("header", [b"X-Once: %b\r\n", b"Sec-WebSocket-Key: %b\r\n"])
+async def test_a_header_that_holds_one_value_comes_once(header: bytes) -> None:
+    async with served(Echo(a_service())) as server:
+        said = await server.raw(GET % (header % b"a" + header % b"b" + b"Connection: close\r\n"))
+        assert said.startswith(b"HTTP/1.1 400 ")
+        assert b"came more than once" in said
+        assert (await server.raw(GET % b"X-Many: a\r\nX-Many: b\r\nConnection: close\r\n"))[9:12] == b"200"
+
+
+async def test_two_servers_of_a_process_count_their_own_connections() -> None:
+    one, other = Echo(a_service(max_connections=1)), Echo(a_service(max_connections=1))
+    async with served(one) as first, served(other) as second, await first.connect() as kept:
+        with trio.fail_after(5):
+            await kept.send_all(GET % b"")
+            assert (await kept.receive_some()).startswith(b"HTTP/1.1 200")
+            assert await first.raw(CLOSE) == b""
+            assert (await second.raw(CLOSE)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_lane_answers_what_it_takes_and_leaves_the_rest() -> None:
+    async with served(Echo(a_service(lane=Short))) as server:
+        said = await server.raw(b"SHORT\r\nSHORT\r\n" + CLOSE)
+        assert said.startswith(b"cut\r\ncut\r\nHTTP/1.1 200 ")
+
+
+async def test_a_fault_of_a_lane_is_told_to_the_service_and_ends_one_connection() -> None:
+    class Broken(Short):
+        def next_request(self, data: bytes, start: int, address: str | None) -> Any:
+            raise ZeroDivisionError("a fault")
+
+    faults: list[BaseException] = []
+    async with served(Echo(a_service(lane=Broken, fault=faults.append))) as server:
+        assert await server.raw(b"SHORT\r\n") == b""
+        await echoes(server)
+    assert [type(fault) for fault in faults] == [ZeroDivisionError]
+
+
+async def test_an_app_of_others_is_served_by_hypercorns_own_server() -> None:
+    async with served(echo) as server:
+        await echoes(server)
+
+
+def test_an_app_of_others_stays_on_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hypercorn.asyncio.run, "_run", hypercorn.asyncio.run._run)  # for the time after
+    install()
+    libraries: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        libraries.append(sniffio.current_async_library())
+        await echo(scope, receive, send)
+
+    async def at_once(*args: Any) -> None:
+        return
+
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")
+    main = partial(hypercorn.asyncio.run.worker_serve, wrapped, config, sockets=None)
+    hypercorn.asyncio.run._run(main, shutdown_trigger=at_once)
+    assert libraries == ["asyncio"]
+
+
+def test_to_install_twice_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hypercorn.asyncio.run, "_run", hypercorn.asyncio.run._run)
+    install()
+    once = hypercorn.asyncio.run._run
+    install()
+    assert hypercorn.asyncio.run._run is once
