@@ -13,10 +13,10 @@ PACKAGE_promtool := prometheus
 PACKAGE_node := nodejs
 PACKAGE_systemd-analyze := systemd
 # More at once than cores, since most tests wait. A file's tests stay together, and the first files are those that wait longest.
-SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 # Do what other tests do, many times over: coverage would double their time and see nothing new.
-MANY_TIMES := tests/actors/test_simulation.py tests/backplane/test_simulation.py tests/system/test_drain.py \
-	tests/web/test_lane_differential.py
+MANY_TIMES := tests/contract/test_fuzz.py tests/actors/test_simulation.py tests/system/test_drain.py \
+	tests/web/test_lane_differential.py tests/backplane/test_simulation.py tests/web/test_fuzz.py
 T ?=
 FOR ?= 0
 QUICK ?=

@@ -20,6 +20,19 @@ def one_redis() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RedisServer) -> RedisServer:
+    """The module's own server, emptied."""
+    running.cli("FLUSHALL")
+    return running
+
+
 @pytest.fixture(scope="session")
 def one_cluster() -> Iterator[RedisCluster]:
     _need_redis()

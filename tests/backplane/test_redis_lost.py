@@ -1,6 +1,6 @@
 """Redis has lost events: a node that has seen them finds out, though the channel does not run on it."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -8,21 +8,9 @@ from courier.backplane.redis import RedisBackplane, RedisOptions
 from courier.schemas.control import GapReason
 from courier.schemas.position import Position
 from tests.backplane.redis_nodes import ONE, TWO, publish, redis_node
-from tests.backplane.redis_servers import RedisServer, needs_redis, redis_server
+from tests.backplane.redis_servers import RedisServer, needs_redis
 
 pytestmark = needs_redis
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.cli("FLUSHALL")
-    return running
 
 
 def remember(server: RedisServer) -> None:

@@ -1,8 +1,5 @@
 """What asks for nothing leaves nothing in Redis, and what it was told stays true."""
 
-from collections.abc import Iterator
-
-import pytest
 import trio
 
 from courier.backplane.redis import RedisOptions
@@ -10,23 +7,11 @@ from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
 from courier.schemas.position import UNBORN, Position
 from tests.backplane.redis_nodes import ONE, publish, redis_node
-from tests.backplane.redis_servers import RedisServer, needs_redis, redis_server
+from tests.backplane.redis_servers import RedisServer, needs_redis
 
 pytestmark = needs_redis
 
 WEEK_MS = 7 * 86_400_000
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.cli("FLUSHALL")
-    return running
 
 
 async def test_reads_and_joins_of_channels_that_nobody_published_to_write_no_key(server: RedisServer) -> None:

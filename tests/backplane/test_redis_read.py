@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -13,25 +12,13 @@ from courier.backplane.redis import RedisBackplane, RedisOptions
 from courier.schemas.control import GapReason
 from courier.schemas.position import UNBORN, Moment, Position, Since
 from tests.backplane.redis_nodes import ONE, SEED, eventually, publish, redis_node
-from tests.backplane.redis_servers import RedisServer, needs_redis, redis_server
+from tests.backplane.redis_servers import RedisServer, needs_redis
 
 pytestmark = needs_redis
 
 EPOCH, OTHER = "k3v9x0qa", "aaaaaaaa"
 WHERE, LOG = "courier:{user.u1}:where", "courier:{user.u1}:log"
 HISTORY_SECONDS = 1000.0
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.cli("FLUSHALL")
-    return running
 
 
 def now_ms() -> int:

@@ -1,7 +1,7 @@
 """Each write of each script fails in turn: what is left of it, and what the repeat then answers."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -10,7 +10,7 @@ from courier.backplane import Appended, BackplaneAway, BackplaneRefused, Publica
 from courier.backplane.redis import RedisBackplane, RedisOptions
 from courier.schemas.position import UNBORN, Position
 from tests.backplane.redis_nodes import ONE, publish, redis_node
-from tests.backplane.redis_servers import RedisServer, needs_redis, redis_server
+from tests.backplane.redis_servers import RedisServer, needs_redis
 
 pytestmark = needs_redis
 
@@ -19,18 +19,6 @@ KEYED = Publication(b'{"n":9}', "bot:a", b"9")
 
 WRITES = ("pexpire", "hset", "del", "set", "xadd", "xtrim", "publish")
 """All that `publish.lua` and `follow.lua` write with; each is denied in turn."""
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.cli("FLUSHALL")
-    return running
 
 
 @asynccontextmanager
