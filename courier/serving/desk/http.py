@@ -1,0 +1,228 @@
+"""Http: a connection on which plain requests are answered, until it becomes a WebSocket or goes elsewhere."""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import NamedTuple, Protocol
+
+from courier.serving.desk.connection import Connection, Keeper, Speaker
+from courier.serving.desk.lingering import Lingering
+from courier.serving.desk.requests import END_OF_HEAD, MAX_HEAD_BYTES, Head, parse_head
+from courier.serving.desk.service import Endpoint, Peer, Route, Service
+from courier.serving.desk.websocket import accept_of, wants_websocket
+
+HEADS_KEPT = 1024
+HEAD_KEPT_BYTES = 1024
+"""Heads that are remembered with their routes: a program sends the same one again and again."""
+
+PARTIAL_SECONDS = 1.0
+"""How long the rest of a request is waited for before the request is left to the general path, which has
+limits of its own."""
+
+IDLE_SECONDS = 75.0
+"""How long a connection may ask for nothing."""
+
+
+class Counter(Keeper, Protocol):
+    """What the desk does for this stage, beside what it does for a connection."""
+
+    def answer(self, row: Connection, data: bytes) -> None: ...
+
+    def write_answers(self) -> None: ...
+
+    def later(self, row: Connection, step: Callable[[], None]) -> None: ...
+
+
+class WebSockets(Speaker, Protocol):
+    """The stage after a handshake."""
+
+    def refuse(self, row: Connection, code: int, reason: str) -> None: ...
+
+
+class Known(NamedTuple):
+    """A head, and who answers requests that have it."""
+
+    head: Head
+    route: Route | None
+
+
+class Http:
+    """Reads requests strictly, asks the service for answers, and hands over what it does not take.
+
+    While an answer is waited for nothing more is read, so that answers leave in the order of their requests.
+    """
+
+    def __init__(
+        self,
+        desk: Counter,
+        service: Service,
+        websockets: WebSockets,
+        lingering: Lingering,
+        *,
+        hand_over: Callable[[Connection, bytes], None],
+        date: Callable[[], bytes],
+    ) -> None:
+        self._desk = desk
+        self._service = service
+        self.websockets = websockets
+        self._lingering = lingering
+        self._hand_over = hand_over
+        self.date = date
+        """Header lines that every answer has."""
+        self._remembered = lru_cache(HEADS_KEPT)(self._look_at)
+
+    def begin(self, row: Connection) -> None:
+        row.call_at(self._desk.now() + IDLE_SECONDS)
+
+    def go_on(self, row: Connection) -> None:
+        row.owed = False
+        data, row.unread = row.unread, b""
+        row.resume()
+        self.read(row, data)
+
+    def heard(self, row: Connection, data: bytes) -> None:
+        if data:
+            self.read(row, row.unread + data)
+        else:
+            self._lingering.take(row)
+
+    def writable(self, row: Connection) -> None:
+        if not row.reading and not row.owed:  # it was to leave, and had still to be given its answers
+            self.go_on(row)
+
+    def due(self, row: Connection, now: float) -> None:
+        if row.unread:
+            self._leave(row, row.unread)
+        else:
+            self._lingering.take(row)
+
+    def over(self, row: Connection) -> None:
+        """What is answered from now on is for nobody."""
+
+    def close(self, row: Connection, code: int, reason: str, by: float) -> None:
+        """There is no WebSocket to close yet."""
+
+    def read(self, row: Connection, data: bytes) -> None:
+        """Answer the requests that `data` begins with, in turn; keep the rest."""
+        at = 0
+        while row.reading:
+            while data.startswith(b"\r\n", at):  # some clients end a body so (RFC 9112, 2.2)
+                at += 2
+            if at >= len(data):
+                row.unread = b""
+                self.begin(row)
+                return
+            stop = data.find(END_OF_HEAD, at, at + MAX_HEAD_BYTES)
+            if stop < 0:
+                if len(data) - at < MAX_HEAD_BYTES:
+                    self._await_rest(row, data[at:])
+                else:
+                    self._leave(row, data[at:])
+                return
+            known = self._known(data[at:stop])
+            end = stop + len(END_OF_HEAD)
+            if known is None or self._service.closed():
+                self._leave(row, data[at:])
+                return
+            head, route = known
+            if route is None:
+                if end < len(data) or not self._open(row, head):
+                    self._leave(row, data[at:])
+                return
+            begin, end = end, end + head.body_bytes
+            if end > len(data):
+                self._await_rest(row, data[at:])
+                return
+            self._answer(row, route, data[begin:end])
+            at = end
+        row.unread = data[at:]
+
+    def _known(self, raw: bytes) -> Known | None:
+        if raw.startswith(b"POST ") and len(raw) <= HEAD_KEPT_BYTES:
+            return self._remembered(raw)
+        return self._look_at(raw)
+
+    def _look_at(self, raw: bytes) -> Known | None:
+        """A head with its route, or without one when it asks for a WebSocket; None when neither is for the
+        desk."""
+        head = parse_head(raw)
+        if head is None:
+            return None
+        if "upgrade" in head.headers:
+            return Known(head, None) if wants_websocket(head) else None
+        route = self._service.route(head)
+        return None if route is None or head.body_bytes > route.max_body_bytes else Known(head, route)
+
+    def _await_rest(self, row: Connection, data: bytes) -> None:
+        row.call_at(min(row.due_at, self._desk.now() + PARTIAL_SECONDS))
+        row.unread = data
+
+    def _leave(self, row: Connection, data: bytes) -> None:
+        """Hand it over, as soon as it has been given the answers to its earlier requests."""
+        self._desk.write_answers()
+        if row.holding:
+            row.unread = data
+            row.pause()
+        elif row.loss is None:
+            self._hand_over(row, data)
+
+    def _answer(self, row: Connection, route: Route, body: bytes) -> None:
+        answer = route.answer(body, partial(self._respond, row))
+        if answer is not None:
+            self._desk.answer(row, answer)
+        else:
+            row.owed = True
+            row.pause()
+            row.call_at(math.inf)
+
+    def _respond(self, row: Connection, answer: bytes) -> None:
+        """An answer that was waited for has come; what the peer has sent after its request is next."""
+        self._desk.write_answers()
+        row.put(answer)
+        self._desk.later(row, partial(self.go_on, row))
+
+    # Handshakes
+
+    def _open(self, row: Connection, head: Head) -> bool:
+        """Let the service answer a handshake; False when it does not take it."""
+        accept = accept_of(head.headers.get("sec-websocket-key", ""))
+        if accept is None:
+            return False
+        row.pause()
+        if self._service.join(head, Handshake(self, row, accept)):
+            return True
+        row.resume()
+        return False
+
+
+class Handshake:
+    """A `courier.serving.desk.service.Opening`."""
+
+    __slots__ = ("_accept", "_http", "_row", "address")
+
+    def __init__(self, http: Http, row: Connection, accept: str) -> None:
+        self._http = http
+        self._row = row
+        self._accept = accept
+        self.address = row.address
+
+    def accept(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
+        row = self._row
+        if row.loss is None:
+            self._switch(subprotocol)
+            row.endpoint = make(row)
+
+    def refuse(self, subprotocol: str | None, code: int, reason: str) -> None:
+        row = self._row
+        if row.loss is None:
+            self._switch(subprotocol)
+            self._http.websockets.refuse(row, code, reason)
+
+    def _switch(self, subprotocol: str | None) -> None:
+        """Answer 101 (RFC 6455, 4.2.2)."""
+        chosen = f"sec-websocket-protocol: {subprotocol}\r\n" if subprotocol else ""
+        lines = (
+            f"upgrade: WebSocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {self._accept}\r\n{chosen}"
+        )
+        self._row.put(b"HTTP/1.1 101 \r\n%b%b\r\n" % (lines.encode("ascii"), self._http.date()))
+        self._row.pass_to(self._http.websockets)

@@ -1,0 +1,95 @@
+"""Messages: a connection on which an endpoint speaks (RFC 6455), up to the closing handshake at its end."""
+
+from courier.serving.desk.connection import Connection, Keeper
+from courier.serving.desk.lingering import Lingering
+from courier.serving.desk.service import Closed, Loss
+from courier.serving.desk.websocket import (
+    Close,
+    MessageReader,
+    Opcode,
+    Ping,
+    Received,
+    Violation,
+    close_frame,
+    frame,
+)
+
+CLOSE_SECONDS = 5.0
+"""How long the peer has to answer the close of a WebSocket that was refused, or broke the protocol."""
+
+
+class Messages:
+    """Gives an endpoint what its peer says. After our close only the peer's is waited for."""
+
+    def __init__(self, desk: Keeper, lingering: Lingering, max_message_bytes: int) -> None:
+        self._desk = desk
+        self._lingering = lingering
+        self._max_message_bytes = max_message_bytes
+
+    def heard(self, row: Connection, data: bytes) -> None:
+        if not data:
+            self._hung_up(row)
+            return
+        reader = row.reader or MessageReader(self._max_message_bytes)
+        try:
+            for received in reader.feed(data):
+                self._take(row, received)
+                if row.loss is not None or row.speaker is not self:
+                    return
+        except Violation as violation:
+            self._end(row, Closed.BY_VIOLATION, violation.code, violation.reason)
+            self.close(row, violation.code, violation.reason, self._desk.now() + CLOSE_SECONDS)
+            self._lingering.take(row)  # nothing that follows can be read
+        else:
+            row.reader = reader if reader.pending else None
+
+    def writable(self, row: Connection) -> None:
+        if row.endpoint is not None and not row.closing:
+            row.endpoint.writable()
+
+    def due(self, row: Connection, now: float) -> None:
+        if row.closing:
+            row.abort()
+        elif row.endpoint is not None:
+            row.endpoint.due(now)
+
+    def over(self, row: Connection) -> None:
+        self._end(row, row.loss or Loss.ABORTED, None, "")
+
+    def close(self, row: Connection, code: int, reason: str, by: float) -> None:
+        """Say a close, and wait until `by` for the peer's."""
+        if not row.closing:
+            row.put(close_frame(code, reason))
+            row.closing = True
+            row.call_at(by)
+
+    def refuse(self, row: Connection, code: int, reason: str) -> None:
+        """Close a WebSocket that has no endpoint."""
+        self.close(row, code, reason, self._desk.now() + CLOSE_SECONDS)
+
+    def _take(self, row: Connection, received: Received) -> None:
+        match received:
+            case Close(code, reason):
+                if not row.closing:
+                    row.put(close_frame(code, ""))  # RFC 6455, 5.5.1: with the code that came
+                self._end(row, Closed.BY_PEER, code, reason)
+                self._lingering.take(row)
+            case _ if row.closing:
+                pass
+            case Ping(payload):
+                row.put(frame(Opcode.PONG, payload))
+            case _:
+                assert row.endpoint is not None
+                row.endpoint.heard(received)
+
+    def _hung_up(self, row: Connection) -> None:
+        if row.closing:
+            self._end(row, Closed.BY_PEER, None, "")
+            self._lingering.take(row)
+        else:
+            row.lose(Loss.BROKEN)
+
+    def _end(self, row: Connection, how: Closed | Loss, code: int | None, reason: str) -> None:
+        endpoint, row.endpoint = row.endpoint, None
+        if endpoint is not None:
+            endpoint.ended(how, code, reason)

@@ -1,0 +1,67 @@
+"""Requests: the strict reading of plain HTTP/1.1 requests, and answers as bytes.
+
+A request is plain when it can be read in one way only. Whatever is not plain is left to a full HTTP
+implementation, as the bytes that came.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+MAX_HEAD_BYTES = 8192
+"""A longer head is not plain; a browser's head with a token in its path is shorter than that."""
+
+END_OF_HEAD = b"\r\n\r\n"
+
+# RFC 9112, 3 and 5, less what is allowed and never sent: absolute targets, folded lines, space before the
+# colon, control characters and bytes beyond ASCII. The target is RFC 3986's path and query (3.3 and 3.4).
+_REQUEST_LINE = re.compile(
+    rb"([A-Z]{1,16}) (/[A-Za-z0-9._~!$&'()*+,;=:@%/|-]*)(?:\?([A-Za-z0-9._~!$&'()*+,;=:@%/?|-]*))? HTTP/1\.1"
+)
+_HEADER = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?")
+
+_CHANGES_FRAMING = frozenset({"transfer-encoding", "expect", "te", "trailer", "http2-settings"})
+"""Headers that would change how the request is to be read."""
+
+
+class Head(NamedTuple):
+    """A plain request, but for its body."""
+
+    method: str
+    path: str
+    """As it was sent, escapes included."""
+    query: str
+    """Without the question mark; empty where there is none."""
+    headers: Mapping[str, str]
+    """By lower-case name; none came twice."""
+    body_bytes: int
+
+
+def parse_head(raw: bytes) -> Head | None:
+    """The head from its first byte to its last header's, without `END_OF_HEAD`; None when it is not plain.
+
+    Connections that are to be closed after the answer are not plain, so that a plain one always stays open.
+    """
+    first, *lines = raw.split(b"\r\n")
+    line = _REQUEST_LINE.fullmatch(first)
+    if line is None:
+        return None
+    headers: dict[str, str] = {}
+    for each in lines:
+        found = _HEADER.fullmatch(each)
+        if found is None:
+            return None
+        name = found[1].decode().lower()
+        if name in headers or name in _CHANGES_FRAMING:
+            return None
+        headers[name] = (found[2] or b"").decode()
+    length = headers.get("content-length", "0")
+    options = {option.strip().lower() for option in headers.get("connection", "").split(",")}
+    upgrade = "upgrade" in headers
+    if (
+        not headers.get("host")
+        or not (0 < len(length) < 8 and length.isdigit())
+        or not options <= ({"", "keep-alive", "upgrade"} if upgrade else {"", "keep-alive"})
+    ):
+        return None
+    return Head(line[1].decode(), line[2].decode(), (line[3] or b"").decode(), headers, int(length))
