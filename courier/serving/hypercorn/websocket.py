@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import trio
 from hypercorn.protocol.events import Body, Data, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
@@ -33,9 +34,15 @@ class WebSocketStream(WSStream):
             await self.app_put({"type": "websocket.disconnect", "code": 1006, "reason": ""})
             await self.send(StreamClosed(stream_id=self.stream_id))
             return
-        if isinstance(event, StreamClosed) and not self.closed and self.end and self.app_put is not None:
-            self.closed = True
-            await self.app_put({"type": "websocket.disconnect", **self.end})
+        if isinstance(event, StreamClosed):
+            # Shielded: the reading is cancelled when the peer has gone amid our close, and the application
+            # would never hear of the end.
+            with trio.CancelScope(shield=True):
+                if self.closed or self.end is None or self.app_put is None:
+                    await super().handle(event)
+                else:
+                    self.closed = True
+                    await self.app_put({"type": "websocket.disconnect", **self.end})
             return
         await super().handle(event)
         if isinstance(event, Request) and self.closed:  # refused, and left open
