@@ -11,7 +11,7 @@ from hypercorn.config import Config
 from hypercorn.utils import wrap_app
 from trio_websocket import open_websocket
 
-from courier.serving.hypercorn import install
+from courier.serving.hypercorn import install, link
 from courier.serving.service import Application
 from tests.serving.applications import Echo, Short, a_service, echo, served
 from tests.web.servers import TestServer
@@ -53,6 +53,34 @@ async def test_a_message_longer_than_the_service_takes_is_too_big() -> None:
             assert await stream.receive_some() == b"\x81\x0a" + b"x" * 10
         await stream.send_all(masked(1, b"x" * 11))
         assert await close_of(stream) == (1009, "Message too big")
+
+
+async def test_an_application_hears_of_the_end_when_the_peer_is_gone_before_the_close_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = link.send_all
+
+    async def broken_at_a_close(peer: Any, data: bytes, seconds: float) -> None:
+        if data[:1] == b"\x88":
+            raise trio.BrokenResourceError
+        await whole(peer, data, seconds)
+
+    class Listener(Echo):
+        ended = trio.Event()
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await super().__call__(scope, receive, send)
+            if scope["type"] == "websocket":
+                self.ended.set()
+
+    monkeypatch.setattr(link, "send_all", broken_at_a_close)
+    app = Listener(a_service())
+    async with served(app) as server, await server.connect() as stream:
+        await stream.send_all(upgrade())
+        with trio.fail_after(5):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 101 ")
+            await stream.send_all(masked(3, b"an unknown opcode"))
+            await app.ended.wait()
 
 
 @pytest.mark.parametrize("header", [b"X-Once: %b\r\n", b"Sec-WebSocket-Key: %b\r\n"])
