@@ -1,7 +1,6 @@
 """One Redis and nothing that fails: what is published reaches every node, once and in one order."""
 
 import random
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -12,23 +11,16 @@ from courier.backplane.redis import RedisBackplane, RedisOptions
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import UNBORN, Position
 from tests.backplane.redis_nodes import GLOBAL, ONE, SEED, TWO, appended, eventually, publish, redis_node
-from tests.backplane.redis_servers import RedisServer, needs_redis, redis_server
+from tests.backplane.redis_servers import RedisServer, needs_redis
 
 pytestmark = needs_redis
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.cli("FLUSHALL")
-    running.cli("SCRIPT", "FLUSH")
-    running.cli("CONFIG", "RESETSTAT")
-    return running
+def server(server: RedisServer) -> RedisServer:
+    server.cli("SCRIPT", "FLUSH")
+    server.cli("CONFIG", "RESETSTAT")
+    return server
 
 
 # Publish

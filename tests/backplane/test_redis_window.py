@@ -1,7 +1,6 @@
 """A rate limit in Redis says what the limiter in memory says, and says it to all nodes together."""
 
 import random
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -11,7 +10,7 @@ from courier.backplane.admission import Admission
 from courier.backplane.redis import RedisBackplane
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter, Verdict
 from tests.backplane.redis_nodes import SEED, redis_node
-from tests.backplane.redis_servers import RedisServer, needs_redis, redis_server
+from tests.backplane.redis_servers import RedisServer, needs_redis
 
 pytestmark = needs_redis
 
@@ -19,17 +18,10 @@ LIMIT, WINDOW = 12, 1
 MICROSECONDS = 1_000_000
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.cli("FLUSHALL")
-    running.cli("CONFIG", "RESETSTAT")
-    return running
+def server(server: RedisServer) -> RedisServer:
+    server.cli("CONFIG", "RESETSTAT")
+    return server
 
 
 async def test_every_verdict_is_that_of_the_limiter_in_memory(server: RedisServer) -> None:

@@ -11,6 +11,7 @@ from hypercorn.config import Config
 from hypercorn.utils import wrap_app
 from trio_websocket import open_websocket
 
+from courier.serving import patience
 from courier.serving.hypercorn import install, link
 from courier.serving.service import Application
 from tests.serving.applications import Echo, Short, a_service, echo, served
@@ -58,7 +59,7 @@ async def test_a_message_longer_than_the_service_takes_is_too_big() -> None:
 async def test_an_application_hears_of_the_end_when_the_peer_is_gone_before_the_close_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = link.send_all
+    whole = patience.send_all
 
     async def broken_at_a_close(peer: Any, data: bytes, seconds: float) -> None:
         if data[:1] == b"\x88":
