@@ -77,6 +77,26 @@ async def send_all(peer: "SocketPeer", data: bytes, seconds: float) -> None:
         raise (trio.ClosedResourceError if closed else trio.BrokenResourceError) from error
 
 
+def taken_bytes(sock: socket.socket) -> int | None:
+    """A number that rises by each byte that the peer acknowledges; None when that is not known."""
+    try:
+        known = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED + 8)
+        taken: int = struct.unpack_from("=Q", known, _ACKNOWLEDGED)[0]
+    except (OSError, struct.error):  # no TCP, or closed
+        unsent = unsent_bytes(sock)
+        return None if unsent is None else -unsent
+    return taken
+
+
+def unsent_bytes(sock: socket.socket) -> int | None:
+    """What the kernel holds and the peer has not acknowledged; None when that is not known."""
+    try:  # Linux: SIOCOUTQ, which has the number of TIOCOUTQ (tcp(7), unix(7))
+        unsent: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
+    except (OSError, ValueError):  # closed
+        return None
+    return unsent
+
+
 class SocketPeer:
     """The other end of a socket of the standard library that does not block."""
 
@@ -91,21 +111,10 @@ class SocketPeer:
         await trio.lowlevel.wait_writable(self.socket)
 
     def taken_bytes(self) -> int | None:
-        try:
-            known = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED + 8)
-            taken: int = struct.unpack_from("=Q", known, _ACKNOWLEDGED)[0]
-        except (OSError, struct.error):  # no TCP, or closed
-            unsent = self.unsent_bytes()
-            return None if unsent is None else -unsent
-        return taken
+        return taken_bytes(self.socket)
 
     def unsent_bytes(self) -> int | None:
-        """What the kernel holds and the peer has not acknowledged; None when that is not known."""
-        try:  # Linux: SIOCOUTQ, which has the number of TIOCOUTQ (tcp(7), unix(7))
-            unsent: int = struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))[0]
-        except (OSError, ValueError):  # closed
-            return None
-        return unsent
+        return unsent_bytes(self.socket)
 
 
 class PatientStream(trio.abc.HalfCloseableStream):

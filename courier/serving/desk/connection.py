@@ -1,15 +1,14 @@
 """Connection: one plain socket as a row: what came, what waits to go out, what speaks on it, and when."""
 
-import fcntl
 import math
 import select
 import socket
 import struct
-import termios
 from typing import Protocol
 
-from courier.serving.desk.service import Endpoint, Loss
 from courier.serving.desk.websocket import MessageReader
+from courier.serving.patience import taken_bytes, unsent_bytes
+from courier.serving.peer import Endpoint, Loss
 
 MAX_UNSENT_BYTES = 64 * 1024
 """What may wait for a socket, beside one frame that was cut: a peer that lets more wait is cut off."""
@@ -63,6 +62,7 @@ class Connection:
 
     __slots__ = (
         "_keeper",
+        "_replies_bytes",
         "_stall_at",
         "_stall_look_at",
         "_unacknowledged",
@@ -77,6 +77,7 @@ class Connection:
         "queued",
         "reader",
         "reading",
+        "said",
         "sock",
         "speaker",
         "unread",
@@ -98,7 +99,9 @@ class Connection:
         self.reader: MessageReader | None = None
         """What has come of a message that is not whole; None between two messages."""
         self.closing = False
-        """Our close has been said: nothing may follow it."""
+        """Our close has been put: nothing may follow it."""
+        self.said = False
+        """Our close has been written, and the endpoint knows."""
         self.loss: Loss | None = None
         """Why it is about to be closed without a word; None while it lives."""
         self.wants_room = False
@@ -109,6 +112,8 @@ class Connection:
         self.deadline = self.queued = math.inf
         self._keeper = keeper
         self._unsent = b""
+        self._replies_bytes = 0
+        """How much of what is held was `put`."""
         self._unacknowledged = 0
         self._stall_at = self._stall_look_at = math.inf
 
@@ -128,21 +133,30 @@ class Connection:
     def hold(self, rest: bytes) -> None:
         if rest and self.loss is None:
             self._unsent += rest
-            self._await_room()
+            self.await_room()
 
     def put(self, data: bytes) -> None:
         """Write all of it, behind what is held. A peer for which too much waits is cut off as stalled."""
-        if self._unsent and len(self._unsent) + len(data) > MAX_UNSENT_BYTES:
+        if self._unsent and self._replies_bytes + len(data) > MAX_UNSENT_BYTES:
             self.lose(Loss.STALLED)
-        else:
-            self.hold(data[self.write(data) :])
+            return
+        rest = data[self.write(data) :]
+        self._replies_bytes += len(rest)
+        self.hold(rest)
+
+    def await_room(self) -> None:
+        if not self.wants_room and self.loss is None:
+            self.wants_room = True
+            self._unacknowledged = self.unsent_bytes() or 0
+            self._stall_look_at = self._keeper.now()  # the first look begins to count
+            self._keeper.schedule(self, min(self.due_at, self._stall_look_at))
+            self._keeper.watch(self)
+
+    def taken_bytes(self) -> int | None:
+        return taken_bytes(self.sock)
 
     def unsent_bytes(self) -> int | None:
-        try:  # Linux: SIOCOUTQ, which has the number of TIOCOUTQ (tcp(7))
-            count: int = struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
-        except (OSError, ValueError):
-            return None
-        return count
+        return unsent_bytes(self.sock)
 
     def call_at(self, deadline: float) -> None:
         self.due_at = deadline
@@ -186,9 +200,9 @@ class Connection:
 
     @property
     def interest(self) -> int:
-        """What epoll is to watch for. Nothing is read while bytes wait to be sent: a peer that does not read
-        cannot have us answer without end."""
-        reading = self.reading and not self._unsent
+        """What epoll is to watch for. Nothing is read while replies wait to be sent: a peer that does not
+        read cannot have us answer without end."""
+        reading = self.reading and not self._replies_bytes
         return (select.EPOLLIN if reading else 0) | (select.EPOLLOUT if self.wants_room else 0)
 
     def flush(self) -> None:
@@ -198,6 +212,8 @@ class Connection:
         if self._unsent:
             held, self._unsent = self._unsent, b""
             self.hold(held[self._send(held) :])
+            if not self._unsent:
+                self._replies_bytes = 0
         if not self._unsent and self.loss is None:
             self.speaker.writable(self)
         self._keeper.watch(self)
@@ -233,13 +249,5 @@ class Connection:
             self.lose(Loss.BROKEN)
             return 0
         if sent < len(data):
-            self._await_room()
+            self.await_room()
         return sent
-
-    def _await_room(self) -> None:
-        if not self.wants_room and self.loss is None:
-            self.wants_room = True
-            self._unacknowledged = self.unsent_bytes() or 0
-            self._stall_look_at = self._keeper.now()  # the first look begins to count
-            self._keeper.schedule(self, self._stall_look_at)
-            self._keeper.watch(self)

@@ -15,8 +15,9 @@ import trio
 
 from courier.logs import get_logger
 from courier.serving.desk.connection import Connection, Speaker
-from courier.serving.desk.service import Loss, Service
+from courier.serving.desk.service import Service
 from courier.serving.desk.timers import Timers
+from courier.serving.peer import Loss
 
 TURN_SECONDS = 0.002
 """How long the desk works before other tasks get a turn."""

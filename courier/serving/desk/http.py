@@ -7,9 +7,10 @@ from typing import NamedTuple, Protocol
 
 from courier.serving.desk.connection import Connection, Keeper, Speaker
 from courier.serving.desk.lingering import Lingering
-from courier.serving.desk.requests import END_OF_HEAD, MAX_HEAD_BYTES, Head, parse_head
-from courier.serving.desk.service import Endpoint, Peer, Route, Service
+from courier.serving.desk.service import Route, Service
 from courier.serving.desk.websocket import accept_of, wants_websocket
+from courier.serving.peer import Endpoint, Peer
+from courier.serving.requests import END_OF_HEAD, MAX_HEAD_BYTES, Head, parse_head
 
 HEADS_KEPT = 1024
 HEAD_KEPT_BYTES = 1024

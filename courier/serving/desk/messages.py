@@ -1,8 +1,11 @@
 """Messages: a connection on which an endpoint speaks (RFC 6455), up to the closing handshake at its end."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
 from courier.serving.desk.connection import Connection, Keeper
 from courier.serving.desk.lingering import Lingering
-from courier.serving.desk.service import Closed, Loss
 from courier.serving.desk.websocket import (
     Close,
     MessageReader,
@@ -13,15 +16,22 @@ from courier.serving.desk.websocket import (
     close_frame,
     frame,
 )
+from courier.serving.peer import Closed, Loss
 
 CLOSE_SECONDS = 5.0
 """How long the peer has to answer the close of a WebSocket that was refused, or broke the protocol."""
 
 
+class Postponer(Keeper, Protocol):
+    """What the desk does for this stage, beside what it does for a connection."""
+
+    def later(self, row: Connection, step: Callable[[], None]) -> None: ...
+
+
 class Messages:
     """Gives an endpoint what its peer says. After our close only the peer's is waited for."""
 
-    def __init__(self, desk: Keeper, lingering: Lingering, max_message_bytes: int) -> None:
+    def __init__(self, desk: Postponer, lingering: Lingering, max_message_bytes: int) -> None:
         self._desk = desk
         self._lingering = lingering
         self._max_message_bytes = max_message_bytes
@@ -44,7 +54,9 @@ class Messages:
             row.reader = reader if reader.pending else None
 
     def writable(self, row: Connection) -> None:
-        if row.endpoint is not None and not row.closing:
+        if row.closing:
+            self._say(row)
+        elif row.endpoint is not None:
             row.endpoint.writable()
 
     def due(self, row: Connection, now: float) -> None:
@@ -57,15 +69,23 @@ class Messages:
         self._end(row, row.loss or Loss.ABORTED, None, "")
 
     def close(self, row: Connection, code: int, reason: str, by: float) -> None:
-        """Say a close, and wait until `by` for the peer's."""
+        """Put a close, and wait until `by` for the peer's."""
         if not row.closing:
             row.put(close_frame(code, reason))
             row.closing = True
-            row.call_at(by)
+            if not row.holding:
+                self._desk.later(row, partial(self._say, row))
+        row.call_at(by)
 
     def refuse(self, row: Connection, code: int, reason: str) -> None:
         """Close a WebSocket that has no endpoint."""
         self.close(row, code, reason, self._desk.now() + CLOSE_SECONDS)
+
+    def _say(self, row: Connection) -> None:
+        """Our close has been written: let the endpoint know, once."""
+        if row.endpoint is not None and not row.said:
+            row.said = True
+            row.endpoint.said()
 
     def _take(self, row: Connection, received: Received) -> None:
         match received:

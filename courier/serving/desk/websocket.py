@@ -8,7 +8,7 @@ from enum import IntEnum
 from hashlib import sha1
 from typing import NamedTuple
 
-from courier.serving.desk.requests import Head
+from courier.serving.requests import Head
 
 MAX_CONTROL_BYTES = 125
 """The longest payload of a ping, a pong or a close (RFC 6455, 5.5)."""

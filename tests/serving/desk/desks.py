@@ -12,9 +12,10 @@ from courier.serving.desk.desk import Desk
 from courier.serving.desk.http import Http
 from courier.serving.desk.lingering import Lingering
 from courier.serving.desk.messages import Messages
-from courier.serving.desk.requests import Head
-from courier.serving.desk.service import Closed, Endpoint, Loss, Opening, Peer, Route, Service
+from courier.serving.desk.service import Route, Service
 from courier.serving.desk.websocket import Opcode, frame
+from courier.serving.peer import Closed, Endpoint, Loss, Opening, Peer
+from courier.serving.requests import Head
 
 SECONDS = 20.0
 STALL_SECONDS = 1.0
@@ -51,6 +52,9 @@ class Echo:
     def due(self, now: float) -> None:
         self.peer.put(frame(Opcode.TEXT, b"due"))
 
+    def said(self) -> None:
+        self._ends.said += 1
+
     def ended(self, how: Closed | Loss, code: int | None, reason: str) -> None:
         self._ends.add(how, code, reason)
 
@@ -60,7 +64,7 @@ class Ends:
 
     def __init__(self) -> None:
         self.told: list[tuple[Closed | Loss, int | None, str]] = []
-        self.writable = 0
+        self.writable = self.said = 0
         self._changed = trio.Event()
 
     def add(self, how: Closed | Loss, code: int | None, reason: str) -> None:

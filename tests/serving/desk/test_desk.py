@@ -9,10 +9,11 @@ from contextlib import suppress
 
 import pytest
 import trio
+import trio.testing
 
 from courier.serving.desk import desk, http, lingering
-from courier.serving.desk.service import Closed, Loss
 from courier.serving.desk.websocket import Opcode, close_frame, frame
+from courier.serving.peer import Closed, Loss
 from tests.serving.desk.desks import HANDSHAKE, STALL_SECONDS, an_echo_desk, answer, rest, until
 from tests.serving.desk.test_websocket import masked
 
@@ -460,3 +461,29 @@ async def test_an_idle_websocket_is_a_row_and_leaves_nothing_behind() -> None:
 
 def test_the_times_are_what_the_documents_say() -> None:
     assert (http.IDLE_SECONDS, lingering.LINGER_SECONDS) == (75.0, 2.0)
+
+
+async def test_an_endpoint_hears_that_its_close_has_been_written_before_the_peer_answers_it() -> None:
+    async with an_echo_desk() as echo:
+        stream = await echo.open()
+        await stream.send_all(masked(Opcode.TEXT, b"close"))
+        assert (await stream.receive_some())[:1] == b"\x88"
+        await trio.testing.wait_all_tasks_blocked()
+        assert echo.ends.said == 1
+        assert not echo.ends.told
+        await stream.send_all(masked(Opcode.CLOSE, b"\x0f\xa1"))
+        assert await echo.ends.next() == (Closed.BY_PEER, 4001, "")
+        assert echo.ends.said == 1
+
+
+async def test_a_peer_is_still_heard_while_the_rest_of_a_frame_waits_for_it() -> None:
+    async with an_echo_desk() as echo:
+        stream = await echo.open()
+        peer = echo.endpoints[0].peer
+        event = frame(Opcode.TEXT, b"x" * 60_000)
+        while (sent := peer.write(event)) == len(event):
+            pass
+        peer.hold(event[sent:])
+        assert peer.holding
+        await stream.send_all(masked(Opcode.TEXT, b"abort"))
+        assert await echo.ends.next() == (Loss.ABORTED, None, "")

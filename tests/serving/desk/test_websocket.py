@@ -10,7 +10,6 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from wsproto.frame_protocol import FrameProtocol
 
-from courier.serving.desk.requests import parse_head
 from courier.serving.desk.websocket import (
     Close,
     MessageReader,
@@ -23,6 +22,7 @@ from courier.serving.desk.websocket import (
     frame,
     wants_websocket,
 )
+from courier.serving.requests import parse_head
 
 LIMIT = 1000
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from courier.serving.desk.requests import Head, parse_head
+from courier.serving.requests import Head, parse_head
 
 
 def head(*lines: str, first: str = "POST /publish/global HTTP/1.1", host: str = "Host: t") -> Head | None:
