@@ -108,7 +108,7 @@ def answer(body: bytes) -> bytes:
 class EchoDesk:
     """The desk, and what it did."""
 
-    def __init__(self, max_connections: int = 1000) -> None:
+    def __init__(self, max_connections: int = 1000, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self.ends = Ends()
         self.late = Late()
         self.endpoints: list[Echo] = []
@@ -122,7 +122,7 @@ class EchoDesk:
             closed=lambda: self.closed,
             fault=self.faults.append,
             max_connections=max_connections,
-            max_message_bytes=MAX_MESSAGE_BYTES,
+            max_message_bytes=max_message_bytes,
             stall_seconds=STALL_SECONDS,
         )
         self.desk = Desk(self.service, self._newcomers)
@@ -131,7 +131,7 @@ class EchoDesk:
 
     def _newcomers(self, desk: Desk) -> Http:
         lingering = Lingering(desk)
-        messages = Messages(desk, lingering, MAX_MESSAGE_BYTES)
+        messages = Messages(desk, lingering, self.service.max_message_bytes)
 
         def hand_over(row: Connection, data: bytes) -> None:
             self.handed_over.append((desk.remove(row), data))
@@ -191,10 +191,12 @@ async def rest(stream: trio.SocketStream) -> bytes:
 
 
 @asynccontextmanager
-async def an_echo_desk(max_connections: int = 1000) -> AsyncIterator[EchoDesk]:
+async def an_echo_desk(
+    max_connections: int = 1000, max_message_bytes: int = MAX_MESSAGE_BYTES, seconds: float = SECONDS
+) -> AsyncIterator[EchoDesk]:
     """A desk that listens, for the length of a block."""
-    echo = EchoDesk(max_connections)
-    with trio.fail_after(SECONDS), socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
+    echo = EchoDesk(max_connections, max_message_bytes)
+    with trio.fail_after(seconds), socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
         echo.port = listener.getsockname()[1]
         echo.desk.listen(listener)
         async with trio.open_nursery() as nursery:
