@@ -5,9 +5,9 @@ import sys
 from time import perf_counter
 
 from benchmarks.errors import sentence
+from benchmarks.process import take_client_core
 from benchmarks.report import machine
 from benchmarks.results import FOLDER, write
-from benchmarks.servers import take_client_core
 from benchmarks.suite import ONCE, PARTS, PEERS, Run
 
 

@@ -30,8 +30,9 @@ import trio
 from benchmarks import frames
 from benchmarks.errors import LoadError, sentence
 from benchmarks.peers.counted_node import COUNTS
+from benchmarks.process import Running, running, usage_of
 from benchmarks.report import table
-from benchmarks.servers import COURIER, Running, running, usage_of
+from benchmarks.servers import COURIER
 from benchmarks.steady import judge
 from benchmarks.tape import SERVICE, Mark, event
 

@@ -14,8 +14,9 @@ import anyio
 import jwt
 from courier_client import CourierClient, Receipt, events
 
+from benchmarks.process import Running, running, usage_of
 from benchmarks.scenario import Outcome, Scenario
-from benchmarks.servers import Running, Server, running, usage_of
+from benchmarks.servers import Server
 from benchmarks.tape import SERVICE, Faults
 
 HANG_SECONDS = 2.0

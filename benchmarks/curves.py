@@ -10,10 +10,10 @@ from benchmarks.errors import sentence
 from benchmarks.fanout import FANOUT
 from benchmarks.growth import Growth
 from benchmarks.node import NODE, figure
+from benchmarks.process import take_client_core
 from benchmarks.publish import PUBLISH
 from benchmarks.report import machine
 from benchmarks.results import FOLDER
-from benchmarks.servers import take_client_core
 from benchmarks.storm import STORM
 from benchmarks.wide import WIDE
 

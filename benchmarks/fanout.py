@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from benchmarks.load import Load
+from benchmarks.process import running
 from benchmarks.scenario import Outcome, Scenario, costs
-from benchmarks.servers import Server, running
+from benchmarks.servers import Server
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from time import perf_counter, sleep
 
 from benchmarks.load import Load
+from benchmarks.process import running
 from benchmarks.scenario import Outcome, Scenario
-from benchmarks.servers import Server, running
+from benchmarks.servers import Server
 
 WARM_UP = 100
 """Connections that are open before the first reading, so that what a server makes once is not counted."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 
 from benchmarks.load import Load
+from benchmarks.process import running
 from benchmarks.scenario import Outcome, Scenario, costs
-from benchmarks.servers import Server, running
+from benchmarks.servers import Server
 
 
 @dataclass(frozen=True)

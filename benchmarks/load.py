@@ -21,8 +21,8 @@ from benchmarks.errors import LoadError
 from benchmarks.joiner import Joiner
 from benchmarks.ledger import Ledger
 from benchmarks.plan import Plan
+from benchmarks.process import usage_of
 from benchmarks.publisher import Publisher
-from benchmarks.servers import usage_of
 from benchmarks.subscriber import Subscriber
 from benchmarks.tape import SERVICE, Faults, Tape
 

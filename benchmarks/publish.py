@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from benchmarks.fanout import ENDLESS
 from benchmarks.load import Load
+from benchmarks.process import running
 from benchmarks.scenario import Outcome, Scenario, costs
-from benchmarks.servers import Server, running
+from benchmarks.servers import Server
 
 HISTORY = {"COURIER_HISTORY_EVENTS": "1000000", "COURIER_HISTORY_BYTES": str(2**31)}
 """So that all that a run publishes can be read back at its end."""

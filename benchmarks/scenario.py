@@ -10,8 +10,9 @@ from typing import Any
 
 from benchmarks.errors import LoadError, sentence
 from benchmarks.load import Phase
+from benchmarks.process import Usage, take_client_core
 from benchmarks.report import machine, number, table
-from benchmarks.servers import SERVERS, Server, Usage, take_client_core
+from benchmarks.servers import SERVERS, Server
 from benchmarks.tape import Faults
 
 _LONGEST_REASON = 300

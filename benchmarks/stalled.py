@@ -9,8 +9,9 @@ from statistics import median, quantiles
 
 from benchmarks.errors import LoadError
 from benchmarks.load import Load
+from benchmarks.process import Running, running
 from benchmarks.scenario import Outcome, Scenario
-from benchmarks.servers import Running, Server, running
+from benchmarks.servers import Server
 from benchmarks.tape import Faults
 
 FILL_EVENTS, FILL_BYTES = 100, 60_000
