@@ -6,11 +6,9 @@ nothing that a node or Redis holds may grow. The end is 1 when something does, o
 """
 
 import argparse
-import json
 import os
 import random
 import re
-import signal
 import socket
 import struct
 import subprocess
@@ -28,8 +26,8 @@ import jwt
 import trio
 
 from benchmarks import frames
+from benchmarks.counts import count, counted
 from benchmarks.errors import LoadError, sentence
-from benchmarks.peers.counted_node import COUNTS
 from benchmarks.process import Running, running, usage_of
 from benchmarks.report import table
 from benchmarks.servers import COURIER
@@ -59,7 +57,6 @@ SPARE = {
 """A rise of each quantity that is forgiven: so many subscribers more or fewer happen to be there."""
 
 _ENVIRONMENT = {
-    "PYTHONPATH": str(Path(__file__).parent.parent),
     "COURIER_LOG_LEVEL": "info",
     "COURIER_LOG_FORMAT": "json",
     "COURIER_HISTORY_EVENTS": "200",
@@ -309,34 +306,19 @@ class Churn:
 class Counts:
     """What the node's process and its Redis hold."""
 
-    def __init__(self, pid: int, file: Path, redis_port: int | None) -> None:
-        self._pid = pid
-        self._file = file
+    def __init__(self, node: Running, redis_port: int | None) -> None:
+        self._node = node
         self._redis_port = redis_port
-        self._lines = 0
 
     async def take(self) -> dict[str, int]:
-        """One sample. LoadError when the node does not answer within ten seconds."""
-        os.kill(self._pid, signal.SIGUSR1)
-        end = trio.current_time() + 10
-        lines: list[str] = []
-        while len(lines) <= self._lines:
-            if trio.current_time() > end:
-                raise LoadError("the node does not count its objects any more")
-            await trio.sleep(0.02)
-            lines = self._read()
-        self._lines = len(lines)
-        counted = json.loads(lines[-1])
+        """One sample. LoadError when the node does not answer."""
+        held = await trio.to_thread.run_sync(count, self._node)
         return {
-            "RSS KiB": usage_of(self._pid).rss_kib,
-            "descriptors": len(os.listdir(f"/proc/{self._pid}/fd")),
-            "objects": counted["objects"],
-            "blocks": counted["blocks"],
+            "RSS KiB": usage_of(self._node.pid).rss_kib,
+            "descriptors": len(os.listdir(f"/proc/{self._node.pid}/fd")),
+            "objects": held.objects,
+            "blocks": held.blocks,
         } | self._redis()
-
-    def _read(self) -> list[str]:
-        text = self._file.read_text() if self._file.exists() else ""
-        return text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
 
     def _redis(self) -> dict[str, int]:
         if self._redis_port is None:
@@ -445,15 +427,13 @@ def main() -> None:
     options = parser.parse_args()
     scaled = {name: round(rate * options.times) for name, rate in vars(Rates()).items()}
     with TemporaryDirectory() as folder, redis_or_not(Path(folder), wanted=options.redis) as redis_port:
-        file = Path(folder, "counts")
-        environment = {**COURIER.environment, **_ENVIRONMENT, COUNTS: str(file)}
+        environment = {**COURIER.environment, **_ENVIRONMENT}
         if redis_port is not None:
             environment["COURIER_REDIS_URL"] = f"redis://127.0.0.1:{redis_port}"
-        command = (sys.executable, "-m", "benchmarks.peers.counted_node", *COURIER.command[1:])
-        server = replace(COURIER, name="A node", command=command, environment=environment)
+        server = counted(replace(COURIER, name="A node", environment=environment))
         with running(server) as node:
             churn = Churn(node, Rates(**scaled), options.seed)
-            counts = Counts(node.pid, file, redis_port)
+            counts = Counts(node, redis_port)
             every = max(1.0, options.minutes * 60 / 180)
             samples = trio.run(soak, counts, churn, options.minutes, every)
     if wrong := report(samples, churn):

@@ -14,8 +14,9 @@ import anyio
 import jwt
 from courier_client import CourierClient, Receipt, events
 
+from benchmarks.outcome import Outcome
 from benchmarks.process import Running, running, usage_of
-from benchmarks.scenario import Outcome, Scenario
+from benchmarks.scenario import Scenario
 from benchmarks.servers import Server
 from benchmarks.tape import SERVICE, Faults
 

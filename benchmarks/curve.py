@@ -6,8 +6,9 @@ from statistics import median
 from typing import Any
 
 from benchmarks.fit import Fit
+from benchmarks.outcome import Outcome
 from benchmarks.report import number
-from benchmarks.scenario import Outcome, Scenario
+from benchmarks.scenario import Scenario
 from benchmarks.servers import COURIER
 from benchmarks.tape import Faults
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from benchmarks.load import Load
+from benchmarks.outcome import Outcome, costs
 from benchmarks.process import running
-from benchmarks.scenario import Outcome, Scenario, costs
+from benchmarks.scenario import Scenario
 from benchmarks.servers import Server
 
 

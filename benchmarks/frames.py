@@ -12,8 +12,8 @@ PONG_FRAME = b"\x8a\x80\0\0\0\0"
 PONG_TEXT = b"\x81\x84\0\0\0\0pong"
 """Masked, as a client must, with the key that changes nothing (5.3)."""
 
-_KEY = base64.b64encode(b"courier.loadtest")
-_ACCEPT = base64.b64encode(hashlib.sha1(_KEY + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+KEY = base64.b64encode(b"courier.loadtest")
+"""The `Sec-WebSocket-Key` of a handshake for which nothing else is said."""
 
 
 class Frame(NamedTuple):
@@ -25,19 +25,32 @@ class Frame(NamedTuple):
     end: int
 
 
-def upgrade(port: int, path: str) -> bytes:
+def key_of(number: int) -> bytes:
+    """A `Sec-WebSocket-Key` for the handshake of that number, 16 bytes in base64 (4.1)."""
+    return base64.b64encode(b"courier.%08d" % number)
+
+
+def accept_of(key: bytes) -> bytes:
+    """The `Sec-WebSocket-Accept` that shows that a server has read `key` (4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+
+
+_ACCEPT = accept_of(KEY)
+
+
+def upgrade(port: int, path: str, key: bytes = KEY) -> bytes:
     """The request that opens a WebSocket at `path` (4.1), offering neither extension nor subprotocol."""
     return (
         b"GET %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Key: %b\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ) % (path.encode(), port, _KEY)
+    ) % (path.encode(), port, key)
 
 
-def upgraded() -> bytes:
+def upgraded(key: bytes = KEY) -> bytes:
     """The answer to `upgrade`."""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: %b\r\n\r\n" % _ACCEPT
+        b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept_of(key)
     )
 
 
@@ -47,12 +60,12 @@ def text(payload: bytes) -> bytes:
     return b"\x81%b%b" % (bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big"), payload)
 
 
-def after_upgrade(data: bytes) -> bytes | None:
+def after_upgrade(data: bytes, accept: bytes = _ACCEPT) -> bytes | None:
     """What follows the server's 101, or None while that has not wholly come; LoadError if it is no 101."""
     head, end, rest = data.partition(b"\r\n\r\n")
     if not end:
         return None
-    if not head.startswith(b"HTTP/1.1 101") or _ACCEPT not in head:
+    if not head.startswith(b"HTTP/1.1 101") or accept not in head:
         raise LoadError("the WebSocket was refused: " + data[:200].decode("latin-1"))
     return rest
 

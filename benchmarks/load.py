@@ -140,6 +140,11 @@ class Load:
             for sock in joining:
                 self._admit(sock, _await_upgrade(sock), tape, first)
 
+    def adopt(self, channel: str, sock: socket.socket, rest: bytes) -> None:
+        """A WebSocket of `channel` that somebody else opened, and will close, is a subscriber from now on."""
+        sock.setblocking(False)
+        self._admit(sock, rest, self._tapes.setdefault(channel, Tape(channel)), None)
+
     def expect(self, channel: str) -> None:
         """Events that go to `channel` count from now on, though nobody subscribes to it yet."""
         self._tapes.setdefault(channel, Tape(channel))
@@ -174,7 +179,7 @@ class Load:
             (channel, frames.upgrade(self._port, _path(channel, token, since[channel])))
             for channel, token in claims
         ]
-        with _no_collection():
+        with no_collection():
             client = usage_of(os.getpid())
             start = perf_counter_ns()
             waiting = [self._approach(channel, data, since[channel]) for channel, data in upgrades]
@@ -234,7 +239,7 @@ class Load:
         before = self._progress()
         reads = 0
         self._receipts = self._requests = 0
-        with _no_collection():
+        with no_collection():
             client = usage_of(os.getpid())
             moved = now = perf_counter_ns()
             plan = Plan(channels, events, size, rate, now, batch)
@@ -406,7 +411,7 @@ def _await_upgrade(sock: socket.socket) -> bytes:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """The client's garbage waits: a collection amid its many objects would look like latency."""
     gc.collect()
     gc.disable()

@@ -40,6 +40,8 @@ class Running:
     port: int
     secret: str
     pid: int
+    folder: Path
+    """Where it was started; it is gone when the server is."""
 
     def usage(self) -> Usage:
         """What `/proc` says of it, its children added."""
@@ -97,7 +99,7 @@ def running(server: Server) -> Iterator[Running]:
             except LoadError as error:
                 output.seek(0)
                 raise LoadError(f"{error}\n{output.read().decode(errors='replace')}") from None
-            yield Running(server, port, secret, process.pid)
+            yield Running(server, port, secret, process.pid, Path(folder))
         finally:
             _stop(process)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from benchmarks.fanout import ENDLESS
 from benchmarks.load import Load
+from benchmarks.outcome import Outcome, costs
 from benchmarks.process import running
-from benchmarks.scenario import Outcome, Scenario, costs
+from benchmarks.scenario import Scenario
 from benchmarks.servers import Server
 
 HISTORY = {"COURIER_HISTORY_EVENTS": "1000000", "COURIER_HISTORY_BYTES": str(2**31)}

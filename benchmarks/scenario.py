@@ -3,35 +3,19 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
-from statistics import median
+from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import LoadError, sentence
-from benchmarks.load import Phase
-from benchmarks.process import Usage, take_client_core
+from benchmarks.outcome import Outcome, row
+from benchmarks.process import take_client_core
+from benchmarks.ratios import ratios
 from benchmarks.report import machine, number, table
-from benchmarks.servers import SERVERS, Server
-from benchmarks.tape import Faults
+from benchmarks.servers import FASTAPI, SERVERS, Server, of_checkout
 
 _LONGEST_REASON = 300
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one run came to."""
-
-    figures: Mapping[str, float]
-    """By name and unit; the first is what the scenario is about."""
-    faults: Faults = field(default_factory=Faults)
-    published: int = 0
-    failed: str = ""
-    """Why there are no figures, as a sentence: the server did not do what was asked."""
-
-    @property
-    def first(self) -> float:
-        return next(iter(self.figures.values()))
 
 
 @dataclass(frozen=True)
@@ -66,11 +50,12 @@ class Scenario:
     ) -> dict[str, list[Outcome]]:
         """Each of `servers` measured `repeat` times, in turn, so that all have the same weather.
 
-        Those that are in `once` too have the first turn only, and so does one that failed.
+        Every second turn goes the other way round, so that none always comes first. Those that are in
+        `once` too have the first turn only, and so does one that failed.
         """
         outcomes: dict[str, list[Outcome]] = {server.name: [] for server in servers}
         for turn in range(1, repeat + 1):
-            for server in servers:
+            for server in servers if turn % 2 else reversed(servers):
                 if turn > 1 and (server in once or outcomes[server.name][0].failed):
                     continue
                 outcome = self.attempt(server, shape)
@@ -91,59 +76,51 @@ class Scenario:
                 + (f"; quick: {self.quick[one.name]})" if one.name in self.quick else ")"),
             )
         parser.add_argument(
-            "--servers", nargs="+", choices=SERVERS, default=list(self.servers), metavar="SERVER"
+            "--servers",
+            nargs="+",
+            choices=SERVERS,
+            metavar="SERVER",
+            help=f"some of {', '.join(SERVERS)} (default: {' '.join(self.servers)}; with --against: courier)",
+        )
+        parser.add_argument(
+            "--against",
+            type=Path,
+            metavar="CHECKOUT",
+            help="the first server named, from another checkout with its .venv, beside the one from here",
         )
         parser.add_argument("--repeat", type=int, help=f"runs of each (default: {self.repeat}; quick: 1)")
         parser.add_argument("--quick", action="store_true", help="smaller, and once")
         options = parser.parse_args()
         with sentence():
+            servers = present(self._chosen(parser, options))
             take_client_core()
             print(machine())
-            servers = present([SERVERS[name] for name in options.servers])
             for shape in self._shapes(options):
                 print(f"\n{self.text.format_map(vars(shape))}\n", flush=True)
                 repeat = options.repeat or (1 if options.quick else self.repeat)
                 outcomes = self.compare(servers, shape, repeat)
                 print(table([row(name, some) for name, some in outcomes.items()]), flush=True)
+                base = FASTAPI if FASTAPI in servers else servers[-1]
+                if compared := ratios(outcomes, base.name):
+                    print(f"\n{table(compared)}", flush=True)
+
+    def _chosen(self, parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Server]:
+        names = options.servers or (["courier"] if options.against else self.servers)
+        servers = [SERVERS[name] for name in names]
+        if options.against is not None:
+            try:
+                servers.append(of_checkout(servers[0], options.against))
+            except ValueError as error:
+                parser.error(f"--against: {error}")
+            if (reason := servers[-1].absent()) is not None:
+                parser.error(f"--against: {reason}")
+        return servers
 
     def _shapes(self, options: argparse.Namespace) -> list[Any]:
         usual = self.shaped(quick=options.quick)
         names = [one.name for one in fields(usual)]
         choices = [getattr(options, name) or [getattr(usual, name)] for name in names]
         return [replace(usual, **dict(zip(names, chosen, strict=True))) for chosen in product(*choices)]
-
-
-def row(name: str, outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """The medians of one server for a table, and the sum of its faults."""
-    good = [outcome for outcome in outcomes if not outcome.failed]
-    failed = next((outcome.failed for outcome in outcomes if outcome.failed), "")
-    cells = {"server": name}
-    if good:
-        first = next(iter(good[0].figures))
-        values = [outcome.first for outcome in good]
-        cells[first] = number(median(values))
-        cells["lowest"], cells["highest"] = number(min(values)), number(max(values))
-        for figure in list(good[0].figures)[1:]:
-            cells[figure] = number(median(outcome.figures[figure] for outcome in good))
-    cells["faults"] = failed or str(sum((outcome.faults for outcome in good), Faults()))
-    return cells
-
-
-def costs(before: Usage, after: Usage, phase: Phase) -> dict[str, float]:
-    """What a phase took, for the figures after the first.
-
-    `disturbed`: for what share of the time other processes kept the server off its core, or the client, if
-    more.
-    """
-    seconds = phase.seconds
-    waited = max(after.waited_seconds - before.waited_seconds, phase.client_waited)
-    return {
-        "server busy %": 100 * (after.cpu_seconds - before.cpu_seconds) / seconds,
-        "client busy %": 100 * phase.client_seconds / seconds,
-        "disturbed %": 100 * waited / seconds,
-        "server CPU s": after.cpu_seconds - before.cpu_seconds,
-        "peak MiB": after.peak_rss_kib / 1024,
-    }
 
 
 def present(servers: Sequence[Server]) -> list[Server]:

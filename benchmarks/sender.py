@@ -55,15 +55,17 @@ class Sender:
             if len(rest) < size:
                 break
             data = rest[size:]
-            self._answer(sock, head.split(b" ", 2)[1], rest[:size])
+            self._answer(sock, head, rest[:size])
         self._received[sock] = data
 
-    def _answer(self, sock: socket.socket, path: bytes, body: bytes) -> None:
+    def _answer(self, sock: socket.socket, head: bytes, body: bytes) -> None:
+        path = head.split(b" ", 2)[1]
         kind, _, channel = path.partition(b"?")[0].strip(b"/").partition(b"/")
         if kind == b"ws":
             self._selector.unregister(sock)
             self._subscribers[channel].append(sock)
-            sock.sendall(frames.upgraded())
+            key = head.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
+            sock.sendall(frames.upgraded(key))
             return
         if channel == b"batch":
             answer = _PUBLISHED % body.count(b'{"channel":"')

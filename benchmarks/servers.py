@@ -30,6 +30,8 @@ class Server:
     """Whether `since` brings back what was missed."""
     batches: bool = False
     """Whether it has `POST /publish/batch`."""
+    interpreter: str | None = None
+    """The Python that runs it, where it is one Python process: such a process can be counted (`counts`)."""
     absent: Callable[[], str | None] = lambda: None
     """Why it cannot be measured here, as a sentence; None when it can."""
 
@@ -56,11 +58,16 @@ COURIER = Server(
     _COURIER,
     replays=True,
     batches=True,
+    interpreter=sys.executable,
+)
+COURIER_GENERAL = replace(
+    COURIER, name="Courier without its desk", environment={**_COURIER, "COURIER_DESK": "off"}
 )
 HYPERCORN = replace(
     COURIER,
     name="Courier by hypercorn -k trio",
     command=(_tool("hypercorn"), "-k", "trio", "-b", "127.0.0.1:{port}", "courier.web:app"),
+    interpreter=None,
 )
 
 COURIER_REDIS = replace(
@@ -71,6 +78,7 @@ COURIER_REDIS = replace(
         "--redis-core", str(CLIENT_CORE),
     ),
     environment={**_COURIER, "PYTHONPATH": str(_ROOT)},
+    interpreter=None,
     absent=lambda: None if shutil.which("redis-server") else "redis-server is not installed",
 )  # fmt: skip
 
@@ -96,6 +104,7 @@ FASTAPI = Server(
     "FastAPI hub",
     (str(_HUB_PYTHON), "-m", "benchmarks.peers.fastapi_hub", "--port", "{port}"),
     {"JWT_SECRET": "{secret}", "RATE_LIMIT": RATE_LIMIT, "PYTHONPATH": str(_ROOT)},
+    interpreter=str(_HUB_PYTHON),
     absent=_no_fastapi,
 )
 NODE = Server(
@@ -117,6 +126,7 @@ JOINING_SENDER = replace(SENDER, name="ready-made bytes, joined", command=(*_SEN
 
 SERVERS = {
     "courier": COURIER,
+    "courier-general": COURIER_GENERAL,
     "courier-redis": COURIER_REDIS,
     "fastapi": FASTAPI,
     "node": NODE,
@@ -126,3 +136,20 @@ SERVERS = {
     "joining-sender": JOINING_SENDER,
 }
 """What a scenario's `--servers` names."""
+
+
+def of_checkout(server: Server, folder: Path) -> Server:
+    """`server`, which is one of Courier's, from the checkout in `folder` and its own environment.
+
+    ValueError when `server` is not started by `courier`.
+    """
+    if server.command[0] != COURIER.command[0]:
+        raise ValueError(f"{server.name} is not of a checkout: name courier or courier-general")
+    tools = folder.resolve() / ".venv" / "bin"
+    return replace(
+        server,
+        name=f"{server.name} in {folder}",
+        command=(str(tools / "courier"), *server.command[1:]),
+        interpreter=str(tools / "python"),
+        absent=lambda: None if (tools / "courier").exists() else f"{tools / 'courier'} is not there",
+    )

@@ -9,8 +9,9 @@ from statistics import median, quantiles
 
 from benchmarks.errors import LoadError
 from benchmarks.load import Load
+from benchmarks.outcome import Outcome
 from benchmarks.process import Running, running
-from benchmarks.scenario import Outcome, Scenario
+from benchmarks.scenario import Scenario
 from benchmarks.servers import Server
 from benchmarks.tape import Faults
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import quantiles
 
 from benchmarks.load import Load
+from benchmarks.outcome import Outcome
 from benchmarks.process import running
-from benchmarks.scenario import Outcome, Scenario
+from benchmarks.scenario import Scenario
 from benchmarks.servers import Server
 
 

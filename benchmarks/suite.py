@@ -8,9 +8,10 @@ from benchmarks.batch import BATCH
 from benchmarks.fanout import FANOUT
 from benchmarks.idle import IDLE
 from benchmarks.latency import LATENCY
+from benchmarks.outcome import Outcome, row
 from benchmarks.publish import PUBLISH
 from benchmarks.report import number
-from benchmarks.scenario import Outcome, Scenario, row
+from benchmarks.scenario import Scenario
 from benchmarks.servers import COURIER, FASTAPI, JOINING_SENDER, NCHAN, NODE, Server
 from benchmarks.stalled import STALLED
 from benchmarks.storm import STORM

@@ -13,8 +13,9 @@ from benchmarks.errors import LoadError
 from benchmarks.fit import Fit
 from benchmarks.growth import Growth
 from benchmarks.node import NODE, reckoned
+from benchmarks.outcome import Outcome
 from benchmarks.panels import panels, ticks
-from benchmarks.scenario import Outcome, Scenario
+from benchmarks.scenario import Scenario
 from benchmarks.servers import Server
 from benchmarks.tape import Faults
 

@@ -9,9 +9,10 @@ import pytest
 from benchmarks import frames
 from benchmarks.joiner import Joiner
 from benchmarks.ledger import Ledger
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Plan
 from benchmarks.report import number, table
-from benchmarks.scenario import Outcome, Scenario
+from benchmarks.scenario import Scenario
 from benchmarks.servers import COURIER, FASTAPI, NCHAN, SENDER, Server
 from benchmarks.subscriber import Subscriber
 from benchmarks.suite import PARTS, Part, Result, Run, cell
