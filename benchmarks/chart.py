@@ -13,6 +13,15 @@ TOP, BAR, GAP, GROUP_GAP = 104, 15, 4, 17
 FOOT = 58
 
 _BARS = ((COURIER, "courier"), (NODE, "node"), (NCHAN, "nchan"))
+_UNITS = {
+    "KiB a connection": "KiB",
+    "µs each": "µs a delivery",
+    "s until all have all": "s",
+    "p99 ms": "ms",
+    "longest pause ms": "ms",
+    "full collection ms": "ms",
+    "objects a connection": "objects",
+}
 
 
 def chart(run: Run, where: str) -> str:
@@ -111,6 +120,4 @@ def _subtitle(result: Result) -> str:
 
 
 def _unit(result: Result) -> str:
-    return {"KiB a connection": "KiB", "p99 ms": "ms", "s until all have all": "s"}.get(
-        result.unit, result.unit
-    )
+    return _UNITS.get(result.unit, result.unit)

@@ -7,6 +7,8 @@ from typing import Any
 
 from benchmarks.chart import chart
 from benchmarks.fanout import FANOUT
+from benchmarks.joins import JOINS
+from benchmarks.pauses import PAUSES
 from benchmarks.report import machine, number, table
 from benchmarks.servers import COURIER, FASTAPI
 from benchmarks.stalled import STALLED
@@ -38,8 +40,12 @@ server has one core, the load client the other.
   sends ready-made bytes, or from a peer that was quicker still. A figure with ≥ was limited by the client
   (95 % busy or more): that server can do more. How busy the client was stands beside every figure below.
 - **Batch**: the hub has no batches; beside it stands what it takes one by one.
+- **Joins**: {in_flight} are under way at a time, each with a key, a token and a user of its own.
 - **Join storm**: seconds until all are back; with Courier each gets the {missed} events that it missed, the
   others have no replay that a WebSocket can ask for by position: what was missed is lost there.
+- **Collector**: what Python's garbage collector tracks for a connection, after a full collection, and how
+  long it stops the server, in processor time, while {crowd:,} WebSockets join and leave; {rate:g} events/s go
+  to {readers} others. Node and nginx have no such collector.
 - **What each does for a publish**: Courier and the FastAPI hub verify the service token, count against the
   rate limit, validate the event by the same models and count metrics; only Courier keeps the event in a log.
   The Node hub does as the FastAPI hub, but looks only at the fields that all events share. nginx + nchan
@@ -63,7 +69,7 @@ def write(run: Run) -> str:
     text += "\n".join(f"- {what}: {version}" for what, version in versions().items())
     text += "\n\nRepeat it with `make bench`, or a part of it with `python -m benchmarks.<scenario>`.\n"
     text += "\n## All figures\n"
-    for result in run.results:
+    for result in _measured(run):
         text += f"\n**{result.part.title}**: {result.asked}\n\n{table(result.rows())}\n"
     (FOLDER / f"{name}.md").write_text(text, encoding="utf-8")
     document = json.dumps(_document(run, where), indent=1, ensure_ascii=False)
@@ -91,9 +97,14 @@ def _row(run: Run, result: Result) -> dict[str, str]:
 
 
 def _notes(run: Run) -> list[str]:
-    notes = [f"¹ {name}: {why}" for result in run.results for name, why in _failures(result)]
+    notes = [f"¹ {name}: {why}" for result in _measured(run) for name, why in _failures(result)]
     notes += [f"{name} was left out: {why}." for name, why in run.absent.items()]
     return [*notes, f"Loss, order, repeats: {_faults(run)}."]
+
+
+def _measured(run: Run) -> list[Result]:
+    """Without those that show another figure of the same runs."""
+    return [result for result in run.results if not result.part.figure]
 
 
 def _failures(result: Result) -> list[tuple[str, str]]:
@@ -108,7 +119,7 @@ def _faults(run: Run) -> str:
     found = [
         f"{server.name} in {result.part.title}: {result.faults(server)}"
         for server in known
-        for result in run.results
+        for result in _measured(run)
         if result.faults(server) != Faults()
     ]
     return "; ".join(found) or "no fault, in any scenario, of any server"
@@ -116,7 +127,14 @@ def _faults(run: Run) -> str:
 
 def _how(run: Run) -> str:
     return _HOW.format(
-        repeat=FANOUT.repeat, pairs=STALLED.shape.pairs, missed=STORM.shape.missed, faults=_faults(run)
+        repeat=FANOUT.repeat,
+        pairs=STALLED.shape.pairs,
+        missed=STORM.shape.missed,
+        in_flight=JOINS.shape.in_flight,
+        crowd=PAUSES.shape.connections,
+        rate=PAUSES.shape.rate,
+        readers=PAUSES.shape.readers,
+        faults=_faults(run),
     )
 
 
@@ -132,7 +150,7 @@ def _document(run: Run, where: str) -> dict[str, Any]:
                 "title": result.part.title,
                 "asked": result.asked,
                 "figure": result.unit,
-                "less_is_better": result.part.scenario.less_is_better,
+                "less_is_better": result.part.less_is_better,
                 "times_the_hub": result.times(COURIER),
                 "hub": result.value(FASTAPI),
                 "target": result.part.target or None,

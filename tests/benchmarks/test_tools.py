@@ -2,7 +2,7 @@
 
 import socket
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -183,6 +183,35 @@ def test_a_figure_that_the_client_may_have_limited_says_so() -> None:
     part = Part("Things", scenario(), (NCHAN,), closed_loop=True)
     outcomes = {"nginx + nchan": [Outcome({"things/s": 9_000, "client busy %": 99})]}
     assert cell(Result(part, "things", outcomes), NCHAN) == "≥ 9,000"
+
+
+def test_another_figure_of_a_scenario_is_of_the_same_runs_and_less_of_it_is_better() -> None:
+    asked = 0
+
+    def measure(server: Server, shape: Shape) -> Outcome:
+        nonlocal asked
+        asked += 1
+        return Outcome({"things/s": 1.0, "µs each": 2.0 if server is COURIER else 5.0})
+
+    thing = replace(scenario(), measure=measure, repeat=1)
+    run = Run(quick=False)
+    for part in (Part("Things", thing, (FASTAPI,)), Part("Of it", thing, (FASTAPI,), figure="µs each")):
+        run.measure(part)
+    assert asked == 2
+    assert [one.times(COURIER) for one in run.results] == [1.0, 2.5]
+    assert [cell(one, COURIER) for one in run.results] == ["1.00", "2.00"]
+
+
+def test_a_server_without_a_parts_figure_has_an_empty_cell() -> None:
+    part = Part("Of it", scenario(), (FASTAPI,), figure="objects")
+    one = Result(part, "things", {"Courier": [Outcome({"things/s": 1.0})]})
+    assert cell(one, COURIER) == "–"
+    assert one.met is None
+
+
+def test_every_figure_of_a_part_has_its_runs_in_an_earlier_part() -> None:
+    for place, part in enumerate(PARTS):
+        assert not part.figure or part.scenario in [one.scenario for one in PARTS[:place] if not one.figure]
 
 
 def test_tables_line_up_and_a_row_may_lack_cells() -> None:
