@@ -10,7 +10,7 @@ from benchmarks.fanout import FANOUT
 from benchmarks.joins import JOINS
 from benchmarks.pauses import PAUSES
 from benchmarks.report import machine, number, table
-from benchmarks.servers import COURIER, FASTAPI
+from benchmarks.servers import COURIER, FASTAPI, Server
 from benchmarks.stalled import STALLED
 from benchmarks.storm import STORM
 from benchmarks.suite import PARTS, PEERS, Result, Run, cell
@@ -65,6 +65,8 @@ def write(run: Run) -> str:
     text = _HEAD.format(machine=where, table=overview, notes="\n".join(_notes(run)))
     if not run.quick:
         text += "\n" + _how(run)
+    if rows := behind(run):
+        text += f"\n## Where Courier is behind\n\n{table(rows)}\n"
     text += "\n## What was measured\n\n"
     text += "\n".join(f"- {what}: {version}" for what, version in versions().items())
     text += "\n\nRepeat it with `make bench`, or a part of it with `python -m benchmarks.<scenario>`.\n"
@@ -94,6 +96,31 @@ def _row(run: Run, result: Result) -> dict[str, str]:
         "met": {True: "yes", False: "no", None: "–"}[result.met],
         "client's ceiling": "–" if ceiling is None else number(ceiling),
     }
+
+
+def behind(run: Run) -> list[dict[str, str]]:
+    """For each part in which a peer is better than Courier: Courier's figure, and the peers' by name."""
+    rows = []
+    for result in run.results:
+        mine = result.value(COURIER)
+        better = [peer for peer in PEERS if mine is not None and _better(result, peer, mine)]
+        if better:
+            note = f" ({result.part.note})" if result.part.note else ""
+            rows.append(
+                {
+                    "scenario": f"{result.part.title}, {result.unit}{note}",
+                    "Courier": cell(result, COURIER),
+                    "ahead of it": ", ".join(f"{peer.name} {cell(result, peer)}" for peer in better),
+                }
+            )
+    return rows
+
+
+def _better(result: Result, peer: Server, mine: float) -> bool:
+    its = result.value(peer)
+    if its is None or peer.name not in result.outcomes:
+        return False
+    return its < mine if result.part.less_is_better else its > mine
 
 
 def _notes(run: Run) -> list[str]:

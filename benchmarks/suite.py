@@ -24,7 +24,7 @@ PEERS = (FASTAPI, NODE, NCHAN)
 """What Courier is measured beside; ratios are to the first."""
 
 ONCE = (NODE, NCHAN)
-"""Measured once where the others are measured several times, to keep the whole below ten minutes."""
+"""Measured once where the others are measured several times, to keep the whole short."""
 
 BUSY_PERCENT = 95.0
 """A client that is as busy as that may be what limits a closed loop: the server could do more."""

@@ -12,6 +12,7 @@ from benchmarks.ledger import Ledger
 from benchmarks.outcome import Outcome
 from benchmarks.plan import Plan
 from benchmarks.report import number, table
+from benchmarks.results import behind
 from benchmarks.scenario import Scenario
 from benchmarks.servers import COURIER, FASTAPI, NCHAN, SENDER, Server
 from benchmarks.subscriber import Subscriber
@@ -212,6 +213,19 @@ def test_a_server_without_a_parts_figure_has_an_empty_cell() -> None:
 def test_every_figure_of_a_part_has_its_runs_in_an_earlier_part() -> None:
     for place, part in enumerate(PARTS):
         assert not part.figure or part.scenario in [one.scenario for one in PARTS[:place] if not one.figure]
+
+
+def test_where_courier_is_behind_whom_is_said_and_nothing_else() -> None:
+    storm = result(3, 2, less=True)
+    ahead = result(400, 100)
+    both = result(10, 20)
+    both = replace(both, outcomes={**both.outcomes, "Node ws hub": [Outcome({"things/s": 5_000.0})]})
+    alone = Result(
+        replace(ahead.part, title="Alone"), "", {"Courier": [Outcome({"things/s": 1.0})]}, beside=9
+    )
+    rows = behind(Run(quick=False, results=[storm, ahead, both, alone]))
+    assert [row["Courier"] for row in rows] == ["3.00", "10.0"]
+    assert [row["ahead of it"] for row in rows] == ["FastAPI hub 2.00", "FastAPI hub 20.0, Node ws hub 5,000"]
 
 
 def test_tables_line_up_and_a_row_may_lack_cells() -> None:
