@@ -113,6 +113,8 @@ class Registry:
 
 def registry_for(modules: Sequence[str]) -> Registry:
     """The built-in events and those of the named modules; RegistryError names the module at fault."""
+    if not modules:
+        return default_registry()
     found = dict.fromkeys(_BUILT_IN)
     for name in modules:
         found.update(dict.fromkeys(_imported(name)))
@@ -122,7 +124,7 @@ def registry_for(modules: Sequence[str]) -> Registry:
 @cache
 def default_registry() -> Registry:
     """The registry of the built-in events alone, made once."""
-    return registry_for(())
+    return Registry(_BUILT_IN)
 
 
 class _ChosenByType:

@@ -15,6 +15,7 @@ from courier.schemas import (
     SchemaError,
     UnknownChannelError,
     default_registry,
+    registry_for,
 )
 from tests.schemas.examples import EXAMPLES
 
@@ -225,3 +226,4 @@ def test_a_registry_without_events_is_refused() -> None:
 
 def test_the_default_registry_is_made_once() -> None:
     assert default_registry() is REGISTRY
+    assert registry_for([]) is REGISTRY
