@@ -32,6 +32,9 @@ SPARE = 300
 PORTS = 1000
 """Of the system's range, so many are left to others."""
 
+ATTEND_SECONDS = 5.0
+"""How often pings are answered: uvicorn waits 20 s for that, Courier longer."""
+
 NICENESS = 10
 """Of a crowd that is apart: what shares its core, and is timed, goes first."""
 
@@ -80,9 +83,13 @@ class Crowd:
         answers: list[bytes] = []
         with no_collection():
             before, start = usage_of(os.getpid()), perf_counter()
+            attended = start
             for number, handshake in enumerate(self._handshakes):
                 if rate is not None:
                     _until(start + number / rate)
+                if perf_counter() - attended > ATTEND_SECONDS:
+                    self.attend(len(answers))
+                    attended = perf_counter()
                 if len(waiting) == in_flight:
                     answers.append(_hear(waiting.popleft()))
                 sock = self._connect(number)
@@ -108,10 +115,15 @@ class Crowd:
         start, closed = perf_counter(), 0
         for number, sock in enumerate(self._sockets):
             _until(start + number / rate)
-            closed += _is_closed(sock)
+            closed += not answer_pings(sock)
             sock.close()
         self._sockets.clear()
         return closed
+
+    def attend(self, count: int | None = None) -> None:
+        """Answer the pings that have come, to the first `count` or to all."""
+        for sock in self._sockets[:count]:
+            answer_pings(sock)
 
     def _connect(self, number: int) -> socket.socket:
         sock = socket.socket()
@@ -132,6 +144,21 @@ def require_descriptors(connections: int) -> None:
             f" many in the server, but a process may open only {most:,} here: raise the hard limit"
             f" (ulimit -Hn), or ask for fewer with --connections {max(1, most - SPARE)}"
         )
+
+
+def answer_pings(sock: socket.socket) -> bool:
+    """Answer the pings that have come, and drop all else; whether the connection is still open."""
+    try:
+        while data := sock.recv(4096, socket.MSG_DONTWAIT):
+            for frame in frames.split(data):
+                pong = frames.pong(frame.opcode, data[frame.payload : frame.end])
+                if pong is not None:
+                    sock.send(pong)
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    return False
 
 
 class Apart:
@@ -187,6 +214,8 @@ def _serve(pipe: Connection, port: int, secret: str, connections: int, channels:
         with Crowd(port, secret, connections, channels) as crowd:
             pipe.send(0.0)
             while True:
+                while not pipe.poll(ATTEND_SECONDS):
+                    crowd.attend()
                 in_flight, rate = pipe.recv()
                 pipe.send(
                     float(crowd.leave(rate)) if in_flight is None else crowd.join(in_flight, rate).seconds
@@ -218,15 +247,6 @@ def _hear(sock: socket.socket) -> bytes:
             raise LoadError("the server closed a connection instead of a 101")
         data += more
     return data
-
-
-def _is_closed(sock: socket.socket) -> bool:
-    try:
-        return not sock.recv(4096, socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except ConnectionError:
-        return True
 
 
 def _until(then: float) -> None:

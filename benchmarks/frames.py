@@ -8,9 +8,8 @@ from typing import NamedTuple
 from benchmarks.errors import LoadError
 
 TEXT, CLOSE, PING = 0x1, 0x8, 0x9
-PONG_FRAME = b"\x8a\x80\0\0\0\0"
 PONG_TEXT = b"\x81\x84\0\0\0\0pong"
-"""Masked, as a client must, with the key that changes nothing (5.3)."""
+"""Masked, as a client must, with the key that changes nothing (5.3); so is what `pong` makes."""
 
 KEY = base64.b64encode(b"courier.loadtest")
 """The `Sec-WebSocket-Key` of a handshake for which nothing else is said."""
@@ -58,6 +57,13 @@ def text(payload: bytes) -> bytes:
     """One text frame of a server, with a payload below 64 KiB (5.2)."""
     size = len(payload)
     return b"\x81%b%b" % (bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big"), payload)
+
+
+def pong(opcode: int, payload: bytes) -> bytes | None:
+    """The answer to a server's ping, by frame (with its payload, 5.5.3) or by text; None to all else."""
+    if opcode == PING:
+        return b"\x8a%b\0\0\0\0%b" % (bytes([0x80 | len(payload)]), payload)
+    return PONG_TEXT if opcode == TEXT and payload == b"ping" else None
 
 
 def after_upgrade(data: bytes, accept: bytes = _ACCEPT) -> bytes | None:

@@ -120,14 +120,12 @@ class Subscriber:
 
     def _judge(self, frame: frames.Frame, data: bytes) -> None:
         payload = data[frame.payload - frame.start :]
-        if frame.opcode == frames.PING:
-            self._sock.send(frames.PONG_FRAME)
+        if (pong := frames.pong(frame.opcode, payload)) is not None:
+            self._sock.send(pong)
         elif frame.opcode == frames.CLOSE:
             self.is_open = False
         elif frame.opcode != frames.TEXT:
             raise LoadError(f"an unexpected frame with opcode {frame.opcode}")
-        elif payload == b"ping":
-            self._sock.send(frames.PONG_TEXT)
         elif payload.startswith(b'{"type":"courier.'):
             self.gaps += 1
         else:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import crowd as module
 from benchmarks import frames
-from benchmarks.crowd import Crowd, apart, require_descriptors
+from benchmarks.crowd import Crowd, answer_pings, apart, require_descriptors
 from benchmarks.errors import LoadError
 
 SECRET = "a secret of thirty-two bytes or more"
@@ -87,6 +87,17 @@ def test_those_that_the_server_closed_are_counted_when_the_crowd_leaves() -> Non
             sock.settimeout(10)
             sock.recv(1, socket.MSG_PEEK)
         assert crowd.leave(rate=1000) == 2
+
+
+def test_pings_are_answered_with_what_they_bore_and_an_end_behind_them_is_seen() -> None:
+    server, client = socket.socketpair()
+    with server, client:
+        server.sendall(b"\x89\x04abcd" + frames.text(b"ping") + frames.text(b"{}"))
+        assert answer_pings(client)
+        assert server.recv(100) == b"\x8a\x84\0\0\0\0abcd" + frames.PONG_TEXT
+        server.sendall(frames.text(b"{}"))
+        server.shutdown(socket.SHUT_WR)
+        assert not answer_pings(client)
 
 
 def test_joins_come_no_sooner_than_at_their_rate() -> None:

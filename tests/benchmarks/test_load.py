@@ -161,10 +161,14 @@ def test_a_gap_and_a_close_are_told(tape: Tape, two: tuple[Pair, Pair]) -> None:
 def test_pings_between_events_are_answered_and_disturb_nothing(tape: Tape, two: tuple[Pair, Pair]) -> None:
     two[0].send(*EVENTS)
     two[1].send(
-        EVENTS[0], b"\x89\x00", EVENTS[1][:50], EVENTS[1][50:] + frames.text(b"ping") + EVENTS[2], *EVENTS[3:]
+        EVENTS[0],
+        b"\x89\x04abcd",
+        EVENTS[1][:50],
+        EVENTS[1][50:] + frames.text(b"ping") + EVENTS[2],
+        *EVENTS[3:],
     )
     assert str(total(tape, *two)) == "none"
-    assert two[1].server.recv(100) == frames.PONG_FRAME + frames.PONG_TEXT
+    assert two[1].server.recv(100) == b"\x8a\x84\0\0\0\0abcd" + frames.PONG_TEXT
 
 
 def test_all_lengths_of_frames_are_read(tape: Tape, two: tuple[Pair, Pair]) -> None:
