@@ -23,8 +23,9 @@ import jwt
 
 from benchmarks import frames
 from benchmarks.errors import LoadError
-from benchmarks.load import ANSWER_SECONDS, no_collection
 from benchmarks.process import usage_of
+from benchmarks.quiet import no_collection
+from benchmarks.sockets import ANSWER_SECONDS
 
 SPARE = 300
 """Descriptors that the server and the load client need beside the crowd's."""

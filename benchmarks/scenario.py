@@ -70,7 +70,7 @@ class Scenario:
         for one in fields(self.shape):
             parser.add_argument(
                 "--" + one.name.replace("_", "-"),
-                type=type(getattr(self.shape, one.name)),
+                type=float if one.type is float else int,
                 nargs="+",
                 help=f"several are measured one after another (default: {getattr(self.shape, one.name)}"
                 + (f"; quick: {self.quick[one.name]})" if one.name in self.quick else ")"),
