@@ -57,3 +57,35 @@ def test_whatever_is_set_each_is_due_when_it_was_set_for_last(steps: list[tuple[
         assert sorted(all_due(timers, now)) == due
         wanted = [inf if at <= now else at for at in wanted]
         assert timers.next <= min(wanted)
+
+
+def test_what_is_forgotten_is_held_no_longer() -> None:
+    timers = Timers[Alarm]()
+    kept = Alarm("kept")
+    timers.set(kept, 75.0)
+    for number in range(1000):  # connections that come and go
+        alarm = Alarm(str(number))
+        timers.set(alarm, 75.0)
+        timers.set(alarm, 1.0)
+        timers.forget(alarm)
+        assert len(timers) <= 3
+    assert all_due(timers, 100.0) == ["kept"]
+    timers.forget(kept)
+    assert len(timers) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.none() | st.integers(0, 5), st.integers(0, 3)), max_size=80))
+def test_when_all_are_forgotten_nothing_is_held(steps: list[tuple[int, int | None, int]]) -> None:
+    timers = Timers[Alarm]()
+    alarms = [Alarm(str(number)) for number in range(4)]
+    now = 0.0
+    for which, ahead, pause in steps:
+        if ahead is None:
+            timers.forget(alarms[which])
+        else:
+            timers.set(alarms[which], now + ahead)
+        now += pause
+        all_due(timers, now)
+    for alarm in alarms:
+        timers.forget(alarm)
+    assert len(timers) == 0
