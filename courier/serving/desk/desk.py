@@ -1,7 +1,6 @@
 """Desk: one task and one epoll for all plain sockets: accept, read, write, time out, close."""
 
 import errno
-import math
 import os
 import select
 import socket
@@ -125,6 +124,8 @@ class Desk:
             if len(ready) < BATCH or perf_counter() >= until:
                 break
         self._awake = False
+        if self._left_over:
+            self._ring()
 
     def _serve(self, row: Connection, events: int) -> None:
         """Read and write, as the socket is ready for; what that raises ends this row, and no other."""
@@ -154,8 +155,8 @@ class Desk:
     def _finish(self) -> None:
         """Do what the batch has left. Its answers leave one right after the other: to wake a reader costs
         more than to write to one that is awake."""
-        while self._left_over:
-            row, step = self._left_over.pop(0)
+        left_over, self._left_over = self._left_over, []
+        for row, step in left_over:  # what these leave comes after everybody's next turn
             if row.loss is None and row in self:
                 self._guard(row, step)
         self.write_answers()
@@ -246,7 +247,7 @@ class Desk:
         """Keep it no more; the socket is the caller's."""
         del self._rows[row.sock.fileno()]
         self._epoll.unregister(row.sock)
-        self._timers.set(row, math.inf)
+        self._timers.forget(row)
         return row.sock
 
     def _accept(self, listener: socket.socket) -> None:

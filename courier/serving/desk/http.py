@@ -190,6 +190,7 @@ class Http:
         if accept is None:
             return False
         row.pause()
+        row.call_at(math.inf)
         if self._service.join(head, Handshake(self, row, accept)):
             return True
         row.resume()

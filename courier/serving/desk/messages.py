@@ -37,9 +37,12 @@ class Messages:
         self._max_message_bytes = max_message_bytes
 
     def heard(self, row: Connection, data: bytes) -> None:
-        if not data:
+        if data:
+            self._read(row, data)
+        else:
             self._hung_up(row)
-            return
+
+    def _read(self, row: Connection, data: bytes) -> None:
         reader = row.reader or MessageReader(self._max_message_bytes)
         try:
             for received in reader.feed(data):
@@ -52,6 +55,15 @@ class Messages:
             self._lingering.take(row)  # nothing that follows can be read
         else:
             row.reader = reader if reader.pending else None
+            if reader.behind:
+                row.pause()
+                self._desk.later(row, partial(self._read_on, row))
+
+    def _read_on(self, row: Connection) -> None:
+        """Take more of what has come, now that others have had their turn."""
+        if row.speaker is self:
+            row.resume()
+            self._read(row, b"")
 
     def writable(self, row: Connection) -> None:
         if row.closing:

@@ -13,6 +13,9 @@ from courier.serving.requests import Head
 MAX_CONTROL_BYTES = 125
 """The longest payload of a ping, a pong or a close (RFC 6455, 5.5)."""
 
+FRAMES_AT_ONCE = 64
+"""So many frames are taken of a peer at a time: one read may bring thousands, and others want their turn."""
+
 _FIN, _RESERVED, _OPCODE = 0x80, 0x70, 0x0F
 _MASKED, _LENGTH = 0x80, 0x7F
 _LENGTH_16, _LENGTH_64 = 126, 127
@@ -102,24 +105,25 @@ def close_frame(code: int | None, reason: str) -> bytes:
 
 
 class _Fragments:
-    """A message of which the last frame has not come."""
+    """A message of which the last frame has not come: its bytes alone, however many frames they came in."""
 
-    __slots__ = ("_decoder", "_pieces", "length")
+    __slots__ = ("_data", "_decoder")
 
     def __init__(self, opcode: int) -> None:
-        text = opcode == Opcode.TEXT
-        self._decoder = codecs.getincrementaldecoder("utf-8")() if text else None
-        self._pieces: list[str] | list[bytes] = []
-        self.length = 0
+        self._data = bytearray()
+        self._decoder = codecs.getincrementaldecoder("utf-8")() if opcode == Opcode.TEXT else None
+
+    def __len__(self) -> int:
+        return len(self._data)
 
     def add(self, payload: bytes, *, last: bool) -> str | bytes | None:
         """Take one frame's payload; the message once that was the last one."""
-        self.length += len(payload)
-        if self._decoder is None:
-            self._pieces.append(payload)  # type: ignore[arg-type]
-            return b"".join(self._pieces) if last else None  # type: ignore[arg-type]
-        self._pieces.append(self._decoder.decode(payload, last))  # type: ignore[arg-type]
-        return "".join(self._pieces) if last else None  # type: ignore[arg-type]
+        self._data += payload
+        if self._decoder is not None:
+            self._decoder.decode(payload, last)  # raises as soon as it cannot become UTF-8
+        if not last:
+            return None
+        return bytes(self._data) if self._decoder is None else self._data.decode()
 
 
 class MessageReader:
@@ -128,12 +132,14 @@ class MessageReader:
     A connection that is between two messages needs none: `pending` says so.
     """
 
-    __slots__ = ("_fragments", "_limit", "_unread")
+    __slots__ = ("_fragments", "_limit", "_unread", "behind")
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._unread = b""
         self._fragments: _Fragments | None = None
+        self.behind = False
+        """`feed` has left something unread, and goes on with it when it is called again, with nothing."""
 
     @property
     def pending(self) -> bool:
@@ -141,14 +147,19 @@ class MessageReader:
         return bool(self._unread) or self._fragments is not None
 
     def feed(self, data: bytes) -> Iterator[Received]:
-        """What is whole with `data`, in order. A pong is nothing that one acts on, and is left out.
+        """What is whole with `data`, in order, of as many as `FRAMES_AT_ONCE` frames. A pong is nothing that
+        one acts on, and is left out.
 
         Raises Violation at the first frame that breaks the protocol, makes a message longer than the limit
         (1009), or is text that is not UTF-8 (1007). Nothing after a close is looked at.
         """
         data, at = self._unread + data, 0
         self._unread = b""
-        while (found := self._frame(data, at)) is not None:
+        for _ in range(FRAMES_AT_ONCE):
+            found = self._frame(data, at)
+            if found is None:
+                self.behind = False
+                break
             opcode, last, payload, at = found
             try:
                 received = self._take(opcode, payload, last=last)
@@ -158,6 +169,8 @@ class MessageReader:
                 yield received
             if isinstance(received, Close):
                 return
+        else:
+            self.behind = at < len(data)
         self._unread = data[at:]
 
     def _frame(self, data: bytes, at: int) -> tuple[int, bool, bytes, int] | None:
@@ -177,7 +190,7 @@ class MessageReader:
             if length < (_LENGTH_16 if size == 2 else 1 << 16) or length >= 1 << 63:
                 raise Violation(1002, "Frame's length is not in its shortest form")
             begin += size
-        held = 0 if self._fragments is None or opcode >= Opcode.CLOSE else self._fragments.length
+        held = 0 if self._fragments is None or opcode >= Opcode.CLOSE else len(self._fragments)
         if held + length > self._limit and opcode < Opcode.CLOSE:
             raise Violation(1009, "Message too big")
         end = begin + _MASK_BYTES + length

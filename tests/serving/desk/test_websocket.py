@@ -1,7 +1,8 @@
 """WebSocket: what RFC 6455 asks of a server's side, as plain bytes."""
 
 import random
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from wsproto.frame_protocol import FrameProtocol
 
 from courier.serving.desk.websocket import (
+    FRAMES_AT_ONCE,
     Close,
     MessageReader,
     Opcode,
@@ -39,9 +41,16 @@ def masked(
     return bytes((first, 0x80 | short)) + extended + mask + data
 
 
+def fed(reader: MessageReader, data: bytes) -> Iterator[Received]:
+    """All that is whole with `data`."""
+    yield from reader.feed(data)
+    while reader.behind:
+        yield from reader.feed(b"")
+
+
 def read(*pieces: bytes, limit: int = LIMIT) -> list[Received]:
     reader = MessageReader(limit)
-    return [received for piece in pieces for received in reader.feed(piece)]
+    return [received for piece in pieces for received in fed(reader, piece)]
 
 
 def refused(*pieces: bytes, limit: int = LIMIT) -> int:
@@ -95,6 +104,35 @@ def test_a_reader_says_whether_something_is_unfinished() -> None:
     ):
         list(reader.feed(piece))
         assert reader.pending is pending
+
+
+def test_frames_are_taken_so_many_at_a_time() -> None:
+    reader = MessageReader(LIMIT)
+    flood = masked(Opcode.PING) + masked(Opcode.PONG) * FRAMES_AT_ONCE + masked(TEXT, b"last") + b"\x81"
+    assert list(reader.feed(flood)) == [Ping(b"")]
+    assert (reader.behind, reader.pending) == (True, True)
+    assert list(reader.feed(b"")) == ["last"]
+    assert (reader.behind, reader.pending) == (False, True)
+    exactly = MessageReader(LIMIT)
+    assert list(exactly.feed(masked(Opcode.PONG) * FRAMES_AT_ONCE)) == []
+    assert (exactly.behind, exactly.pending) == (False, False)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc3\xa4"])
+def test_a_message_in_fragments_holds_its_bytes_and_not_its_frames(payload: bytes) -> None:
+    """A peer could send empty ones for ever, and never reach the limit."""
+    reader = MessageReader(16_384)
+    list(reader.feed(masked(TEXT, last=False)))
+    piece = masked(MORE, payload, last=False) * 64
+    tracemalloc.start()
+    try:
+        for _ in range(128):
+            list(reader.feed(piece))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held <= 40_000
+    assert list(reader.feed(masked(MORE))) == [payload.decode() * 128 * 64]
 
 
 @pytest.mark.parametrize(
@@ -258,7 +296,7 @@ def test_a_conversation_is_read_as_another_implementation_reads_it(
     reader, got = MessageReader(LIMIT), []
     while data:
         count = dice.randrange(1, 50)
-        got += list(reader.feed(data[:count]))
+        got += list(fed(reader, data[:count]))
         data = data[count:]
     assert got == expected
     assert not reader.pending
