@@ -67,12 +67,13 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     rendering = _json() if log_format == "json" else _console()
     handler.setFormatter(_Formatter(foreign_pre_chain=_GATHERING, processors=rendering))
     logging.getLogger().handlers = [handler]
-    set_level(level)
-    logging.captureWarnings(capture=True)
     for name in _OWN_HANDLERS:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+    set_level(level)
+    logging.captureWarnings(capture=True)
 
 
 def set_level(level: str) -> None:

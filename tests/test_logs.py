@@ -63,6 +63,7 @@ def test_a_fact_never_takes_the_place_of_what_every_line_has(capsys: pytest.Capt
 
 
 def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("hypercorn.error").setLevel(logging.INFO)  # as Hypercorn does by itself
     configure_logging("warning", "json")
     get_logger("courier").info("Not this")
     logging.getLogger("hypercorn.error").info("Nor this")
