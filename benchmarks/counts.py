@@ -39,9 +39,10 @@ class Count:
     """How long the collection took that was asked for, as the pauses are; None when none was."""
 
     @property
-    def longest_ms(self) -> float:
-        """The longest pause of any generation; 0 when there was none."""
-        return max((some.longest_ms for some in self.pauses.values()), default=0.0)
+    def longest(self) -> tuple[float, int]:
+        """The longest pause in milliseconds, and the generation that was collected; zeros without any."""
+        pauses = ((some.longest_ms, generation) for generation, some in self.pauses.items())
+        return max(pauses, default=(0.0, 0))
 
 
 def countable(server: Server) -> bool:

@@ -78,11 +78,13 @@ def measure(server: Server, shape: Shape) -> Outcome:
 
         deliver(gone)
         leaving = count(process)
+        longest_ms, generation = max(joining.longest, leaving.longest)
         latencies = load.latencies()
         pauses = [*joining.pauses.values(), *leaving.pauses.values()]
         return Outcome(
             {
-                "longest pause ms": max(joining.longest_ms, leaving.longest_ms),
+                "longest pause ms": longest_ms,
+                "its generation": generation,
                 "pauses": sum(some.count for some in pauses),
                 "pauses ms in all": sum(some.total_ms for some in pauses),
                 FULL: there.full_ms or 0.0,

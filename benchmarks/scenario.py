@@ -70,7 +70,7 @@ class Scenario:
         for one in fields(self.shape):
             parser.add_argument(
                 "--" + one.name.replace("_", "-"),
-                type=float if one.type is float else int,
+                type=one.type if callable(one.type) else str,
                 nargs="+",
                 help=f"several are measured one after another (default: {getattr(self.shape, one.name)}"
                 + (f"; quick: {self.quick[one.name]})" if one.name in self.quick else ")"),

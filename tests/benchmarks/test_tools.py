@@ -1,6 +1,7 @@
 """The rest of the benchmark's tools: plans, ledgers, joins from the middle of a tape, the report."""
 
 import socket
+import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, replace
 
@@ -201,6 +202,31 @@ def test_another_figure_of_a_scenario_is_of_the_same_runs_and_less_of_it_is_bett
     assert asked == 2
     assert [one.times(COURIER) for one in run.results] == [1.0, 2.5]
     assert [cell(one, COURIER) for one in run.results] == ["1.00", "2.00"]
+
+
+def test_each_field_of_a_shape_is_an_option_of_its_own_type(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def measure(server: Server, shape: Varied) -> Outcome:
+        asked.append(shape)
+        return Outcome({"things/s": 1.0})
+
+    monkeypatch.setattr("benchmarks.scenario.take_client_core", lambda: None)
+    monkeypatch.setattr(
+        sys, "argv", ["thing", "--servers", "sender", "--repeat", "1", "--things", "7", "--seconds", "1.5"]
+    )
+    Scenario("thing", "{things} {name}", Varied(), {}, measure, "things/s").main()
+    assert asked == [Varied(7, 1.5, "x")]
+    assert "7 x" in capsys.readouterr().out
+
+
+@dataclass(frozen=True)
+class Varied:
+    things: int = 1
+    seconds: float = 4
+    name: str = "x"
 
 
 def test_a_server_without_a_parts_figure_has_an_empty_cell() -> None:
