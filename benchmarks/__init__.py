@@ -6,5 +6,6 @@ runs it, `counts` asks a Python server for its objects and its collector's pause
 measured beside, and `sender` is a server that does nothing but send. Scenarios are `fanout`, `wide`,
 `publish`, `batch`, `latency`, `joins`, `storm`, `idle`, `pauses` and `stalled`, each a
 `python -m benchmarks.<name>` with `--help` and `--quick`; `ceiling` shows what the client can take.
-`python -m benchmarks` asks them all and writes `results/`.
+`python -m benchmarks` asks them all and writes `results/`. `neighbours` is asked by hand: it puts the peers
+of `hostile` beside others, and takes five minutes.
 """
