@@ -1,8 +1,7 @@
 """Crowd: many idle WebSockets that join as fast as a server answers, by a client that does little else.
 
 Keys, tokens and users differ from one to the next. All are made beforehand: a join is `connect`, `send` and
-`recv` on a socket that blocks, so that the server is the limit. `apart` has a crowd join and leave in a
-process of its own.
+`recv` on a socket that blocks, so that the server is the limit.
 """
 
 import os
@@ -11,10 +10,8 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from itertools import islice
 from pathlib import Path
 from time import perf_counter, sleep, time
 from typing import NamedTuple
@@ -36,9 +33,6 @@ PORTS = 1000
 ATTEND_SECONDS = 5.0
 """How often pings are answered: uvicorn waits 20 s for that, Courier longer."""
 
-NICENESS = 10
-"""Of a crowd that is apart: what shares its core, and is timed, goes first."""
-
 _TIMEOUT = struct.pack("ll", int(ANSWER_SECONDS), 0)
 """For `recv` on a blocking socket; Python's own timeouts would cost a `poll` each."""
 
@@ -47,6 +41,13 @@ class _Handshake(NamedTuple):
     channel: str
     request: bytes
     accept: bytes
+
+
+class _Member(NamedTuple):
+    handshake: _Handshake
+    sock: socket.socket
+    answer: bytes
+    """Of the server: its 101, and perhaps more."""
 
 
 @dataclass(frozen=True)
@@ -59,79 +60,105 @@ class Joined:
 
 
 class Crowd:
-    """`connections` WebSockets, spread over `channels`, all closed where its block ends."""
+    """`connections` WebSockets, spread over `channels`, all closed where its block ends.
 
-    def __init__(self, port: int, secret: str, connections: int, channels: Sequence[str]) -> None:
+    `replacements` more may take their places.
+    """
+
+    def __init__(
+        self, port: int, secret: str, connections: int, channels: Sequence[str], replacements: int = 0
+    ) -> None:
         require_descriptors(connections)
         self._port = port
-        self._handshakes = [
+        self._connections = connections
+        self._to_come = deque(
             _handshake(port, secret, number, channels[number % len(channels)])
-            for number in range(connections)
-        ]
-        self._sockets: list[socket.socket] = []
+            for number in range(connections + replacements)
+        )
+        self._there: deque[_Member] = deque()
+        self._waiting: deque[_Member] = deque()
         self._room = _ports()
+        self._opened = self._closed = 0
 
     def __enter__(self) -> "Crowd":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for sock in self._sockets:
-            sock.close()
+        for member in (*self._there, *self._waiting):
+            member.sock.close()
 
     def join(self, in_flight: int, rate: float | None = None) -> Joined:
         """All join, `in_flight` at a time; not sooner than at `rate` a second. LoadError unless all may."""
-        waiting: deque[socket.socket] = deque()
-        answers: list[bytes] = []
+        return self._come(self._connections, in_flight, rate, replacing=False)
+
+    def replace(self, in_flight: int, rate: float | None = None) -> Joined:
+        """All replacements join, as in `join`; for each, whoever has been there longest leaves."""
+        return self._come(len(self._to_come), in_flight, rate, replacing=True)
+
+    def members(self) -> Iterator[tuple[str, socket.socket, bytes]]:
+        """For each, its channel, its socket and what followed its 101."""
+        for handshake, sock, answer in self._there:
+            yield handshake.channel, sock, frames.after_upgrade(answer, handshake.accept) or b""
+
+    def attend(self) -> None:
+        """Answer the pings that have come."""
+        for member in self._there:
+            answer_pings(member.sock)
+
+    def leave(self, rate: float) -> int:
+        """All leave, `rate` a second, as those whose connections break.
+
+        How many the server had closed of all who have left.
+        """
+        start = perf_counter()
+        for number in range(len(self._there)):
+            _until(start + number / rate)
+            self._leave()
+        return self._closed
+
+    def _come(self, count: int, in_flight: int, rate: float | None, *, replacing: bool) -> Joined:
+        waiting = self._waiting
         with no_collection():
             before, start = usage_of(os.getpid()), perf_counter()
             attended = start
-            for number, handshake in enumerate(self._handshakes):
+            for number in range(count):
                 if rate is not None:
                     _until(start + number / rate)
                 if perf_counter() - attended > ATTEND_SECONDS:
-                    self.attend(len(answers))
+                    self.attend()
                     attended = perf_counter()
                 if len(waiting) == in_flight:
-                    answers.append(_hear(waiting.popleft()))
-                sock = self._connect(number)
-                sock.send(handshake.request)
-                waiting.append(sock)
-            answers += map(_hear, waiting)
+                    self._hear()
+                if replacing:
+                    self._leave()
+                handshake = self._to_come.popleft()
+                waiting.append(_Member(handshake, self._connect(), b""))
+                waiting[-1].sock.send(handshake.request)
+            while waiting:
+                self._hear()
             seconds, after = perf_counter() - start, usage_of(os.getpid())
-        self._rests = [
+        for handshake, _, answer in islice(reversed(self._there), count):
             frames.after_upgrade(answer, handshake.accept)
-            for answer, handshake in zip(answers, self._handshakes, strict=True)
-        ]
         return Joined(
             seconds, after.cpu_seconds - before.cpu_seconds, after.waited_seconds - before.waited_seconds
         )
 
-    def members(self) -> Iterator[tuple[str, socket.socket, bytes]]:
-        """For each, its channel, its socket and what followed its 101."""
-        for handshake, sock, rest in zip(self._handshakes, self._sockets, self._rests, strict=True):
-            yield handshake.channel, sock, rest or b""
+    def _hear(self) -> None:
+        """Wait for the server's answer to the one that has waited longest."""
+        self._there.append(_heard(self._waiting[0]))
+        self._waiting.popleft()
 
-    def leave(self, rate: float) -> int:
-        """All leave, `rate` a second, as those whose connections break; how many the server had closed."""
-        start, closed = perf_counter(), 0
-        for number, sock in enumerate(self._sockets):
-            _until(start + number / rate)
-            closed += not answer_pings(sock)
-            sock.close()
-        self._sockets.clear()
-        return closed
+    def _leave(self) -> None:
+        sock = self._there.popleft().sock
+        self._closed += not answer_pings(sock)
+        sock.close()
 
-    def attend(self, count: int | None = None) -> None:
-        """Answer the pings that have come, to the first `count` or to all."""
-        for sock in self._sockets[:count]:
-            answer_pings(sock)
-
-    def _connect(self, number: int) -> socket.socket:
+    def _connect(self) -> socket.socket:
         sock = socket.socket()
-        self._sockets.append(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
-        if number >= self._room:  # an address has only so many ports
-            sock.bind((f"127.0.0.{1 + number // self._room}", 0))
+        if self._opened >= self._room:  # an address has only so many ports
+            sock.bind((f"127.0.0.{1 + self._opened // self._room}", 0))
+        self._opened += 1
         sock.connect(("127.0.0.1", self._port))
         return sock
 
@@ -162,71 +189,6 @@ def answer_pings(sock: socket.socket) -> bool:
     return False
 
 
-class Apart:
-    """A crowd in another process, which does one thing at a time."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self.answer = 0.0
-        """Of the last thing done: the seconds of `join`, or how many `leave` found closed."""
-
-    def join(self, in_flight: int, rate: float) -> None:
-        """Begin `Crowd.join`; `done` says when it is over."""
-        self._pipe.send((in_flight, rate))
-
-    def leave(self, rate: float) -> None:
-        """Begin `Crowd.leave`; `done` says when it is over."""
-        self._pipe.send((None, rate))
-
-    def done(self) -> bool:
-        """Whether it has done what it was asked; LoadError when it could not."""
-        try:
-            told = self._pipe.recv() if self._pipe.poll() else None
-        except EOFError:
-            raise LoadError("the crowd's process ended") from None
-        if isinstance(told, str):
-            raise LoadError(told)
-        self.answer = self.answer if told is None else told
-        return told is not None
-
-
-@contextmanager
-def apart(port: int, secret: str, connections: int, channels: Sequence[str]) -> Iterator[Apart]:
-    """A crowd that is ready to join, in a process that ends with the block."""
-    require_descriptors(connections)
-    context = get_context("spawn")
-    mine, its = context.Pipe()
-    process = context.Process(target=_serve, args=(its, port, secret, connections, channels), daemon=True)
-    process.start()
-    its.close()
-    crowd = Apart(mine)
-    try:
-        while not crowd.done():
-            sleep(0.01)
-        yield crowd
-    finally:
-        mine.close()
-        process.join()
-
-
-def _serve(pipe: Connection, port: int, secret: str, connections: int, channels: Sequence[str]) -> None:
-    os.nice(NICENESS)
-    try:
-        with Crowd(port, secret, connections, channels) as crowd:
-            pipe.send(0.0)
-            while True:
-                while not pipe.poll(ATTEND_SECONDS):
-                    crowd.attend()
-                in_flight, rate = pipe.recv()
-                pipe.send(
-                    float(crowd.leave(rate)) if in_flight is None else crowd.join(in_flight, rate).seconds
-                )
-    except EOFError:
-        return
-    except (LoadError, OSError) as error:
-        pipe.send(str(error))
-
-
 def _handshake(port: int, secret: str, number: int, channel: str) -> _Handshake:
     now = int(time())
     claims = {"user_id": f"user-{number}", "wallet_address": f"wallet-{number}"}
@@ -236,18 +198,18 @@ def _handshake(port: int, secret: str, number: int, channel: str) -> _Handshake:
     return _Handshake(channel, request, frames.accept_of(key))
 
 
-def _hear(sock: socket.socket) -> bytes:
-    """The server's answer, as far as it has come, its head at least."""
+def _heard(member: _Member) -> _Member:
+    """`member` with the server's answer, as far as it has come, its head at least."""
     data = b""
     while b"\r\n\r\n" not in data:
         try:
-            more = sock.recv(4096)
+            more = member.sock.recv(4096)
         except BlockingIOError:
             raise LoadError(f"a join had no answer after {ANSWER_SECONDS:g} s") from None
         if not more:
             raise LoadError("the server closed a connection instead of a 101")
         data += more
-    return data
+    return member._replace(answer=data)
 
 
 def _until(then: float) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from time import monotonic
 
+from benchmarks.apart import apart
 from benchmarks.counts import count, counted
-from benchmarks.crowd import apart
 from benchmarks.errors import LoadError
 from benchmarks.load import Load
 from benchmarks.outcome import Outcome
@@ -36,16 +36,18 @@ class Shape:
 
 
 def measure(server: Server, shape: Shape) -> Outcome:
-    """The crowd joins and leaves at its pace, while the readers of one channel get events at theirs.
+    """The crowd comes, is replaced one by one, and goes; the readers of one channel get events all the while.
 
-    With everybody there one full collection is asked for, while nothing else happens. Collections are timed
-    in processor time, so that what else runs on the machine does not show.
+    The replacements matter: every object that dies counts against one that is new, whatever its age, so that
+    very many new ones may wait for one collection. With everybody there a full collection is asked for, while
+    nothing else happens. Collections are timed in processor time, so that what else runs on the machine does
+    not show.
     """
     names = [f"backtest.pauses-{number}" for number in range(shape.channels)]
     with (
         running(counted(server)) as process,
         Load(process.port, process.secret) as load,
-        apart(process.port, process.secret, shape.connections, names) as crowd,
+        apart(process.port, process.secret, shape.connections, names, shape.connections) as crowd,
     ):
         load.subscribe(READERS, shape.readers)
         load.hire(8)
@@ -67,6 +69,9 @@ def measure(server: Server, shape: Shape) -> Outcome:
         join_seconds = crowd.answer
         joining = count(process)
         there = count(process, collect=True)
+        crowd.replace(IN_FLIGHT, shape.joins_per_second)
+        deliver(crowd.done)
+        replacing = count(process)
         crowd.leave(shape.leaves_per_second)
         deliver(crowd.done)
         end = monotonic() + LEAVE_SECONDS
@@ -78,9 +83,9 @@ def measure(server: Server, shape: Shape) -> Outcome:
 
         deliver(gone)
         leaving = count(process)
-        longest_ms, generation = max(joining.longest, leaving.longest)
+        longest_ms, generation = max(joining.longest, replacing.longest, leaving.longest)
         latencies = load.latencies()
-        pauses = [*joining.pauses.values(), *leaving.pauses.values()]
+        pauses = [*joining.pauses.values(), *replacing.pauses.values(), *leaving.pauses.values()]
         return Outcome(
             {
                 "longest pause ms": longest_ms,
@@ -112,8 +117,8 @@ def _descriptors(process: Running) -> int:
 
 PAUSES = Scenario(
     "pauses",
-    "{connections} WebSockets join {channels} channels, {joins_per_second:g} a second, and leave,"
-    " {leaves_per_second:g} a second, while {rate:g} events/s of {bytes} bytes go to {readers} others",
+    "{connections} WebSockets join {channels} channels, {joins_per_second:g} a second, are replaced one by"
+    " one and leave, {leaves_per_second:g} a second; {rate:g} events/s of {bytes} bytes go to {readers} more",
     Shape(),
     {"connections": 1500, "joins_per_second": 500, "leaves_per_second": 1500},
     measure,

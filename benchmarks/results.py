@@ -44,8 +44,8 @@ server has one core, the load client the other.
 - **Join storm**: seconds until all are back; with Courier each gets the {missed} events that it missed, the
   others have no replay that a WebSocket can ask for by position: what was missed is lost there.
 - **Collector**: what Python's garbage collector tracks for a connection, after a full collection, and how
-  long it stops the server, in processor time, while {crowd:,} WebSockets join and leave; {rate:g} events/s go
-  to {readers} others. Node and nginx have no such collector.
+  long it stops the server, in processor time, while {crowd:,} WebSockets join, are replaced and leave;
+  {rate:g} events/s go to {readers} others. Node and nginx have no such collector.
 - **What each does for a publish**: Courier and the FastAPI hub verify the service token, count against the
   rate limit, validate the event by the same models and count metrics; only Courier keeps the event in a log.
   The Node hub does as the FastAPI hub, but looks only at the fields that all events share. nginx + nchan

@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks import crowd as module
 from benchmarks import frames
-from benchmarks.crowd import Crowd, answer_pings, apart, require_descriptors
+from benchmarks.apart import apart
+from benchmarks.crowd import Crowd, answer_pings, require_descriptors
 from benchmarks.errors import LoadError
 
 SECRET = "a secret of thirty-two bytes or more"
@@ -98,6 +99,21 @@ def test_pings_are_answered_with_what_they_bore_and_an_end_behind_them_is_seen()
         server.sendall(frames.text(b"{}"))
         server.shutdown(socket.SHUT_WR)
         assert not answer_pings(client)
+
+
+def test_replacements_take_the_places_of_those_who_have_been_there_longest() -> None:
+    with (
+        answering(None, None, None, None, None) as port,
+        Crowd(port, SECRET, 3, ["global"], replacements=2) as crowd,
+    ):
+        crowd.join(in_flight=2)
+        first = [sock for _, sock, _ in crowd.members()]
+        crowd.replace(in_flight=2)
+        second = [sock for _, sock, _ in crowd.members()]
+        assert second[0] is first[2]
+        assert [sock.fileno() for sock in first[:2]] == [-1, -1]
+        assert len(second) == 3
+    assert len(lines(b"Sec-WebSocket-Key: ")) == 5
 
 
 def test_joins_come_no_sooner_than_at_their_rate() -> None:
