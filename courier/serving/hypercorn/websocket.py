@@ -29,9 +29,11 @@ class WebSocketStream(WSStream):
             # A peer must wait for our side of the handshake (RFC 6455, 4.1). Hypercorn answers, and then
             # forgets to tell the application that there is no WebSocket.
             self.closed = True  # first: the application may be about to accept
-            await self._send_error_response(400)
             assert self.app_put is not None
-            await self.app_put({"type": "websocket.disconnect", "code": 1006, "reason": ""})
+            # Shielded: the reading is cancelled when the peer has gone, and the application would never hear.
+            with trio.CancelScope(shield=True):
+                await self._send_error_response(400)
+                await self.app_put({"type": "websocket.disconnect", "code": 1006, "reason": ""})
             await self.send(StreamClosed(stream_id=self.stream_id))
             return
         if isinstance(event, StreamClosed):
