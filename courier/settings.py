@@ -217,6 +217,7 @@ class Settings(BaseSettings):
     returns_a_second: Count = 500
     stall_seconds: Seconds = 30
     heartbeat_seconds: Seconds = 30
+    desk: Literal["on", "off"] = "on"
     admin_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = None
     metrics_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = None
     architect_url: Url | None = None

@@ -40,24 +40,45 @@ class PeerStalled(trio.BrokenResourceError):
     """The peer has acknowledged nothing for as long as it may."""
 
 
+class Patience:
+    """Decides when a peer has taken nothing for too long. Nothing is written to it meanwhile.
+
+    It has `seconds` from the last byte that it was seen to acknowledge, and TOLD_LATE_SECONDS more.
+    """
+
+    __slots__ = ("_ends_at", "_seconds", "_taken", "look_at")
+
+    def __init__(self, taken: int | None, now: float, seconds: float) -> None:
+        """`taken` is a peer's `taken_bytes` at `now` (`trio.current_time`)."""
+        self._seconds = seconds + min(1.5 * seconds, TOLD_LATE_SECONDS)
+        self._taken = taken
+        self._ends_at = now + self._seconds
+        self.look_at = now + self._seconds / LOOKS
+        """When to look at it again."""
+
+    def is_over(self, taken: int | None, now: float) -> bool:
+        """Look at the peer: whether to cut it off."""
+        if taken != self._taken:
+            self._taken = taken
+            self._ends_at = now + self._seconds
+        elif now >= self._ends_at:
+            return True
+        self.look_at = min(now + self._seconds / LOOKS, self._ends_at)
+        return False
+
+
 async def until_writable(peer: Peer, seconds: float) -> None:
     """Return when the socket takes more, however long that is while the peer takes what it was sent.
 
-    The caller writes nothing meanwhile. Raises `PeerStalled` when the peer has acknowledged nothing for so
-    many seconds, and TOLD_LATE_SECONDS more; and what `Peer.writable` raises.
+    The caller writes nothing meanwhile. Raises `PeerStalled` when it has acknowledged nothing for too long
+    (`Patience`); and what `Peer.writable` raises.
     """
-    seconds += min(1.5 * seconds, TOLD_LATE_SECONDS)
-    taken = peer.taken_bytes()
-    now = trio.current_time()
-    patience_ends = now + seconds
+    patience = Patience(peer.taken_bytes(), trio.current_time(), seconds)
     while True:
-        with trio.move_on_at(min(now + seconds / LOOKS, patience_ends)):
+        with trio.move_on_at(patience.look_at):
             await peer.writable()
             return
-        now, before, taken = trio.current_time(), taken, peer.taken_bytes()
-        if taken != before:
-            patience_ends = now + seconds
-        elif now >= patience_ends:
+        if patience.is_over(peer.taken_bytes(), trio.current_time()):
             raise PeerStalled
 
 

@@ -65,3 +65,11 @@ def parse_head(raw: bytes) -> Head | None:
     ):
         return None
     return Head(line[1].decode(), line[2].decode(), (line[3] or b"").decode(), headers, int(length))
+
+
+def may_become_plain(begun: bytes) -> bool:
+    """Whether a plain head may begin so, of which the end has not come. A full implementation answers some
+    of the others before they end."""
+    if not begun[:1].isupper():
+        return begun == b"\r"  # of an empty line before it (RFC 9112, 2.2)
+    return len(begun) < MAX_HEAD_BYTES and begun.count(b"\n") == begun.count(b"\r\n")

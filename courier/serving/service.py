@@ -1,47 +1,27 @@
 """Service: what an application gives its server, and what the server asks of its application."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from hypercorn.config import Config
 
-
-class Request(Protocol):
-    """A plain request, as far as it has come."""
-
-    @property
-    def end(self) -> int:
-        """Where in the bytes it ends, or will end."""
-
-    @property
-    def whole(self) -> bool:
-        """All of it has come."""
+from courier.serving.peer import Opening
+from courier.serving.requests import Head
 
 
-R = TypeVar("R", bound=Request)
-
-
-class Lane(Protocol[R]):
-    """A quick way into the application, for plain requests: from the bytes that came, below ASGI.
-
-    A request is plain when nothing about it can be read in two ways. Every other one goes the long way.
-    """
+class Route(Protocol):
+    """How the requests of one peer that have the same head are answered."""
 
     @property
-    def beginning(self) -> bytes:
-        """How every request begins that the lane takes."""
+    def max_body_bytes(self) -> int:
+        """A request with a longer body is left to the general path."""
 
-    def closed(self) -> bool:
-        """Whether all requests must go the long way, as in a drain."""
+    def answer(self, body: bytes, respond: Callable[[bytes], None]) -> bytes | None:
+        """The whole answer, from the status line on; None when `respond` gets it later, once.
 
-    def next_request(self, data: bytes, start: int, address: str | None) -> R | None:
-        """The request of a peer at `address` that begins at `start`; None when it is not plain, or when its
-        head has not come whole."""
-
-    def respond(self, request: R, date: bytes) -> Awaitable[bytes]:
-        """The answer to a request that is whole, from its first byte to its last; `date` is whole header
-        lines that belong into it."""
+        The server adds the header lines that all its answers have, such as the date.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +37,20 @@ class Service:
     once_headers: frozenset[bytes]
     """Headers, in lower case, that the application reads and that hold one value: a request with two of one
     is refused, as is one with two of those that the server reads."""
-    lane: Callable[[], Lane[Any] | None]
-    """Gives a new connection its lane; None when all its requests go the long way."""
     fault: Callable[[BaseException], None]
     """Called with an exception that ended a connection and was not its peer's doing."""
+
+    # What the desk answers for it. All else goes the general path, which is ASGI.
+
+    desk: bool
+    """Whether there is a desk; without one, everything goes the general path."""
+    route: Callable[[Head, str | None], Route | None]
+    """Who answers plain requests with such a head from a peer at such an address; None leaves them to the
+    general path. Asked once for many requests."""
+    join: Callable[[Head, Opening], bool]
+    """Takes a plain WebSocket handshake; False leaves it to the general path."""
+    closed: Callable[[], bool]
+    """Whether everything new is for the general path, as in a drain, where its answers end connections."""
 
 
 @runtime_checkable

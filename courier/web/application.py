@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import sniffio
@@ -15,7 +14,8 @@ from courier.error_reports import ReportsUnavailable, check_reports, open_error_
 from courier.node import Node, open_node
 from courier.schemas.errors import RegistryError
 from courier.schemas.registry import Registry, registry_for
-from courier.serving.service import Service
+from courier.serving.requests import Head
+from courier.serving.service import Route, Service
 from courier.settings import Settings, SettingsError, check_bind, load_settings
 from courier.web.answer import answer_to
 from courier.web.asgi import send_answer
@@ -25,10 +25,8 @@ from courier.web.factory import create_app
 from courier.web.head import ONCE_HEADERS, check_path, check_query, is_plain
 from courier.web.history import is_history, serve_history
 from courier.web.join import join
-from courier.web.lane import Lane
 from courier.web.ownership import Ownership, open_ownership
-from courier.web.publishing.batch import BATCH_BYTES, publish_batch
-from courier.web.publishing.single import publish
+from courier.web.publishing.route import route_of
 from courier.web.publishing.stream import is_stream, serve_stream
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.site import Site
@@ -103,8 +101,11 @@ class Application:
             max_connections=settings.max_connections + HTTP_CONNECTIONS,
             max_message_bytes=MESSAGE_BYTES,
             once_headers=ONCE_HEADERS,
-            lane=self._lane,
             fault=self._fault,
+            desk=settings.desk == "on",
+            route=self._route,
+            join=lambda head, opening: False,
+            closed=self._closed,
         )
 
     def reload(self) -> None:
@@ -143,18 +144,12 @@ class Application:
         if self._failed.is_set():
             raise SystemExit("Courier stopped: the node failed, see the log")
 
-    def _lane(self) -> Lane | None:
-        """The quick way in, once there is a node to lead to."""
-        site = self._site
-        if site is None:
-            return None
-        return Lane(
-            publish=partial(publish, site),
-            publish_batch=partial(publish_batch, site),
-            event_bytes=site.settings.max_event_bytes,
-            batch_bytes=BATCH_BYTES,
-            closed=lambda: site.node.hub.draining,
-        )
+    def _route(self, head: Head, address: str | None) -> Route | None:
+        assert self._site is not None  # nothing is accepted before
+        return route_of(self._site, head, address)
+
+    def _closed(self) -> bool:
+        return self._site is not None and self._site.node.hub.draining
 
     def _fault(self, error: BaseException) -> None:
         if self._site is not None:
@@ -194,6 +189,7 @@ class Application:
                 async with open_node(settings, registry.types) as node, open_ownership(settings) as ownership:
                     self._site = _site(node, registry, ownership)
                     self._quart = create_app(self._site)
+                    node.hub.supervisor.spawn(self._site.walker.run)
                     node.hub.supervisor.spawn(logs.tell_of_floods)
                     opened = True
                     yield

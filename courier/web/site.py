@@ -13,6 +13,7 @@ from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.readers import Readers
 from courier.web.refusals import Refusals
 from courier.web.sessions import Served
+from courier.web.steps import Walker
 from courier.web.turns import Turns
 
 _logger = logging.getLogger(SERVICE)
@@ -28,12 +29,16 @@ class Site:
     limiter: RateLimiter | SharedRateLimiter
     ownership: Ownership | None
     """None when nobody knows whose a strategy is."""
+    walker: Walker = field(init=False)
     turns: Turns = field(default_factory=Turns)
     readers: Readers = field(default_factory=Readers)
     sessions: dict[str, Served] = field(default_factory=dict)
     """Subscriptions that are being served, by the subscriber's id."""
     refusals: Refusals = field(default_factory=Refusals)
     """The last requests that were refused."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "walker", Walker(self.node.hub.supervisor.spawn))
 
     @property
     def verbose(self) -> bool:

@@ -21,8 +21,15 @@ class Turns:
 
     async def take(self, work: Iterator[None]) -> None:
         """Run `work` to its end; it yields wherever it may be interrupted. Raises what it raises."""
-        if _done(work):
-            return
+        if not self.begin(work):
+            await self.finish(work)
+
+    def begin(self, work: Iterator[None]) -> bool:
+        """Run `work` for as long as nobody has to wait for a turn; whether it has ended."""
+        return _done(work)
+
+    async def finish(self, work: Iterator[None]) -> None:
+        """Run the rest of it, a turn at a time."""
         while True:
             async with self._turn:
                 if _done(work):

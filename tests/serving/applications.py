@@ -1,16 +1,17 @@
 """An application of the server that is not Courier: it echoes what it hears."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import trio
 from hypercorn.config import Config
 from hypercorn.utils import wrap_app
 
 from courier.serving.hypercorn.worker import worker_serve
-from courier.serving.service import Service
+from courier.serving.requests import Head
+from courier.serving.service import Route, Service
 from tests.web.servers import TestServer
 
 
@@ -38,27 +39,17 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.send", "text": event["text"]})
 
 
-class Spell(NamedTuple):
-    """The one request that `Short` takes."""
-
-    end: int
-    whole: bool
-
-
 class Short:
-    """A lane for a request of one line and no headers, which HTTP/1.1 does not allow."""
+    """A route of `/short`, which the echo would answer in another way."""
 
-    beginning = b"SHORT\r\n"
+    max_body_bytes = 100
 
-    def closed(self) -> bool:
-        return False
+    def answer(self, body: bytes, respond: Callable[[bytes], None]) -> bytes | None:
+        return b"HTTP/1.1 203 \r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
-    def next_request(self, data: bytes, start: int, address: str | None) -> Spell | None:
-        return Spell(start + len(self.beginning), True) if data.startswith(self.beginning, start) else None
 
-    async def respond(self, request: Spell, date: bytes) -> bytes:
-        assert date.startswith(b"date: ")
-        return b"cut\r\n"
+def no_route(head: Head, address: str | None) -> Route | None:
+    return None
 
 
 @dataclass
@@ -100,8 +91,11 @@ SERVICE = Service(
     max_connections=100,
     max_message_bytes=1000,
     once_headers=frozenset({b"x-once"}),
-    lane=lambda: None,
     fault=lambda error: None,
+    desk=True,
+    route=no_route,
+    join=lambda head, opening: False,
+    closed=lambda: False,
 )
 
 

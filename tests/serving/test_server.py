@@ -13,7 +13,8 @@ from trio_websocket import open_websocket
 
 from courier.serving import patience
 from courier.serving.hypercorn import install, link
-from courier.serving.service import Application
+from courier.serving.requests import Head
+from courier.serving.service import Application, Route
 from tests.serving.applications import Echo, Short, a_service, echo, served
 from tests.web.servers import TestServer
 from tests.web.test_hypercorn import close_of, masked, upgrade
@@ -103,21 +104,38 @@ async def test_two_servers_of_a_process_count_their_own_connections() -> None:
             assert (await second.raw(CLOSE)).startswith(b"HTTP/1.1 200")
 
 
-async def test_a_lane_answers_what_it_takes_and_leaves_the_rest() -> None:
-    async with served(Echo(a_service(lane=Short))) as server:
-        said = await server.raw(b"SHORT\r\nSHORT\r\n" + CLOSE)
-        assert said.startswith(b"cut\r\ncut\r\nHTTP/1.1 200 ")
+SHORT = b"POST /short HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\ncut"
 
 
-async def test_a_fault_of_a_lane_is_told_to_the_service_and_ends_one_connection() -> None:
-    class Broken(Short):
-        def next_request(self, data: bytes, start: int, address: str | None) -> Any:
-            raise ZeroDivisionError("a fault")
+def to_short(head: Head, address: str | None) -> Route | None:
+    assert address == "127.0.0.1"
+    return Short() if head.path == "/short" else None
+
+
+async def test_the_desk_answers_what_the_service_has_a_route_for_and_leaves_the_rest() -> None:
+    async with served(Echo(a_service(route=to_short))) as server:
+        said = await server.raw(SHORT + SHORT + CLOSE)
+    heads = [part.partition(b"\r\n")[0] for part in said.split(b"cut")]
+    assert heads == [b"HTTP/1.1 203 ", b"HTTP/1.1 203 ", b"HTTP/1.1 200 "]
+    assert said.count(b"\r\ndate: ") == 3
+
+
+@pytest.mark.parametrize("values", [{"desk": False}, {"closed": lambda: True}])
+async def test_without_a_desk_or_while_it_is_closed_all_goes_the_general_path(values: dict[str, Any]) -> None:
+    async with served(Echo(a_service(route=to_short, **values))) as server:
+        assert (await server.raw(SHORT + CLOSE)).count(b"HTTP/1.1 200 ") == 2
+        await echoes(server)
+
+
+async def test_a_fault_at_the_desk_is_told_to_the_service_and_ends_one_connection() -> None:
+    def broken(head: Head, address: str | None) -> Route | None:
+        raise ZeroDivisionError("a fault")
 
     faults: list[BaseException] = []
-    async with served(Echo(a_service(lane=Broken, fault=faults.append))) as server:
-        assert await server.raw(b"SHORT\r\n") == b""
-        await echoes(server)
+    async with served(Echo(a_service(route=broken, fault=faults.append))) as server:
+        assert await server.raw(SHORT) == b""
+        async with open_websocket(server.host, server.port, "/", use_ssl=False):
+            pass
     assert [type(fault) for fault in faults] == [ZeroDivisionError]
 
 

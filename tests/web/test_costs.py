@@ -19,6 +19,7 @@ import trustme
 
 from courier.actors.channel import Channel
 from courier.schemas.registry import Registry
+from courier.serving.desk import desk
 from courier.serving.hypercorn import worker
 from courier.serving.hypercorn.context import ServerContext
 from courier.serving.service import Service
@@ -79,7 +80,10 @@ async def test_a_plain_publish_is_answered_by_one_write(sends: Counter[int]) -> 
         assert sends[server.port] == 10
 
 
-async def test_publishes_that_came_together_are_answered_by_one_write(sends: Counter[int]) -> None:
+async def test_publishes_that_came_together_are_answered_by_one_write(
+    sends: Counter[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "TURN_SECONDS", 10)  # however slow the machine is
     async with a_server() as server, await server.connect() as stream:
         await stream.send_all(post(announcement()) * 20)
         await answers(stream, 20)

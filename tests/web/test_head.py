@@ -149,7 +149,7 @@ async def test_a_request_with_two_framings_is_refused_and_what_follows_it_is_not
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 async def test_empty_lines_before_a_request_are_passed_over(size: int) -> None:
-    """RFC 9112, 2.2: on a fresh connection, and between requests, of the lane and of others."""
+    """RFC 9112, 2.2: on a fresh connection, and between requests, at the desk and elsewhere."""
     event = b'{"type":"system.announcement","source":"tests","title":"t","message":"m","severity":"info"}'
     publish = post("/publish/user.u1", "Host: t", ONCE[0], ONCE[2], body=event)
     last = LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -174,7 +174,7 @@ async def test_what_is_no_empty_line_before_a_request_is_still_400() -> None:
 
 
 async def test_a_channel_is_the_same_however_its_name_is_escaped() -> None:
-    """By the lane and by the long way, in publishes, joins and histories; in a query a plus is a space."""
+    """On both paths, in publishes, joins and histories; in a query a plus is a space."""
     name, bearer = "user.auth0|x:y+z~@", token("auth0|x:y+z~@")
     ways = [name, "user." + quote("auth0|x:y+z~@", safe="~"), name.replace("|", "%7c")]
     async with a_server() as server:

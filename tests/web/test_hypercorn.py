@@ -14,6 +14,7 @@ import pytest
 import trio
 from hypercorn.config import Config
 
+from courier.serving.desk import http
 from courier.serving.hypercorn import link, worker
 from courier.serving.hypercorn.config import adapt
 from courier.serving.service import Service
@@ -237,6 +238,7 @@ def keep_alive_for(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         config.keep_alive_timeout = seconds
 
     monkeypatch.setattr(worker, "adapt", adapt_with_little_patience)
+    monkeypatch.setattr(http, "IDLE_SECONDS", seconds)
 
 
 async def test_a_connection_that_is_used_is_kept_however_old(monkeypatch: pytest.MonkeyPatch) -> None:

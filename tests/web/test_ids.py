@@ -4,10 +4,9 @@ from urllib.parse import quote
 
 import pytest
 
-from courier.web import lane
-from courier.web.lane import Lane, Request
 from tests.web.admins import BEARER, TOKEN, get, listed
 from tests.web.servers import a_server, announcement, events, token
+from tests.web.ways import answers_at_the_desk
 
 IDS = ["auth0|5f7c8ec7", "google-oauth2|1", "urn:acme:u1", "alice@acme", "a+b~c", "@|:+~"]
 
@@ -39,16 +38,12 @@ async def test_a_user_of_an_identity_provider_joins_reads_and_gets_events(user: 
             )  # fmt: skip
 
 
-async def test_what_a_client_makes_of_such_a_name_goes_by_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[Request | None] = []
-    real = lane.next_request
-
-    def noted(data: bytes, start: int, into: Lane, address: str | None) -> Request | None:
-        taken.append(real(data, start, into, address))
-        return taken[-1]
-
-    monkeypatch.setattr("courier.web.lane.next_request", noted)
+async def test_what_a_client_makes_of_such_a_name_is_answered_at_the_desk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = answers_at_the_desk(monkeypatch)
     async with a_server() as server:
         for spelt in spellings(f"user.{IDS[0]}"):
-            assert (await server.publish(spelt, announcement())).status == 200
-    assert [request and request.head.channel for request in taken if request] == [f"user.{IDS[0]}"] * 2
+            answer = await server.publish(spelt, announcement())
+            assert answer.json["channel"] == f"user.{IDS[0]}"
+    assert taken == [200] * 2

@@ -75,10 +75,10 @@ async def publish(server: TestServer, event: Any, headers: dict[str, str]) -> An
 
 
 LONG_WAY = {"TE": "trailers"}
-"""What the lane leaves to Hypercorn and Quart."""
+"""What the desk leaves to Hypercorn and Quart."""
 
 
-@pytest.mark.parametrize("way", [pytest.param({}, id="lane"), pytest.param(LONG_WAY, id="long way")])
+@pytest.mark.parametrize("way", [pytest.param({}, id="desk"), pytest.param(LONG_WAY, id="general path")])
 async def test_a_publish_is_told_and_answered_with_its_ids_whichever_way_it_came(
     way: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

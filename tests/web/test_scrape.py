@@ -18,10 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from courier.metrics import COMPONENTS
 from courier.schemas.channels import KINDS
 from courier.schemas.closing import CloseReason
-from courier.web import lane
-from courier.web.answer import Answer
 from courier.web.application import Application
 from tests.web.servers import SECRET, TestServer, a_server, announcement, closed, events, token
+from tests.web.ways import answers_at_the_desk
 
 Figures = dict[str, float]
 
@@ -80,11 +79,11 @@ def service_token(service: str) -> str:
     return jwt.encode({"service": service, "iat": now, "exp": now + 60}, SECRET, algorithm="HS256")
 
 
-@pytest.fixture(params=["the lane", "Quart"])
+@pytest.fixture(params=["the desk", "Quart"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The way in; both count alike."""
     if request.param == "Quart":
-        monkeypatch.setattr(Application, "_lane", lambda self: None)
+        monkeypatch.setattr(Application, "_route", lambda self, head, address: None)
     return str(request.param)
 
 
@@ -300,14 +299,7 @@ async def test_in_production_without_a_token_set_there_are_no_metrics() -> None:
 
 async def test_both_ways_were_tried(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the tests above would prove nothing of one of them."""
-    taken: list[int] = []
-    response = lane.response
-
-    def counted(answer: Answer, date: bytes) -> bytes:
-        taken.append(answer.status)
-        return response(answer, date)
-
-    monkeypatch.setattr(lane, "response", counted)
+    taken = answers_at_the_desk(monkeypatch)
     async with a_server() as server:
         await server.publish("global", announcement())
-    assert bool(taken) is (way == "the lane")
+    assert bool(taken) is (way == "the desk")

@@ -1,4 +1,4 @@
-"""Ways: the lane and the long way in, side by side; what is sent to both, and what both let be seen."""
+"""Ways: the desk and the general path, side by side; what is sent to both, and what both let be seen."""
 
 import json
 import random
@@ -22,9 +22,9 @@ from courier.floods import Floods
 from courier.metrics import Metrics, Totals
 from courier.metrics.exposition import NodeCollector
 from courier.serving.service import Service
-from courier.web import lane
 from courier.web.answer import Answer
 from courier.web.application import Application
+from courier.web.publishing import route
 from courier.web.rate_limit import RateLimiter
 from tests.web.requests import EVENT_BYTES, Case, Who
 from tests.web.servers import SECRET, TestServer, a_server, announcement, token
@@ -191,7 +191,7 @@ class Way:
 
 
 class Both:
-    """The two ways, and what went by the lane."""
+    """The two ways, and what was answered at the desk."""
 
     def __init__(self, short: Way, long: Way, taken: list[int], capsys: pytest.CaptureFixture[str]) -> None:
         self._short = short
@@ -199,7 +199,7 @@ class Both:
         self._capsys = capsys
         self.difference = ""
         self.taken = taken
-        """The status of each answer that the lane gave."""
+        """The status of each answer that the desk gave."""
 
     async def compare(self, cases: Sequence[Case], *, hasty: bool = False) -> None:
         """Look for a difference. The first is told when the block of `both_ways` has ended: out of all that
@@ -214,7 +214,7 @@ class Both:
                 taken = len(self.taken)
                 expected = await long.talk(some, hasty=hasty)
                 long.count(self._capsys.readouterr().err)
-                assert len(self.taken) == taken, "the long way is not the lane"
+                assert len(self.taken) == taken, "the general path is not the desk"
                 for case, one, other in zip(some, heard, expected, strict=True):
                     if not alike(case, one, other):
                         self._differ(one, other, f"seed {case.seed!r}, pieces {case.pieces!r}")
@@ -226,35 +226,43 @@ class Both:
         self._differ(short.figures(), long.figures(), "figures")
         assert short.totals().delivered == sum(map(len, events.values()))
 
-    def _differ(self, lane: object, long: object, what: str) -> None:
-        if lane != long and not self.difference:
-            self.difference = f"{what}\n\nby the lane: {lane!r}\n\nby the long way: {long!r}"
+    def _differ(self, desk: object, general: object, what: str) -> None:
+        if desk != general and not self.difference:
+            self.difference = f"{what}\n\nat the desk: {desk!r}\n\nby the general path: {general!r}"
+
+
+def answers_at_the_desk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The status of each answer that the desk gives from now on."""
+    given: list[int] = []
+    response = route.response
+
+    def counted(answer: Answer) -> bytes:
+        given.append(answer.status)
+        return response(answer)
+
+    monkeypatch.setattr(route, "response", counted)
+    return given
 
 
 @asynccontextmanager
 async def both_ways(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **settings: Any
 ) -> AsyncIterator[Both]:
-    """A server with the lane, and one without."""
+    """A server with a desk, and one without."""
     applications: list[Application] = []
-    taken: list[int] = []
-    prepare, response = Application.prepare, lane.response
+    taken = answers_at_the_desk(monkeypatch)
+    prepare = Application.prepare
 
     def prepare_one_without(self: Application, config: Config) -> Service:
         service = prepare(self, config)
         if applications:
-            service = replace(service, lane=lambda: None)
+            service = replace(service, desk=False)
         applications.append(self)
         return service
-
-    def counted(answer: Answer, date: bytes) -> bytes:
-        taken.append(answer.status)
-        return response(answer, date)
 
     monkeypatch.setattr(Application, "prepare", prepare_one_without)
     # Both write to one log, and what one wrote must not leave out what the other writes.
     monkeypatch.setattr(Floods, "admit", lambda *_: True)
-    monkeypatch.setattr(lane, "response", counted)
     given: dict[str, Any] = {
         "max_event_bytes": EVENT_BYTES,
         "log_format": "json",

@@ -1,5 +1,4 @@
 """Desk: plain connections as rows of one task, instead of a task or two for each.
 
 It answers plain HTTP requests and WebSockets for the `Service` that it is given, and hands over all else.
-No node is served by it yet: it stands here whole, with its tests, and the web is put on it step by step.
 """

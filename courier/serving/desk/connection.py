@@ -7,14 +7,11 @@ import struct
 from typing import Protocol
 
 from courier.serving.desk.websocket import MessageReader
-from courier.serving.patience import taken_bytes, unsent_bytes
+from courier.serving.patience import Patience, taken_bytes, unsent_bytes
 from courier.serving.peer import Endpoint, Loss
 
 MAX_UNSENT_BYTES = 64 * 1024
 """What may wait for a socket, beside one frame that was cut: a peer that lets more wait is cut off."""
-
-STALL_LOOKS = 4
-"""How often in `stall_seconds` a peer is looked at that does not take what was written to it."""
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for 0 seconds (socket(7)): a close drops what is unsent, and the peer sees a reset."""
@@ -55,17 +52,16 @@ class Keeper(Protocol):
 
 
 class Connection:
-    """A row of the desk, and the `courier.serving.desk.service.Peer` of the endpoint that speaks on it.
+    """A row of the desk, and the `courier.serving.peer.Peer` of the endpoint that speaks on it.
 
     Anybody may write to it at any time. Only the desk closes it: a write that fails marks it as lost.
     """
 
     __slots__ = (
         "_keeper",
+        "_look_at",
+        "_patience",
         "_replies_bytes",
-        "_stall_at",
-        "_stall_look_at",
-        "_unacknowledged",
         "_unsent",
         "address",
         "closing",
@@ -81,6 +77,8 @@ class Connection:
         "sock",
         "speaker",
         "unread",
+        "used_at",
+        "wanted",
         "wants_room",
         "watched",
     )
@@ -93,9 +91,13 @@ class Connection:
         self.reading = True
         """Whether the speaker takes what comes. What the peer sends meanwhile waits in the kernel."""
         self.owed = False
-        """The answer to a request is waited for."""
-        self.unread = b""
+        """An answer is waited for, or a turn in which to give the next one."""
+        self.unread: bytes | bytearray = b""
         """What has come of a request that is not whole."""
+        self.wanted = 0
+        """How long that request is, once that is known."""
+        self.used_at = keeper.now()
+        """When it began, or was last given an answer."""
         self.reader: MessageReader | None = None
         """What has come of a message that is not whole; None between two messages."""
         self.closing = False
@@ -114,8 +116,9 @@ class Connection:
         self._unsent = b""
         self._replies_bytes = 0
         """How much of what is held was `put`."""
-        self._unacknowledged = 0
-        self._stall_at = self._stall_look_at = math.inf
+        self._patience: Patience | None = None
+        """With a peer that does not take what was written to it."""
+        self._look_at = math.inf
 
     # What anybody does with it
 
@@ -147,9 +150,8 @@ class Connection:
     def await_room(self) -> None:
         if not self.wants_room and self.loss is None:
             self.wants_room = True
-            self._unacknowledged = self.unsent_bytes() or 0
-            self._stall_look_at = self._keeper.now()  # the first look begins to count
-            self._keeper.schedule(self, min(self.due_at, self._stall_look_at))
+            self._look_at = self._keeper.now()  # the first look begins to count
+            self._keeper.schedule(self, min(self.due_at, self._look_at))
             self._keeper.watch(self)
 
     def taken_bytes(self) -> int | None:
@@ -160,7 +162,7 @@ class Connection:
 
     def call_at(self, deadline: float) -> None:
         self.due_at = deadline
-        self._keeper.schedule(self, min(deadline, self._stall_look_at))
+        self._keeper.schedule(self, min(deadline, self._look_at))
 
     def close(self, code: int, reason: str, by: float) -> None:
         self.speaker.close(self, code, reason, by)
@@ -185,9 +187,9 @@ class Connection:
         self._keeper.watch(self)
 
     def pause(self) -> None:
-        """Leave in the kernel what the peer sends from now on."""
+        """Leave in the kernel what the peer sends from now on. Epoll hears of it only when something comes:
+        most pauses are shorter."""
         self.reading = False
-        self._keeper.watch(self)
 
     def resume(self) -> None:
         """Take what the peer sends again."""
@@ -208,7 +210,7 @@ class Connection:
     def flush(self) -> None:
         """The socket takes more: write what is held, and let the speaker write what it has."""
         self.wants_room = False
-        self._stall_at = self._stall_look_at = math.inf
+        self._patience, self._look_at = None, math.inf
         if self._unsent:
             held, self._unsent = self._unsent, b""
             self.hold(held[self._send(held) :])
@@ -220,25 +222,20 @@ class Connection:
 
     def look(self, now: float, stall_seconds: float) -> None:
         """Do what is due."""
-        if now >= self._stall_look_at:
+        if now >= self._look_at:
             self._look_for_progress(now, stall_seconds)
         if now >= self.due_at and self.loss is None:
             self.due_at = math.inf
             self.speaker.due(self, now)
-        self._keeper.schedule(self, min(self.due_at, self._stall_look_at))
+        self._keeper.schedule(self, min(self.due_at, self._look_at))
 
     def _look_for_progress(self, now: float, stall_seconds: float) -> None:
-        """Cut off a peer that has acknowledged nothing for `stall_seconds`.
-
-        What counts is what the peer's kernel has taken. Ours calls a socket writable only when a third of its
-        buffer is free, and a slow reader may need minutes for that.
-        """
-        before, self._unacknowledged = self._unacknowledged, self.unsent_bytes() or 0
-        if self._stall_at == math.inf or self._unacknowledged < before:
-            self._stall_at = now + stall_seconds
-        self._stall_look_at = now + stall_seconds / STALL_LOOKS
-        if now >= self._stall_at:
+        """Cut off a peer that takes nothing for too long."""
+        if self._patience is None:
+            self._patience = Patience(self.taken_bytes(), now, stall_seconds)
+        elif self._patience.is_over(self.taken_bytes(), now):
             self.lose(Loss.STALLED)
+        self._look_at = self._patience.look_at
 
     def _send(self, data: bytes) -> int:
         try:

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVarTuple
 
 from courier.serving.desk.connection import Connection, Keeper, Speaker
 from courier.serving.desk.lingering import Lingering
-from courier.serving.desk.service import Route, Service
 from courier.serving.desk.websocket import accept_of, wants_websocket
 from courier.serving.peer import Endpoint, Peer
-from courier.serving.requests import END_OF_HEAD, MAX_HEAD_BYTES, Head, parse_head
+from courier.serving.requests import END_OF_HEAD, MAX_HEAD_BYTES, Head, may_become_plain, parse_head
+from courier.serving.service import Route, Service
 
 HEADS_KEPT = 1024
 HEAD_KEPT_BYTES = 1024
@@ -23,15 +23,26 @@ limits of its own."""
 IDLE_SECONDS = 75.0
 """How long a connection may ask for nothing."""
 
+BUSY_SECONDS = 5.0
+LAST_REQUEST_SECONDS = 1.0
+"""At the end, how lately a connection must have been used to be waited for, and how long. A peer that asked
+just before most likely asks again: cut, it could not tell whether it was heard."""
 
-class Counter(Keeper, Protocol):
+Args = TypeVarTuple("Args")
+
+
+class Scheduler(Keeper, Protocol):
     """What the desk does for this stage, beside what it does for a connection."""
+
+    def late(self) -> bool: ...
 
     def answer(self, row: Connection, data: bytes) -> None: ...
 
     def write_answers(self) -> None: ...
 
     def later(self, row: Connection, step: Callable[[], None]) -> None: ...
+
+    def guard(self, row: Connection, step: Callable[[*Args], None], *args: *Args) -> None: ...
 
 
 class WebSockets(Speaker, Protocol):
@@ -55,7 +66,7 @@ class Http:
 
     def __init__(
         self,
-        desk: Counter,
+        desk: Scheduler,
         service: Service,
         websockets: WebSockets,
         lingering: Lingering,
@@ -63,29 +74,50 @@ class Http:
         hand_over: Callable[[Connection, bytes], None],
         date: Callable[[], bytes],
     ) -> None:
-        self._desk = desk
+        self.desk = desk
         self._service = service
         self.websockets = websockets
         self._lingering = lingering
         self._hand_over = hand_over
         self.date = date
         """Header lines that every answer has."""
+        self._idle_seconds = IDLE_SECONDS
         self._remembered = lru_cache(HEADS_KEPT)(self._look_at)
 
     def begin(self, row: Connection) -> None:
-        row.call_at(self._desk.now() + IDLE_SECONDS)
+        row.used_at = self.desk.now()
+        row.call_at(row.used_at + self._idle_seconds)
 
     def go_on(self, row: Connection) -> None:
         row.owed = False
-        data, row.unread = row.unread, b""
+        data, row.unread = bytes(row.unread), b""
         row.resume()
         self.read(row, data)
 
-    def heard(self, row: Connection, data: bytes) -> None:
-        if data:
-            self.read(row, row.unread + data)
+    def dismiss(self, row: Connection) -> None:
+        """Close it when it is idle; one that was just used may ask once more, and is told to go."""
+        self._idle_seconds = LAST_REQUEST_SECONDS
+        if row.owed:
+            return
+        now = self.desk.now()
+        if now < row.used_at + BUSY_SECONDS:
+            row.call_at(min(row.due_at, now + LAST_REQUEST_SECONDS))
         else:
             self._lingering.take(row)
+
+    def heard(self, row: Connection, data: bytes) -> None:
+        if not row.unread:
+            if data:
+                self.read(row, data)
+            else:
+                self._lingering.take(row)
+        elif not data:
+            self._leave(row, bytes(row.unread))
+        else:
+            row.unread += data  # in place, however many pieces it comes in
+            if len(row.unread) >= row.wanted:
+                whole, row.unread = bytes(row.unread), b""
+                self.read(row, whole)
 
     def writable(self, row: Connection) -> None:
         if not row.reading and not row.owed:  # it was to leave, and had still to be given its answers
@@ -93,7 +125,7 @@ class Http:
 
     def due(self, row: Connection, now: float) -> None:
         if row.unread:
-            self._leave(row, row.unread)
+            self._leave(row, bytes(row.unread))
         else:
             self._lingering.take(row)
 
@@ -115,12 +147,12 @@ class Http:
                 return
             stop = data.find(END_OF_HEAD, at, at + MAX_HEAD_BYTES)
             if stop < 0:
-                if len(data) - at < MAX_HEAD_BYTES:
-                    self._await_rest(row, data[at:])
+                if may_become_plain(data[at:]):
+                    self._await_rest(row, data[at:], 0)
                 else:
                     self._leave(row, data[at:])
                 return
-            known = self._known(data[at:stop])
+            known = self._known(data[at:stop], row.address)
             end = stop + len(END_OF_HEAD)
             if known is None or self._service.closed():
                 self._leave(row, data[at:])
@@ -132,18 +164,21 @@ class Http:
                 return
             begin, end = end, end + head.body_bytes
             if end > len(data):
-                self._await_rest(row, data[at:])
+                self._await_rest(row, data[at:], end - at)
                 return
             self._answer(row, route, data[begin:end])
             at = end
+            if at < len(data) and row.reading and self.desk.late():
+                self._wait(row)
+                self.desk.later(row, partial(self.go_on, row))
         row.unread = data[at:]
 
-    def _known(self, raw: bytes) -> Known | None:
+    def _known(self, raw: bytes, address: str | None) -> Known | None:
         if raw.startswith(b"POST ") and len(raw) <= HEAD_KEPT_BYTES:
-            return self._remembered(raw)
-        return self._look_at(raw)
+            return self._remembered(raw, address)
+        return self._look_at(raw, address)
 
-    def _look_at(self, raw: bytes) -> Known | None:
+    def _look_at(self, raw: bytes, address: str | None) -> Known | None:
         """A head with its route, or without one when it asks for a WebSocket; None when neither is for the
         desk."""
         head = parse_head(raw)
@@ -151,16 +186,17 @@ class Http:
             return None
         if "upgrade" in head.headers:
             return Known(head, None) if wants_websocket(head) else None
-        route = self._service.route(head)
+        route = self._service.route(head, address)
         return None if route is None or head.body_bytes > route.max_body_bytes else Known(head, route)
 
-    def _await_rest(self, row: Connection, data: bytes) -> None:
-        row.call_at(min(row.due_at, self._desk.now() + PARTIAL_SECONDS))
-        row.unread = data
+    def _await_rest(self, row: Connection, data: bytes, wanted: int) -> None:
+        """Keep what has come of a request, which is so long, if that is known."""
+        row.call_at(min(row.due_at, self.desk.now() + PARTIAL_SECONDS))
+        row.unread, row.wanted = bytearray(data), wanted
 
     def _leave(self, row: Connection, data: bytes) -> None:
         """Hand it over, as soon as it has been given the answers to its earlier requests."""
-        self._desk.write_answers()
+        self.desk.write_answers()
         if row.holding:
             row.unread = data
             row.pause()
@@ -170,17 +206,28 @@ class Http:
     def _answer(self, row: Connection, route: Route, body: bytes) -> None:
         answer = route.answer(body, partial(self._respond, row))
         if answer is not None:
-            self._desk.answer(row, answer)
+            self.desk.answer(row, self._dated(answer))
         else:
-            row.owed = True
-            row.pause()
-            row.call_at(math.inf)
+            self._wait(row)
+
+    def _wait(self, row: Connection) -> None:
+        """Until `go_on` leave what the peer sends, and what is unread."""
+        row.owed = True
+        row.pause()
+        row.call_at(math.inf)
 
     def _respond(self, row: Connection, answer: bytes) -> None:
+        self.desk.guard(row, self._give, row, answer)
+
+    def _give(self, row: Connection, answer: bytes) -> None:
         """An answer that was waited for has come; what the peer has sent after its request is next."""
-        self._desk.write_answers()
-        row.put(answer)
-        self._desk.later(row, partial(self.go_on, row))
+        self.desk.answer(row, self._dated(answer))
+        self.desk.later(row, partial(self.go_on, row))
+
+    def _dated(self, answer: bytes) -> bytes:
+        """The answer with the header lines that every answer has, as its last ones."""
+        end = answer.index(END_OF_HEAD) + 2
+        return b"%b%b%b" % (answer[:end], self.date(), answer[end:])
 
     # Handshakes
 
@@ -198,7 +245,7 @@ class Http:
 
 
 class Handshake:
-    """A `courier.serving.desk.service.Opening`."""
+    """A `courier.serving.peer.Opening`."""
 
     __slots__ = ("_accept", "_http", "_row", "address")
 
@@ -209,16 +256,20 @@ class Handshake:
         self.address = row.address
 
     def accept(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
-        row = self._row
-        if row.loss is None:
-            self._switch(subprotocol)
-            row.endpoint = make(row)
+        if self._row.loss is None:
+            self._http.desk.guard(self._row, self._begin, subprotocol, make)
 
     def refuse(self, subprotocol: str | None, code: int, reason: str) -> None:
-        row = self._row
-        if row.loss is None:
-            self._switch(subprotocol)
-            self._http.websockets.refuse(row, code, reason)
+        if self._row.loss is None:
+            self._http.desk.guard(self._row, self._end, subprotocol, code, reason)
+
+    def _begin(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
+        self._switch(subprotocol)
+        self._row.endpoint = make(self._row)
+
+    def _end(self, subprotocol: str | None, code: int, reason: str) -> None:
+        self._switch(subprotocol)
+        self._http.websockets.refuse(self._row, code, reason)
 
     def _switch(self, subprotocol: str | None) -> None:
         """Answer 101 (RFC 6455, 4.2.2)."""

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import h11
 import trio
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, ConnectionState
 
 from courier.logs import get_logger
+from courier.serving.desk.http import BUSY_SECONDS, LAST_REQUEST_SECONDS
 from courier.serving.hypercorn.context import ServerContext
-from courier.serving.hypercorn.lane import LaneUser
 from courier.serving.hypercorn.link import Link
 from courier.serving.hypercorn.websocket import WebSocketStream, WebSocketTransport
 from courier.serving.transport import CONNECTION_EXTENSION, TRANSPORT_EXTENSION
@@ -22,46 +22,65 @@ from courier.serving.transport import CONNECTION_EXTENSION, TRANSPORT_EXTENSION
 LINGER_BYTES = 8 * 1024 * 1024
 """How much is read and dropped after our last byte, see `LINGER_SECONDS`."""
 
-BUSY_SECONDS = 5.0
-LAST_REQUEST_SECONDS = 1.0
-"""At the end, how lately a connection must have been used to be waited for, and how long."""
-
 logger = get_logger(__name__)
 
 
+class HandedOver(NamedTuple):
+    """What the desk knows of a connection that it hands over."""
+
+    data: bytes
+    """What the peer has sent, and was not answered."""
+    used_at: float
+    """When it began, or was last given an answer (`trio.current_time`)."""
+
+
 class Connection(TCPServer):
-    """One connection of a server, of any kind, from its first byte to its last."""
+    """One connection on the general path, of any kind, from its first byte to its last, or until it is idle
+    and the desk can have it back."""
 
     context: ServerContext
 
     def __init__(
-        self, app: AppWrapper, config: Config, context: ServerContext, state: ConnectionState, stream: Any
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: ServerContext,
+        state: ConnectionState,
+        stream: Any,
+        handed_over: HandedOver | None = None,
     ) -> None:
         super().__init__(cast(AppWrapper, self._run_app), config, context, state, stream)
         del self.send_lock  # the link has one
         self._wrapped_app = app
         self.link = Link(stream, context.service.stall_seconds)
         self._handling = trio.CancelScope()
+        self._receiving = trio.CancelScope()
         self._ended = False
         self._read_all = False
-        # With an access log all requests take the long way, which writes it.
-        lane = context.service.lane() if config.accesslog is None and not self.link.is_tls else None
-        self._lane = None if lane is None else LaneUser(lane, self.link, config)
+        self._handed_over = handed_over
+        self._goes_back = False
+        """All that was handed over is answered, and the desk will have it back."""
+        self._next = b""
+        """What came while the last answer was not finished: the beginning of the next request."""
         self._websocket: WebSocketStream | None = None
-        self._answering = False
-        self._answered: trio.Event | None = None
-        """Set when the lane has answered, if anything waits for that."""
-        self._used_at = trio.current_time()
+        self._used_at = trio.current_time() if handed_over is None else handed_over.used_at
+        if handed_over is not None:
+            context.links.add(self.link)  # at once, so that it is counted all the time
 
     async def run(self) -> None:
-        """Serve the connection. Hypercorn lets through all but OSError, and that ends the whole server."""
-        links = self.context.links
-        if len(links) >= self.context.service.max_connections:
+        """Serve the connection to its end, or until it is idle and the desk has it back.
+
+        Hypercorn lets through all but OSError, and that ends the whole server.
+        """
+        context, links = self.context, self.context.links
+        if self._handed_over is None and context.connections >= context.service.max_connections:
             await trio.aclose_forcefully(self.stream)
             return
         links.add(self.link)
+        goes_back = False
         try:
             await super().run()
+            goes_back = self._goes_back
         except BaseExceptionGroup as group:
             errors, others = group.split(Exception)
             if errors is not None:
@@ -72,7 +91,12 @@ class Connection(TCPServer):
             self._fail(error)
         finally:
             links.remove(self.link)
+            stream, link, unread = self.stream, self.link, self._next
             self._take_apart()
+            if goes_back and context.desk is not None:
+                context.desk.take_back(link.peer.socket, link.address, unread)
+            else:
+                await trio.aclose_forcefully(stream)
 
     def _take_apart(self) -> None:
         """Leave nothing that waits for the garbage collector: its parts refer to it, and to one another."""
@@ -125,12 +149,19 @@ class Connection(TCPServer):
             if self._is_answering:
                 return  # the rest of a request is broken: its answer, which was begun, ends the connection
             self._ended = True
+            self._receiving.cancel()
             await self.link.send_eof()
             try:
                 await self.protocol.handle(Closed())
             finally:
                 self._handling.cancel()
         elif not self._read_all:
+            if isinstance(event, Updated) and event.idle:
+                self._used_at = trio.current_time()
+                if self._handed_over is not None and self._is_idle and not self.context.terminated.is_set():
+                    self._goes_back = True
+                    self._receiving.cancel()
+                    return
             # Quart ends a request by cancelling its own tasks, and it is from one of them that Hypercorn
             # starts the idle timer: unshielded, a connection once used is never closed for being idle.
             with trio.CancelScope(shield=True):
@@ -139,11 +170,25 @@ class Connection(TCPServer):
     async def _read_data(self) -> None:
         dropped = 0
         with self.link.reading:
-            while dropped <= LINGER_BYTES:
-                try:
-                    data = await self.link.receive()
-                except (trio.ClosedResourceError, trio.BrokenResourceError):
-                    break
+            if self._handed_over is not None:
+                await self._handle(self._handed_over.data)
+            while dropped <= LINGER_BYTES and not self._goes_back:
+                data, self._next = self._next, b""
+                if not data:
+                    with trio.CancelScope() as self._receiving:
+                        try:
+                            data = await self.link.receive()
+                        except (trio.ClosedResourceError, trio.BrokenResourceError):
+                            break
+                    if self._receiving.cancelled_caught:
+                        continue
+                    if data and (self._goes_back or self._is_finishing):
+                        # Once h11 had it, it could not go back; and a peer that asks at once always has more.
+                        self._next = data
+                        if not self._goes_back:
+                            with trio.CancelScope() as self._receiving:
+                                await trio.sleep_forever()
+                        continue
                 if self._ended:
                     dropped += len(data)
                 else:
@@ -157,29 +202,13 @@ class Connection(TCPServer):
     async def _handle(self, data: bytes) -> None:
         if data and self._http.connection.their_state is h11.MUST_CLOSE:
             return  # `Reader` would keep it
-        if data:
-            data = await self._take_lane(data)
-            if not data:
-                return
         # A broken resource here is the queue of an application that has ended, see `_run_app`.
         with trio.CancelScope() as self._handling, suppress(trio.BrokenResourceError):
             await self.protocol.handle(RawData(data))
 
-    async def _take_lane(self, data: bytes) -> bytes:
-        """Answer the plain requests that `data` begins with; returns what is left for Hypercorn.
-
-        Only between requests: not while Hypercorn holds a part of one, or answers one.
-        """
-        if self._lane is None or not self._lane.takes(data) or not self._is_idle:
-            return data
-        self._answering = True
-        try:
-            return await self._lane.answer(data)
-        finally:
-            self._answering = False
-            self._used_at = trio.current_time()
-            if self._answered is not None:
-                self._answered.set()
+    async def _close(self) -> None:
+        if not self._goes_back:
+            await super()._close()
 
     @property
     def _http(self) -> H11Protocol:
@@ -191,30 +220,33 @@ class Connection(TCPServer):
         return self._http.stream is not None and self._http.connection.our_state is h11.SEND_BODY
 
     @property
+    def _is_finishing(self) -> bool:
+        """The last request has come whole, its answer is under way, and then the connection may go back."""
+        protocol = self._http
+        return (
+            self._handed_over is not None
+            and not self._ended
+            and protocol.stream is not None
+            and protocol.connection.their_state is h11.DONE
+        )
+
+    @property
     def _is_idle(self) -> bool:
         """Hypercorn has answered all that it was given, and has nothing more."""
         protocol = self._http
         connection = protocol.connection
         return (
-            protocol.stream is None and connection.their_state is h11.IDLE and not connection.trailing_data[0]
+            protocol.stream is None
+            and not self._ended
+            and isinstance(connection, h11.Connection)
+            and connection.their_state is h11.IDLE
+            and not connection.trailing_data[0]
         )
 
     async def _idle_timeout(self) -> None:
-        """Close when nothing was asked for so long, or at the end; Hypercorn does not see the lane's part.
-
-        A peer that asked just before the end most likely asks again: cut, it could not tell whether it was
-        heard. It gets a moment, and is told to go (503, Connection: close).
-        """
-        self._used_at = trio.current_time()
-        ended = False
-        while not ended:
-            with trio.move_on_at(self._used_at + self.config.keep_alive_timeout):
-                await self.context.terminated.wait()
-            if self._answering:
-                self._answered = trio.Event()
-                await self._answered.wait()
-            idle_until = self._used_at + self.config.keep_alive_timeout
-            ended = self.context.terminated.is_set() or trio.current_time() >= idle_until
+        """Close when nothing was asked for so long, or at the end (`BUSY_SECONDS`)."""
+        with trio.move_on_at(self._used_at + self.config.keep_alive_timeout):
+            await self.context.terminated.wait()
         if self.context.terminated.is_set() and trio.current_time() < self._used_at + BUSY_SECONDS:
             await trio.sleep(LAST_REQUEST_SECONDS)
         with trio.CancelScope(shield=True):

@@ -8,15 +8,12 @@ from typing import Any
 import trio
 from hypercorn.trio.tcp_server import MAX_RECV
 
+from courier.serving.desk.lingering import LINGER_SECONDS
 from courier.serving.patience import PeerStalled, SocketPeer, send_all
 
 FIRST_RECV = 16 * 1024
 """What is asked of the kernel at a time, until so much has come: to set 64 KiB aside takes longer than to
 read a plain request."""
-
-LINGER_SECONDS = 2.0
-"""After the last byte of ours, how long what still comes is read and dropped. A socket that is closed with
-bytes unread sends a reset, and a reset takes away from the peer what it has not read yet."""
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for 0 seconds (socket(7)): a close drops what is unsent, and the peer sees a reset."""
@@ -91,15 +88,6 @@ class Link:
                 return
         # The reading task tells the application. It may wait for an answer to be finished that never will be.
         self.reading.cancel()
-
-    async def send_soon(self, data: bytes) -> None:
-        """Write all of it: at once, when nobody else is writing and the socket takes it."""
-        sent = 0
-        if not self.is_tls and self.lock.value:
-            with suppress(OSError):  # which `send` will meet again
-                sent = self.peer.socket.send(data)
-        if sent < len(data):
-            await self.send(data[sent:])
 
     async def send_eof(self) -> None:
         """Say that nothing more comes, and give the peer time to read what came."""

@@ -1,7 +1,5 @@
 """Listeners: listening sockets, from the settings to a stream for each new connection."""
 
-import errno
-import math
 import resource
 import socket
 from collections.abc import Callable
@@ -11,16 +9,12 @@ import trio
 from hypercorn.config import Config, Sockets, SocketTypeError
 from hypercorn.utils import repr_socket_addr
 
-from courier.logs import get_logger
 from courier.serving.hypercorn.tls import Certificate, TlsListener
+from courier.serving.room import AGAIN_SECONDS, Room
 
-NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-NO_ROOM_SECONDS = 0.1
-NO_ROOM_TOLD_SECONDS = 60.0
-"""When no socket can be made for a new connection (accept(2)): how soon it is tried again, and how often a
-line says so."""
-
-logger = get_logger(__name__)
+NOTSENT_BYTES = 16 * 1024
+"""How much of what was written to a socket may wait in the kernel unsent (TCP_NOTSENT_LOWAT): what waits with
+us instead can still be left out. Trio sets the same."""
 
 
 def create_sockets(config: Config) -> Sockets:
@@ -57,6 +51,7 @@ def harden(listener: socket.socket, stall_seconds: float) -> None:
             ("TCP_KEEPINTVL", 15),
             ("TCP_KEEPCNT", 4),
             ("TCP_USER_TIMEOUT", max(60_000, round(2000 * stall_seconds))),
+            ("TCP_NOTSENT_LOWAT", NOTSENT_BYTES),
         ):
             if hasattr(socket, option):
                 listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
@@ -68,19 +63,17 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def listeners_of(
-    sockets: Sockets, certificate: Certificate, stall_seconds: float
-) -> dict[str, trio.abc.Listener[Any]]:
-    """A listener for each socket, by its address, such as `http://127.0.0.1:8766`."""
-    listeners: dict[str, trio.abc.Listener[Any]] = {}
-    for each in all_of(sockets):
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(each))
-        address = repr_socket_addr(each.family, each.getsockname())
-        if certificate.context is not None and each in sockets.secure_sockets:
-            listeners[f"https://{address}"] = TlsListener(listener, certificate, stall_seconds)
-        else:
-            listeners[f"http://{address}"] = listener
-    return listeners
+def address_of(listener: socket.socket, scheme: str) -> str:
+    """Its address, such as `http://127.0.0.1:8766`."""
+    return f"{scheme}://{repr_socket_addr(listener.family, listener.getsockname())}"
+
+
+def listener_of(
+    listener: socket.socket, certificate: Certificate | None, stall_seconds: float
+) -> trio.abc.Listener[Any]:
+    """Trio's listener on this socket, with TLS where there is a certificate."""
+    plain = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+    return plain if certificate is None else TlsListener(plain, certificate, stall_seconds)
 
 
 async def accept_all(
@@ -88,24 +81,16 @@ async def accept_all(
 ) -> None:
     """Give each new connection to `serve`, and close the listener at the end.
 
-    While there is no room for another socket, new connections wait in the kernel, those that there are go on,
-    and one line a minute says so, with how many `connections` there are.
+    `connections` says how many there are, for the line which says that there is no room for more.
     """
-    told_at = -math.inf
+    room = Room()
     async with listener:
         while True:
             try:
                 stream = await listener.accept()
             except OSError as error:
-                if error.errno not in NO_ROOM:
+                if not room.lacking(error, connections()):
                     raise
-                if trio.current_time() >= told_at + NO_ROOM_TOLD_SECONDS:
-                    told_at = trio.current_time()
-                    logger.error(
-                        "No room for new connections: raise the limit of open files",
-                        error=errno.errorcode[error.errno],
-                        connections=connections(),
-                    )
-                await trio.sleep(NO_ROOM_SECONDS)
+                await trio.sleep(AGAIN_SECONDS)
             else:
                 serve(stream)

@@ -1,6 +1,7 @@
 """Worker: serves one application on Hypercorn's Trio worker, and drains it before it stops."""
 
 import gc
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -13,18 +14,21 @@ from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 from hypercorn.utils import repr_socket_addr
 
 from courier.logs import get_logger
+from courier.serving.desk.desk import Desk
 from courier.serving.hypercorn.config import adapt
-from courier.serving.hypercorn.connection import Connection
+from courier.serving.hypercorn.connection import Connection, HandedOver
 from courier.serving.hypercorn.context import ServerContext
 from courier.serving.hypercorn.listeners import (
     accept_all,
+    address_of,
     all_of,
     create_sockets,
     harden,
-    listeners_of,
+    listener_of,
     raise_file_limit,
 )
 from courier.serving.hypercorn.master import bound_to_master, has_master, until_master_is_gone
+from courier.serving.hypercorn.reception import DeskFailure, open_desk
 from courier.serving.hypercorn.tls import Certificate
 from courier.serving.service import Application, Service
 from courier.serving.shutdown import reloading, until_asked
@@ -113,8 +117,9 @@ async def _serve_until_asked(
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)
 
+    failure = DeskFailure(service)
     async with (
-        until_asked(*triggers, application.failed) as asked,
+        until_asked(*triggers, application.failed, failure.wait) as asked,
         open_manager(application.status) as manager,
         reloading(certificate.renew, application.reload),
     ):
@@ -123,16 +128,17 @@ async def _serve_until_asked(
             task_status.started(addresses)
             manager.ready()
 
-        async def drained(accepting: trio.CancelScope) -> None:
+        async def drained(stop_accepting: Callable[[], None]) -> None:
             await asked.wait()
             manager.stopping()
             await application.leave()
             if handed_down:
-                accepting.cancel()
+                stop_accepting()
             await application.drain()
 
-        await _serve(app, config, service, sockets, certificate, ready, drained)
+        await _serve(app, config, service, sockets, certificate, failure, ready, drained)
     application.raise_if_failed()
+    failure.raise_if_set()
 
 
 async def _serve(
@@ -141,10 +147,15 @@ async def _serve(
     service: Service,
     sockets: Sockets,
     certificate: Certificate,
+    failure: DeskFailure,
     ready: Callable[[list[str]], None],
-    drained: Callable[[trio.CancelScope], Awaitable[None]],
+    drained: Callable[[Callable[[], None]], Awaitable[None]],
 ) -> None:
-    """Hypercorn's Trio worker, but that `drained`, which says when to end, may stop the accepting earlier."""
+    """Hypercorn's Trio worker, but that `drained`, which says when to end, may stop the accepting earlier.
+
+    Plain connections come to the desk. Those with TLS, and all when there is an access log or no desk, go the
+    general path at once.
+    """
     state: LifespanState = {}
     lifespan = Lifespan(app, config, state)
     context = ServerContext(service)
@@ -152,31 +163,48 @@ async def _serve(
     async with trio.open_nursery() as application:
         await application.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
-        listeners = listeners_of(sockets, certificate, service.stall_seconds)
 
         async with trio.open_nursery() as connections:
 
-            async def serve(stream: Any) -> None:
-                try:
-                    await Connection(app, config, context, ConnectionState(state.copy()), stream)
-                finally:
-                    await trio.aclose_forcefully(stream)
+            def serve_soon(stream: Any, handed_over: HandedOver | None = None) -> None:
+                connection = Connection(
+                    app, config, context, ConnectionState(state.copy()), stream, handed_over
+                )
+                connections.start_soon(connection.run)
 
-            async def accept() -> None:
+            async def accept(listener: socket.socket, tls: Certificate | None) -> None:
                 with accepting:
-                    async with trio.open_nursery() as nursery:
-                        for each in listeners.values():
-                            nursery.start_soon(accept_all, each, serve_soon, context.links.__len__)
+                    stream = listener_of(listener, tls, service.stall_seconds)
+                    await accept_all(stream, serve_soon, lambda: context.connections)
 
-            def serve_soon(stream: Any) -> None:
-                connections.start_soon(serve, stream)
+            def stop_accepting() -> None:
+                accepting.cancel()
+                if desk is not None:
+                    desk.stop_listening()
+                for each in at_desk:
+                    each.close()
 
-            connections.start_soon(accept)
-            logger.info("Listening", addresses=list(listeners))
-            ready(list(listeners))
-            await drained(accepting)
-            accepting.cancel()
+            desk: Desk | None = None
+            if service.desk and config.accesslog is None:
+                desk = context.desk = open_desk(service, config, context, serve_soon)
+                connections.start_soon(failure.watch, desk)
+            addresses: list[str] = []
+            at_desk: list[socket.socket] = []
+            for each in all_of(sockets):
+                secure = certificate.context is not None and each in sockets.secure_sockets
+                addresses.append(address_of(each, "https" if secure else "http"))
+                if desk is not None and not secure:
+                    desk.listen(each)
+                    at_desk.append(each)
+                else:
+                    connections.start_soon(accept, each, certificate if secure else None)
+            logger.info("Listening", addresses=addresses)
+            ready(addresses)
+            await drained(stop_accepting)
+            stop_accepting()
             await context.terminated.set()
+            if desk is not None:
+                desk.end()
             connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
             application.start_soon(_abort_last, context, config.graceful_timeout + LAST_SEND_SECONDS)
         await lifespan.wait_for_shutdown()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import trio
 
@@ -30,7 +31,7 @@ from courier.web.publishing.judge import (
 from courier.web.publishing.refuse import count_refusal, note_fault, refusal
 from courier.web.rate_limit import Verdict
 from courier.web.site import Site
-from courier.web.steps import walk
+from courier.web.steps import Steps, walk
 
 NDJSON = "application/x-ndjson"
 
@@ -44,30 +45,41 @@ BATCH_BYTES = 1024 * 1024
 async def publish_batch(site: Site, caller: Caller, body: bytes) -> Answer:
     """Publish `{"events": [{"channel", "data"}, …]}`: 200 with a result for each, in order, or the refusal of
     the whole. The good ones are published though others fail. Never raises but for what cancels it."""
+    return await walk(publishing_batch(site, caller, body))
+
+
+def publishing_batch(site: Site, caller: Caller, body: bytes) -> Steps[Answer]:
+    """The steps of `publish_batch`. They wait for what those of a single publish wait for, and for turns."""
     headers: dict[str, str] = {}
     began = time.perf_counter()
     events: list[bytes] = []
     items: list[Known | Exception] = []
     try:
-        service = await walk(authenticate(site, caller))
+        service = yield from authenticate(site, caller)
         check_media_type(caller, JSON)
-        await site.turns.take(cut_batch(body, events))
-        verdict = await walk(admit(site, service, len(events), trio.current_time()))
+        yield from _take(site, cut_batch(body, events))
+        verdict = yield from admit(site, service, len(events), trio.current_time())
         headers |= rate_headers(verdict)
         check_rate(verdict, len(events))
         check_key(caller)
-        await site.turns.take(_read_all(site, events, items))
-        results = await publish_all(site, service, caller, items, began)
+        yield from _take(site, _read_all(site, events, items))
+        results = yield from publishing_all(site, service, caller, items, began)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
         return refusal(site, error, headers, caller)
     told: list[bytes] = []
-    await site.turns.take(_tell_all(site, service, results, told))
+    yield from _take(site, _tell_all(site, service, results, told))
     failures = [result for result in results if isinstance(result, Exception)]
     published, failed = len(results) - len(failures), len(failures)
     if failures:
         notes.refused_in_part(site, caller, published, failed, failures[0])
     counts = b'{"status":"published","published":%d,"failed":%d,"results":[' % (published, failed)
     return Answer(200, counts + b",".join(told) + b"]}", headers)
+
+
+def _take(site: Site, work: Iterator[None]) -> Steps[None]:
+    """Run `work` to its end, and wait for turns when it is long."""
+    if not site.turns.begin(work):
+        yield partial(site.turns.finish, work)
 
 
 def _read_all(site: Site, events: Sequence[bytes], items: list[Known | Exception]) -> Iterator[None]:
@@ -103,11 +115,11 @@ def _tell_all(site: Site, service: str, results: Sequence[Result], told: list[by
         yield
 
 
-async def publish_all(
+def publishing_all(
     site: Site, service: str, caller: Caller, items: Sequence[Known | Exception], began: float
-) -> list[Result]:
-    """Deliver what is good, as one message a channel; a result for each, in order. Event i has the
-    idempotency key `<key>/<i>`. `began` (`time.perf_counter`) is when they began to be judged."""
+) -> Steps[list[Result]]:
+    """The steps that deliver what is good, as one message a channel; a result for each, in order. Event i has
+    the idempotency key `<key>/<i>`. `began` (`time.perf_counter`) is when they began to be judged."""
     key = caller.idempotency_key
     results: list[Result] = [b""] * len(items)
     places: dict[ChannelName, list[int]] = {}
@@ -125,27 +137,28 @@ async def publish_all(
         places.setdefault(channel, []).append(place)
         events.setdefault(channel, []).append(event)
 
-    async def publish_to(channel: ChannelName) -> None:
+    def publishing_to(channel: ChannelName) -> Steps[None]:
         outcome: Sequence[Result]
         by = trio.current_time() + site.settings.inbox_wait_seconds
         keys = [None if key is None else f"{key}/{place}" for place in places[channel]]
         try:
-            outcome = [
-                one if isinstance(one, KeyConflict) else one.to_json()
-                for one in await walk(deliver(site, caller, channel, events[channel], keys, by, began))
-            ]
+            delivered = yield from deliver(site, caller, channel, events[channel], keys, by, began)
+            outcome = [one if isinstance(one, KeyConflict) else one.to_json() for one in delivered]
         except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
             note_fault(site, error)
             outcome = [error] * len(events[channel])
         for place, result in zip(places[channel], outcome, strict=True):
             results[place] = result
 
-    if len(places) == 1:
-        await publish_to(next(iter(places)))
-    else:
+    async def publish_to_all() -> None:
         async with trio.open_nursery() as nursery:
             for channel in places:
-                nursery.start_soon(publish_to, channel)
+                nursery.start_soon(walk, publishing_to(channel))
+
+    if len(places) == 1:
+        yield from publishing_to(next(iter(places)))
+    elif places:
+        yield publish_to_all
     return results
 
 

@@ -9,7 +9,7 @@ from courier.web import notes
 from courier.web.answer import Answer
 from courier.web.caller import Caller
 from courier.web.errors import HttpError
-from courier.web.publishing.batch import Result, publish_all, read_item
+from courier.web.publishing.batch import Result, publishing_all, read_item
 from courier.web.publishing.failures import Failures
 from courier.web.publishing.judge import Known, admit, authenticate, too_many
 from courier.web.publishing.refuse import count_refusal, refusal
@@ -158,7 +158,7 @@ async def _judge_group(
     items: list[Known | Exception] = []
     admitted, refused = await _admit(site, service, sum(line is not None for _, line in group))
     await site.turns.take(_read_lines(site, group, items, admitted, refused))
-    results = await publish_all(site, service, caller, items, began)
+    results = await walk(publishing_all(site, service, caller, items, began))
     await site.turns.take(_count(site, service, group, results, tally))
 
 

@@ -12,13 +12,13 @@ from courier.serving.desk.desk import Desk
 from courier.serving.desk.http import Http
 from courier.serving.desk.lingering import Lingering
 from courier.serving.desk.messages import Messages
-from courier.serving.desk.service import Route, Service
 from courier.serving.desk.websocket import Opcode, frame
 from courier.serving.peer import Closed, Endpoint, Loss, Opening, Peer
 from courier.serving.requests import Head
+from courier.serving.service import Route, Service
 
 SECONDS = 20.0
-STALL_SECONDS = 1.0
+STALL_SECONDS = 0.6
 MAX_MESSAGE_BYTES = 64 * 1024
 
 HANDSHAKE = (
@@ -124,8 +124,10 @@ class EchoDesk:
             max_connections=max_connections,
             max_message_bytes=max_message_bytes,
             stall_seconds=STALL_SECONDS,
+            once_headers=frozenset(),
+            desk=True,
         )
-        self.desk = Desk(self.service, self._newcomers)
+        self.desk = Desk(self.service, self._newcomers, elsewhere=lambda: len(self.handed_over))
         self.port = 0
         self.clients: list[trio.socket.SocketType] = []
 
@@ -135,11 +137,10 @@ class EchoDesk:
 
         def hand_over(row: Connection, data: bytes) -> None:
             self.handed_over.append((desk.remove(row), data))
-            desk.elsewhere += 1
 
         return Http(desk, self.service, messages, lingering, hand_over=hand_over, date=lambda: b"")
 
-    def _route(self, head: Head) -> Route | None:
+    def _route(self, head: Head, address: str | None) -> Route | None:
         routes: dict[str, Route] = {"/echo": AtOnce(), "/late": self.late}
         return routes.get(head.path)
 
@@ -154,6 +155,11 @@ class EchoDesk:
             case _:
                 return False
         return True
+
+    def drop_handed_over(self) -> None:
+        """Close what is for the general path."""
+        while self.handed_over:
+            self.handed_over.pop()[0].close()
 
     def echo(self, peer: Peer) -> Endpoint:
         self.endpoints.append(Echo(peer, self.ends))
@@ -205,7 +211,6 @@ async def an_echo_desk(
                 yield echo
             finally:
                 nursery.cancel_scope.cancel()
-        for sock, _ in echo.handed_over:
-            sock.close()
+        echo.drop_handed_over()
         for client in echo.clients:
             client.close()

@@ -11,7 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from courier.serving.desk import desk, http, lingering
+from courier.serving import room
+from courier.serving.desk import http, lingering
 from courier.serving.desk.websocket import Opcode, close_frame, frame
 from courier.serving.peer import Closed, Loss
 from tests.serving.desk.desks import HANDSHAKE, STALL_SECONDS, an_echo_desk, answer, rest, until
@@ -97,7 +98,7 @@ async def test_what_is_not_plain_is_handed_over_as_the_bytes_that_came() -> None
         await trio.testing.wait_all_tasks_blocked(0.01)
         [(sock, data)] = echo.handed_over
         assert data == odd + post(b"2")
-        assert (len(echo.desk), echo.desk.elsewhere) == (0, 1)
+        assert not len(echo.desk)
         sock.send(b"from elsewhere")
         assert await until(stream, b"elsewhere") == b"from elsewhere"
 
@@ -175,7 +176,7 @@ async def test_a_connection_comes_back_with_what_it_has_sent() -> None:
         echo.desk.take_back(sock, "127.0.0.1", post(b"1")[:10])
         await stream.send_all(post(b"1")[10:])
         assert await until(stream, b"1") == answer(b"1")
-        assert (len(echo.desk), echo.desk.elsewhere) == (1, 0)
+        assert len(echo.desk) == 1
 
 
 # WebSockets
@@ -315,7 +316,7 @@ async def test_a_peer_that_acknowledges_nothing_is_cut_off() -> None:
         began = trio.current_time()
         await _fill(echo.endpoints[0].peer)
         assert await echo.ends.next() == (Loss.STALLED, None, "")
-        assert STALL_SECONDS <= trio.current_time() - began < 2 * STALL_SECONDS
+        assert 2.5 * STALL_SECONDS <= trio.current_time() - began < 4 * STALL_SECONDS  # `Patience`
         with pytest.raises(trio.BrokenResourceError):
             await rest(stream)
 
@@ -326,7 +327,7 @@ async def test_a_peer_that_reads_slowly_but_reads_stays() -> None:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         await _fill(echo.endpoints[0].peer)
         began = trio.current_time()
-        while trio.current_time() < began + 2 * STALL_SECONDS:
+        while trio.current_time() < began + 5 * STALL_SECONDS:
             assert await stream.receive_some(8192)
             await trio.sleep(0.1)
         assert not echo.ends.told
@@ -403,7 +404,7 @@ async def test_a_process_without_descriptors_serves_on_and_accepts_again() -> No
             waiting = await echo.connect()
             await there.send_all(masked(Opcode.TEXT, b"a"))
             assert await until(there, b"a") == text(b"a")
-            await trio.sleep(2 * desk.REST_SECONDS)
+            await trio.sleep(2 * room.AGAIN_SECONDS)
             assert len(echo.desk) == 3
         finally:
             for descriptor in spare:

@@ -49,6 +49,7 @@ async def an_unharmed_desk() -> AsyncIterator[EchoDesk]:
         yield echo
         await echoes(neighbour, b"after")
         while held_by(echo) != before:
+            echo.drop_handed_over()
             await trio.sleep(0.001)
         assert not echo.faults
         assert len(echo.ends.told) == len(echo.endpoints) - made  # each has heard of its end, and once
@@ -226,6 +227,7 @@ async def test_a_peer_that_leaves_at_any_moment_leaves_nothing_behind(
         stream = await reach(echo)
         nursery.start_soon(leave, stream)
         await trio.testing.wait_all_tasks_blocked(0.002)
+        echo.drop_handed_over()
         for respond in echo.late.waiting:  # what comes too late is for nobody, and harms nobody
             respond(answer(b"late"))
         for opening in echo.openings:
@@ -398,5 +400,6 @@ async def test_a_crowd_that_comes_and_goes_leaves_nothing_behind() -> None:
                 await (reset if place % 3 else close)(stream)
         while len(echo.desk) > 1:
             await trio.sleep(0.001)
+        echo.drop_handed_over()
         assert len(echo.desk._timers) == 1
     assert {how for how, _, _ in echo.ends.told} <= {Loss.BROKEN, Loss.ABORTED, Closed.BY_PEER}

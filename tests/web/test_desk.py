@@ -1,34 +1,34 @@
-"""The lane: what it takes is plain beyond doubt, and whatever comes is answered as on the long way."""
+"""Publishing at the desk: what it answers is plain beyond doubt, and the general path answers all else."""
 
 import json
 import socket
 import struct
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import trio
 from hypercorn.config import Config
 
-from courier.serving.hypercorn import lane as lane_user
+from courier.serving.desk import desk, http
+from courier.serving.desk.desk import Desk
 from courier.serving.hypercorn import worker
 from courier.serving.hypercorn.config import adapt
+from courier.serving.hypercorn.reception import open_desk
 from courier.serving.service import Service
-from courier.web import lane
-from courier.web.answer import Answer
 from courier.web.caller import Caller
-from courier.web.lane import HEADS_KEPT_BYTES, MOST_HEAD_BYTES, Lane, next_request, parse_head
 from courier.web.paths import BATCH
+from courier.web.publishing import single
+from courier.web.publishing.route import Route, route_of
 from tests.web.servers import PATIENCE_SECONDS, a_server, announcement, events
 from tests.web.test_publish import a_server_to_drain, channels_that_do_nothing
+from tests.web.ways import answers_at_the_desk
 
 GOOD = json.dumps(announcement()).encode()
 
 
-async def nowhere(*_: object) -> Answer:
-    raise NotImplementedError
-
-
-LIMIT = Lane(nowhere, nowhere, 65_536, 1 << 20, lambda: False)
 PLAIN = (b"Host: t", b"X-Service-Name: tests", b"Content-Type: application/json")
 
 
@@ -54,6 +54,16 @@ def post(
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n"
 
+
+def route_to(raw: bytes, max_event_bytes: int = 2000) -> Route | None:
+    """The route of publishes with such a head."""
+    site: Any = SimpleNamespace(settings=SimpleNamespace(max_event_bytes=max_event_bytes))
+    service: Any = SimpleNamespace(route=partial(route_of, site))
+    reader = http.Http(*[service] * 4, hand_over=service, date=service)
+    known = reader._known(raw, "192.0.2.1")
+    return None if known is None else cast("Route | None", known.route)
+
+
 # What is plain
 
 
@@ -74,10 +84,10 @@ LIVE = b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n"
     ],
 )
 def test_a_plain_head_says_where_the_event_goes(first: bytes, channel: str | None) -> None:
-    parsed = parse_head(head(*PLAIN, b"content-length: 7", first=first))
-    assert parsed is not None
-    assert (parsed.channel, parsed.body_bytes) == (channel, 7)
-    assert parsed.caller == Caller("tests", None, "application/json")
+    route = route_to(head(*PLAIN, b"content-length: 7", first=first))
+    assert route is not None
+    assert route._channel == channel
+    assert route._caller == Caller("tests", None, "application/json", address="192.0.2.1")
 
 
 @pytest.mark.parametrize(
@@ -88,12 +98,12 @@ def test_a_plain_head_says_where_the_event_goes(first: bytes, channel: str | Non
         pytest.param(b"Accept:*/*", id="no space after the colon"),
         pytest.param(b'Accept: a, b;c="d"', id="a value with spaces and quotes"),
         pytest.param(b"Authorization: Bearer a.b.c", id="a token"),
+        pytest.param(b"Accept:\t a", id="white space before the value"),
+        pytest.param(b"Accept:", id="no value"),
     ],
 )
 def test_what_changes_nothing_about_the_framing_stays_plain(line: bytes) -> None:
-    parsed = parse_head(head(*PLAIN, b"Content-Length: 2", line))
-    assert parsed is not None
-    assert parsed.body_bytes == 2
+    assert route_to(head(*PLAIN, b"Content-Length: 2", line)) is not None
 
 
 NOT_PLAIN = {
@@ -119,21 +129,16 @@ NOT_PLAIN = {
     "one bare LF": head(*PLAIN, b"A: b\nContent-Length: 2"),
     "a bare CR": head(*PLAIN, b"A: b\rContent-Length: 2", b"Content-Length: 2"),
     "a tab in a value": head(*PLAIN, b"Content-Length: 2", b"A: b\tc"),
-    "a tab after the colon": head(*PLAIN, b"Content-Length:\t2"),
-    "two spaces after the colon": head(*PLAIN, b"Content-Length:  2"),
-    "a space after the value": head(*PLAIN, b"Content-Length: 2 "),
     "a space before the colon": head(*PLAIN, b"Content-Length : 2"),
     "a tab before the colon": head(*PLAIN, b"Content-Length\t: 2"),
     "no name": head(*PLAIN, b"Content-Length: 2", b": a"),
     "no colon": head(*PLAIN, b"Content-Length: 2", b"a"),
-    "no value": head(*PLAIN, b"Content-Length: 2", b"A:"),
     "an empty length": head(*PLAIN, b"Content-Length: "),
     "a NUL": head(*PLAIN, b"Content-Length: 2", b"A: b\0c"),
     "DEL": head(*PLAIN, b"Content-Length: 2", b"A: b\x7fc"),
     "beyond ASCII": head(*PLAIN, b"Content-Length: 2", b"A: \xc3\xa9"),
     "beyond ASCII in a name": head(*PLAIN, b"Content-Length: 2", b"\xc3\xa9: a"),
     "no host": head(*PLAIN[1:], b"Content-Length: 2"),
-    "no length": head(*PLAIN),
     "a signed length": head(*PLAIN, b"Content-Length: +5"),
     "a negative length": head(*PLAIN, b"Content-Length: -5"),
     "a hexadecimal length": head(*PLAIN, b"Content-Length: 0x5"),
@@ -155,7 +160,6 @@ NOT_PLAIN = {
     "an escaped slash": head(*PLAIN, b"Content-Length: 2", first=b"POST /publish/user.a%2Fb HTTP/1.1"),
     "a segment of dots": head(*PLAIN, b"Content-Length: 2", first=b"POST /publish/.. HTTP/1.1"),
     "a query": head(*PLAIN, b"Content-Length: 2", first=b"POST /publish/global?a=b HTTP/1.1"),
-    "an empty query": head(*PLAIN, b"Content-Length: 2", first=b"POST /publish/global? HTTP/1.1"),
     "a fragment": head(*PLAIN, b"Content-Length: 2", first=b"POST /publish/global# HTTP/1.1"),
     "a slash more": head(*PLAIN, b"Content-Length: 2", first=b"POST /publish/global/ HTTP/1.1"),
     "two slashes": head(*PLAIN, b"Content-Length: 2", first=b"POST //publish/global HTTP/1.1"),
@@ -174,71 +178,35 @@ NOT_PLAIN = {
 
 @pytest.mark.parametrize("raw", [pytest.param(raw, id=name) for name, raw in NOT_PLAIN.items()])
 def test_what_can_be_read_in_two_ways_is_not_plain(raw: bytes) -> None:
-    assert parse_head(raw) is None
-    assert next_request(raw + b"\r\n\r\n{}" + post(), 0, LIMIT) is None
+    assert route_to(raw) is None
 
 
-def test_of_a_pipeline_each_request_begins_where_the_last_one_ended() -> None:
-    data = post(b"{}") + post(b"[1]", path=b"/publish") + LIVE
-    first = next_request(data, 0, LIMIT)
-    assert first is not None
-    assert (first.body, first.whole, first.head.channel) == (b"{}", True, "global")
-    second = next_request(data, first.end, LIMIT)
-    assert second is not None
-    assert (second.body, second.whole, second.head.channel) == (b"[1]", True, None)
-    assert data[second.end :] == LIVE
-    assert next_request(data, second.end, LIMIT) is None
+def test_the_bodies_of_a_route_may_be_as_large_as_on_the_general_path_but_no_larger_than_a_batch() -> None:
+    for path, limit in ((b"/publish/global", 2000), (b"/publish", 2000), (b"/publish/batch", 1 << 20)):
+        route = route_to(head(*PLAIN, first=b"POST %b HTTP/1.1" % path))
+        assert route is not None
+        assert route.max_body_bytes == limit
+    route = route_to(head(*PLAIN), max_event_bytes=1 << 24)
+    assert route is not None
+    assert route.max_body_bytes == 1 << 20
 
 
-def test_cut_anywhere_a_request_is_never_taken_for_more_than_has_come() -> None:
-    whole = post(b"{}")
-    ends = whole.index(b"\r\n\r\n") + 4
-    for cut in range(len(whole)):
-        request = next_request(whole[:cut], 0, LIMIT)
-        if cut < ends:
-            assert request is None
-        else:
-            assert request is not None
-            assert not request.whole
-            assert request.end == len(whole)
-
-
-def test_a_body_of_the_limit_is_plain_and_one_byte_more_is_not() -> None:
-    small = LIMIT._replace(event_bytes=100, batch_bytes=200)
-    for path, limit in ((b"/publish/global", 100), (b"/publish", 100), (b"/publish/batch", 200)):
-        assert next_request(post(bytes(limit), path=path), 0, small) is not None
-        assert next_request(post(bytes(limit + 1), path=path), 0, small) is None
-
-
-def test_a_head_too_large_to_remember_is_taken_and_one_over_the_limit_is_not() -> None:
-    large = post(b"{}", b"A: " + b"a" * HEADS_KEPT_BYTES)
-    request = next_request(large, 0, LIMIT)
-    assert request is not None
-    assert request.body == b"{}"
-    assert next_request(post(b"{}", b"A: " + b"a" * MOST_HEAD_BYTES), 0, LIMIT) is None
-
-
-def test_heads_that_differ_in_one_byte_are_not_taken_for_each_other() -> None:
-    for service in (b"tests", b"testt", b"tests"):
-        request = next_request(post(b"{}", service=service), 0, LIMIT)
-        assert request is not None
-        assert request.head.caller.service == service.decode()
+async def test_heads_that_differ_in_one_byte_are_not_taken_for_each_other() -> None:
+    async with a_server() as server, await server.connect() as stream:
+        publisher = Publisher(stream)
+        for service in (b"tests", b"testt", b"tests"):
+            event = json.dumps(announcement(source=service.decode())).encode()
+            await stream.send_all(post(event, service=service))
+            assert (await publisher.answer())[0] == 200
 
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The status of each answer that the lane gave."""
-    answer, given = lane.response, list[int]()
-
-    def counted(value: Any, date: bytes) -> bytes:
-        given.append(value.status)
-        return answer(value, date)
-
-    monkeypatch.setattr(lane, "response", counted)
-    return given
+    """The status of each answer that the desk gave."""
+    return answers_at_the_desk(monkeypatch)
 
 
-# The lane alone
+# At the desk alone
 
 
 def patient_for(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
@@ -252,6 +220,8 @@ def patient_for(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
             setattr(config, name, values[name])
 
     monkeypatch.setattr(worker, "adapt", adapt_so)
+    if "keep_alive_timeout" in values:
+        monkeypatch.setattr(http, "IDLE_SECONDS", values["keep_alive_timeout"])
 
 
 class Publisher:
@@ -290,7 +260,7 @@ class Publisher:
         self._rest += more
 
 
-async def test_a_connection_that_is_busy_on_the_lane_is_not_closed_and_an_idle_one_is(
+async def test_a_connection_that_is_busy_at_the_desk_is_not_closed_and_an_idle_one_is(
     monkeypatch: pytest.MonkeyPatch, taken: list[int]
 ) -> None:
     patient_for(monkeypatch, keep_alive_timeout=0.4)
@@ -306,7 +276,7 @@ async def test_a_connection_that_is_busy_on_the_lane_is_not_closed_and_an_idle_o
         assert 0.2 < trio.current_time() - idle_from < 3
 
 
-async def test_a_connection_that_only_was_on_the_lane_is_closed_in_its_time(
+async def test_a_connection_that_only_was_at_the_desk_is_closed_in_its_time(
     monkeypatch: pytest.MonkeyPatch, taken: list[int]
 ) -> None:
     patient_for(monkeypatch, keep_alive_timeout=0.2)
@@ -332,7 +302,7 @@ async def test_a_publish_that_waits_longer_than_the_idle_time_is_answered(
     assert taken == [200]
 
 
-async def test_in_a_drain_what_was_on_the_lane_is_200_or_503_and_nothing_is_cut(taken: list[int]) -> None:
+async def test_in_a_drain_what_was_at_the_desk_is_200_or_503_and_nothing_is_cut(taken: list[int]) -> None:
     """Each connection has one publish that waits for its channel, and one behind it in the pipeline."""
     statuses: list[list[int]] = []
 
@@ -364,7 +334,7 @@ async def test_in_a_drain_what_was_on_the_lane_is_200_or_503_and_nothing_is_cut(
     assert taken == [200] * 8
 
 
-async def test_a_head_and_a_body_in_two_segments_are_taken_by_the_lane(taken: list[int]) -> None:
+async def test_a_head_and_a_body_in_two_segments_are_answered_at_the_desk(taken: list[int]) -> None:
     async with a_server() as server, await server.connect() as stream:
         publisher = Publisher(stream)
         whole = post()
@@ -378,17 +348,20 @@ async def test_a_head_and_a_body_in_two_segments_are_taken_by_the_lane(taken: li
     assert len(taken) == 20
 
 
-async def test_a_body_that_comes_later_than_the_lane_waits_is_answered_all_the_same(taken: list[int]) -> None:
+async def test_a_body_that_comes_later_than_the_desk_waits_is_answered_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, taken: list[int]
+) -> None:
+    monkeypatch.setattr(http, "PARTIAL_SECONDS", 0.05)
     async with a_server() as server, await server.connect() as stream:
         publisher = Publisher(stream)
         whole = post()
         await stream.send_all(whole + whole[:-10])
         assert (await publisher.answer())[0] == 200  # before the second is whole
-        await trio.sleep(3 * lane_user.SPLIT_SECONDS)
+        await trio.sleep(3 * http.PARTIAL_SECONDS)
         await stream.send_all(whole[-10:] + whole)
         assert [(await publisher.answer())[0] for _ in range(2)] == [200, 200]
         await trio.sleep(0.05)
-        assert (await publisher.publish())[0] == 200  # and the lane is open again
+        assert (await publisher.publish())[0] == 200  # and the desk has the connection back
     assert len(taken) >= 2
 
 
@@ -450,7 +423,7 @@ async def test_32_connections_in_a_closed_loop_get_each_offset_once(taken: list[
 async def test_a_request_that_is_plain_waits_for_the_one_before_it_that_is_not(taken: list[int]) -> None:
     """Hypercorn holds a part of a request, whose body looks like a plain one."""
     inner = post()
-    outer = b"POST /publish/global HTTP/1.1\r\nHost: t\r\nA:  b\r\nContent-Length: %d\r\n\r\n" % len(inner)
+    outer = b"POST /publish/global HTTP/1.1\r\nHost: t\r\nA: \xff\r\nContent-Length: %d\r\n\r\n" % len(inner)
     async with a_server() as server, await server.connect() as stream:
         await stream.send_all(outer)
         await trio.sleep(0.02)
@@ -467,7 +440,7 @@ async def test_a_request_that_is_plain_waits_for_the_one_before_it_that_is_not(t
 async def test_of_many_publishes_that_came_together_others_get_turns_between(
     monkeypatch: pytest.MonkeyPatch, taken: list[int]
 ) -> None:
-    monkeypatch.setattr(lane_user, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(desk, "TURN_SECONDS", 0.0)
     turns: list[int] = []
 
     async def look_on() -> None:
@@ -482,3 +455,130 @@ async def test_of_many_publishes_that_came_together_others_get_turns_between(
             await stream.receive_some()
         nursery.cancel_scope.cancel()
     assert len(set(turns)) >= 30
+
+
+# To the general path, and back
+
+
+@pytest.fixture
+def desks(monkeypatch: pytest.MonkeyPatch) -> list[Desk]:
+    """The desks of the servers that are started from now on."""
+    opened: list[Desk] = []
+
+    def noted(*args: Any) -> Desk:
+        opened.append(open_desk(*args))
+        return opened[-1]
+
+    monkeypatch.setattr(worker, "open_desk", noted)
+    return opened
+
+
+LINES = b"\n".join(json.dumps({"channel": "global", "data": announcement()}).encode() for _ in range(5))
+STREAM = (
+    b"POST /publish/batch HTTP/1.1\r\nHost: t\r\nX-Service-Name: tests\r\n"
+    b"Content-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n" % len(LINES)
+) + LINES
+
+
+async def test_a_connection_that_has_carried_other_requests_is_answered_at_the_desk_again(
+    taken: list[int], desks: list[Desk]
+) -> None:
+    async with a_server() as server, await server.connect() as stream:
+        publisher = Publisher(stream)
+        for odd in (LIVE, STREAM, LIVE):
+            await stream.send_all(odd)
+            assert (await publisher.answer())[0] == 200
+        for number in range(1000):
+            status, _, receipt = await publisher.publish()
+            assert (status, receipt["id"].partition("-")[2]) == (200, str(6 + number))
+        assert len(desks[0]) == 1
+    assert taken == [200] * 1000
+
+
+async def test_requests_for_both_that_come_together_are_answered_in_their_order(taken: list[int]) -> None:
+    async with a_server() as server, await server.connect() as stream:
+        publisher = Publisher(stream)
+        for _ in range(20):
+            await stream.send_all(post() + LIVE + post() + post() + STREAM)
+            kinds = [sorted((await publisher.answer())[2]) for _ in range(5)]
+            assert [kind[0] for kind in kinds] == ["channel", "status", "channel", "channel", "failed"]
+            assert (await publisher.publish())[0] == 200
+    assert len(taken) >= 40
+
+
+async def test_connections_that_go_and_come_back_while_they_are_used_lose_nothing(taken: list[int]) -> None:
+    """Whatever the moment at which the next request comes."""
+    async with a_server() as server, await server.connect() as stream:
+        publisher = Publisher(stream)
+        for number in range(200):
+            await stream.send_all(LIVE)
+            for _ in range(number % 20):
+                await trio.lowlevel.checkpoint()
+            await stream.send_all(post())
+            assert [(await publisher.answer())[0] for _ in range(2)] == [200, 200]
+
+
+async def test_a_connection_counts_once_wherever_it_is(desks: list[Desk]) -> None:
+    async with a_server() as server, await server.connect() as stream:
+        publisher = Publisher(stream)
+        with channels_that_do_nothing() as go:
+            await stream.send_all(post(b"[" + GOOD) + STREAM)  # the stream waits for its channel
+            assert (await publisher.answer())[0] == 400
+            await trio.sleep(0.05)
+            assert (len(desks[0]), desks[0]._connections()) == (0, 1)
+            go.set()
+            assert (await publisher.answer())[0] == 200
+        assert (await publisher.publish())[0] == 200
+        assert (len(desks[0]), desks[0]._connections()) == (1, 1)
+
+
+async def test_with_the_desk_off_all_is_answered_by_the_general_path(
+    taken: list[int], desks: list[Desk]
+) -> None:
+    async with a_server(desk="off") as server, await server.connect() as stream:
+        publisher = Publisher(stream)
+        assert [(await publisher.publish())[0] for _ in range(3)] == [200] * 3
+    assert not taken
+    assert not desks
+
+
+async def test_a_desk_that_fails_ends_the_node_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: Desk) -> None:
+        raise ZeroDivisionError("a fault")
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with a_server() as server:
+            monkeypatch.setattr(Desk, "_turn", broken)
+            with suppress(OSError):
+                while True:
+                    await (await server.connect()).aclose()
+    [ended] = leaves(caught.value)
+    assert str(ended) == "Courier stopped: the desk failed, see the log"
+    assert capsys.readouterr().err.count("Desk failed") == 1
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in leaves(each)]
+    return [error]
+
+
+async def test_a_publish_that_raises_where_nothing_may_is_answered_with_500(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    async with a_server() as server, await server.connect() as stream:
+        publisher = Publisher(stream)
+        with channels_that_do_nothing() as go:
+            await stream.send_all(post())
+            await trio.sleep(0.05)
+            monkeypatch.setattr(single, "Answer", broken)
+            go.set()
+            status, _, answer = await publisher.answer()
+        assert (status, answer["detail"]["error"]) == (500, "Internal error")
+        monkeypatch.undo()
+        assert (await publisher.publish())[0] == 200
