@@ -114,6 +114,7 @@ async def publish(courier: CourierClient) -> None:
 """
 
 
+@pytest.mark.timeout(120)  # without a cache, on a busy machine
 def test_mypy_passes_the_example_and_names_each_wrong_field(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text(WRONG)

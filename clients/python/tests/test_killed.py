@@ -8,7 +8,7 @@ from usual import client, titles, told
 
 from tests.backplane.redis_servers import needs_redis, redis_server
 
-pytestmark = [pytest.mark.anyio, needs_redis]
+pytestmark = [pytest.mark.anyio, needs_redis, pytest.mark.timeout(90)]
 
 EVENTS = 10_000
 TASKS = 20
@@ -23,7 +23,7 @@ async def test_10_000_events_through_a_node_that_is_killed_three_times_come_once
                 for task in range(TASKS):
                     tasks.start_soon(write, courier, task, receipts)
                 tasks.start_soon(kill, self, receipts)
-                with anyio.fail_after(25):
+                with anyio.fail_after(80):
                     got = await titles(events, EVENTS)
         assert len(set(got)) == EVENTS, "an event came twice"
         for task in range(TASKS):

@@ -149,5 +149,5 @@ test(
       expect(Math.max(...slices(restart))).toBeLessThanOrEqual(restart.backAfter.length / 4);
     }
   },
-  30_000 + 4 * DRAIN_SECONDS * 1_000,
+  120_000 + 4 * DRAIN_SECONDS * 1_000, // a hundred clients share a busy machine with what else runs
 );
