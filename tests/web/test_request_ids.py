@@ -204,7 +204,7 @@ async def test_a_refused_history_is_told_with_its_ids(capsys: pytest.CaptureFixt
 async def test_a_flood_of_refused_publishes_is_some_lines_and_at_the_nodes_end_a_sum(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked = 2_000
+    asked = 500
     junk = b"POST /publish/user.u1 HTTP/1.1\r\nHost: t\r\nX-Service-Name: tests\r\n"
     junk += b"Content-Type: application/json\r\nContent-Length: 4\r\n\r\njunk"
     async with a_server(log_format="json") as server, await server.connect() as stream:
