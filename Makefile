@@ -14,9 +14,10 @@ PACKAGE_node := nodejs
 PACKAGE_systemd-analyze := systemd
 # More at once than cores, since most tests wait. A file's tests stay together, and the first files are those that wait longest.
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
-# Do what other tests do, many times over: coverage would double their time and see nothing new.
-MANY_TIMES := tests/contract/test_fuzz.py tests/actors/test_simulation.py tests/system/test_drain.py \
-	tests/web/test_lane_differential.py tests/backplane/test_simulation.py tests/web/test_fuzz.py
+# Under coverage, what starts processes or does things many times over takes twice as long and shows nothing new.
+UNCOVERED := tests/system tests/contract/test_fuzz.py tests/browser tests/deploy tests/actors/test_simulation.py \
+	tests/contract/test_changes.py tests/web/test_lane_differential.py tests/web/test_fuzz.py \
+	tests/backplane/test_simulation.py
 T ?=
 FOR ?= 0
 QUICK ?=
@@ -24,7 +25,8 @@ MINUTES ?= 30
 REDIS ?=
 SEEDS ?= 0:8000
 
-.PHONY: demo lumiere test soak churn lint programs clients format bench curves dist lock clean
+.PHONY: demo lumiere test test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
+	curves dist lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
@@ -43,14 +45,22 @@ test: $(VENV)/ready programs $(TYPESCRIPT)/ready $(LUMIERE)/dist/index.html
 else
 test: lint programs $(TYPESCRIPT)/ready $(BROWSER_CLIENT)/ready $(LUMIERE)/dist/index.html
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(MANY_TIMES:%=--ignore=%)
+	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(UNCOVERED:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='courier/actors/*,courier/schemas/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=90
-	npm test --silent --prefix clients/typescript
-	$(BIN)/pytest $(SIDE_BY_SIDE) -c clients/python/pyproject.toml clients/python/tests
-	$(BIN)/pytest $(SIDE_BY_SIDE) $(MANY_TIMES)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(UNCOVERED)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-typescript lint-typescript test-python-client
 endif
+
+# The clients: what waits runs beside what computes.
+test-typescript lint-typescript: clients/typescript/dist/index.js
+test-typescript:
+	cd clients/typescript && npx vitest run
+lint-typescript:
+	npm run check --silent --prefix clients/typescript
+test-python-client: $(VENV)/ready
+	$(BIN)/pytest $(SIDE_BY_SIDE) -c clients/python/pyproject.toml clients/python/tests
 
 # What `make test` does a few hundred times, a few thousand times; SEEDS=0:20000 asks for more runs of several nodes.
 SOAK := $(BIN)/pytest -n 2 --dist worksteal --timeout 900 -o faulthandler_timeout=900
@@ -84,7 +94,8 @@ $(BROWSER_CLIENT)/ready: clients/typescript/package-lock.json | programs
 	@touch $@
 
 # The page takes the client's build, and its look from the admin's page.
-clients/typescript/dist/index.js: $(BROWSER_CLIENT)/ready $(wildcard $(addprefix clients/typescript/src/,*.ts react/*.ts))
+clients/typescript/dist/index.js: $(BROWSER_CLIENT)/ready \
+		$(wildcard $(addprefix clients/typescript/,src/*.ts src/react/*.ts package.json tsconfig.json tsdown.config.ts))
 	npm run build --silent --prefix clients/typescript -- --log-level error
 
 $(LUMIERE)/node_modules/ready: $(LUMIERE)/package-lock.json | programs
