@@ -16,8 +16,7 @@ PACKAGE_systemd-analyze := systemd
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 # Under coverage, what starts processes or does things many times over takes twice as long and shows nothing new.
 UNCOVERED := tests/system tests/contract/test_fuzz.py tests/browser tests/deploy tests/actors/test_simulation.py \
-	tests/contract/test_changes.py tests/web/test_lane_differential.py tests/web/test_fuzz.py \
-	tests/backplane/test_simulation.py
+	tests/web/test_lane_differential.py tests/web/test_fuzz.py tests/backplane/test_simulation.py
 T ?=
 FOR ?= 0
 QUICK ?=

@@ -37,7 +37,7 @@ def test_each_file_in_it_is_there() -> None:
 
 async def test_the_check_after_a_deploy_passes_on_a_node_that_is_well() -> None:
     commands = "".join(line for line in block("courier --version").splitlines(True) if "said" not in line)
-    commands = commands.replace("timeout 3 ", "timeout 8 ")  # beside other tests a command takes longer to start
+    commands = commands.replace("timeout 3 ", "timeout 8 ")  # a busy machine starts it later
     async with a_server() as server:
         done = await trio.to_thread.run_sync(
             partial(

@@ -70,9 +70,10 @@ def compare(old: Schema, new: Schema) -> list[Change]:
 
     Descriptions and examples are no difference. Raises ValueError when one is no such document.
     """
+    before, after = _defined(old), _defined(new)
     breaks: dict[tuple[str, str], set[Audience]] = {}
     for side in _SIDES:
-        judge = _Judge(_defined(old), _defined(new), side)
+        judge = _Judge(before, after, side)
         for found in judge.differences():
             broken = breaks.setdefault((found.where, found.what), set())
             if judge.breaks(found):
