@@ -68,10 +68,10 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     handler.setFormatter(_Formatter(foreign_pre_chain=_GATHERING, processors=rendering))
     logging.getLogger().handlers = [handler]
     for name in _OWN_HANDLERS:
-        logger = logging.getLogger(name)
-        logger.handlers = []
-        logger.propagate = True
-        logger.setLevel(logging.NOTSET)
+        library = logging.getLogger(name)
+        library.handlers = []
+        library.propagate = True
+        library.setLevel(logging.NOTSET)
     set_level(level)
     logging.captureWarnings(capture=True)
 
