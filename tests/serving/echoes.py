@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import trio
-from quart import websocket
+from quart import request, websocket
 from quart_trio import QuartTrio
 
 from courier.serving.hypercorn import install
@@ -26,14 +26,19 @@ FULL_SIZE = 17 * 1024 * 1024
 
 @dataclass
 class QuartEcho(Echo):
-    """An application by Quart-Trio that says what it hears on a WebSocket."""
+    """An application by Quart-Trio that says what it hears."""
 
     def __post_init__(self) -> None:
         self._app = QuartTrio(__name__)
         self._app.websocket("/echo")(_echo)
+        self._app.post("/echo")(_echo_body)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._app(scope, receive, send)
+
+
+async def _echo_body() -> str | bytes:
+    return await request.get_data()
 
 
 async def _echo() -> None:

@@ -19,8 +19,8 @@ from tests.serving.desk.test_websocket import masked
 from tests.serving.echoes import a_quart_echo
 from tests.web.servers import TestServer
 
-POST = b"POST /nowhere HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n"
-CHUNKED = b"POST /nowhere HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12"
+POST = b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n"
+CHUNKED = b"POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12"
 
 
 class Phase(NamedTuple):
@@ -35,6 +35,7 @@ PHASES = {
     "amid the head": Phase(HANDSHAKE[:30]),
     "amid a body": Phase(POST + b"12"),
     "amid a chunk": Phase(CHUNKED),
+    "amid a body that is not read": Phase(POST.replace(b"/echo", b"/nowhere") + b"12"),
     "after a request": Phase(POST + b"12345"),
     "after three requests": Phase((POST + b"12345") * 3),
     "early bytes": Phase(HANDSHAKE + masked(1, b"early")),

@@ -85,6 +85,29 @@ async def test_an_application_hears_of_the_end_when_the_peer_is_gone_before_the_
             await app.ended.wait()
 
 
+async def test_an_application_hears_of_a_peer_that_is_gone_amid_a_body_when_nothing_can_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def broken(peer: Any, data: bytes, seconds: float) -> None:
+        raise trio.BrokenResourceError
+
+    class Listener(Echo):
+        ended = trio.Event()
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await super().__call__(scope, receive, send)
+            if scope["type"] == "http":
+                self.ended.set()
+
+    monkeypatch.setattr(link, "send_all", broken)
+    app = Listener(a_service())
+    async with served(app) as server, await server.connect() as stream:
+        await stream.send_all(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n12")
+        await stream.send_eof()
+        with trio.fail_after(5):
+            await app.ended.wait()
+
+
 @pytest.mark.parametrize("header", [b"X-Once: %b\r\n", b"Sec-WebSocket-Key: %b\r\n"])
 async def test_a_header_that_holds_one_value_comes_once(header: bytes) -> None:
     async with served(Echo(a_service())) as server:

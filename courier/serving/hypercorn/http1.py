@@ -6,11 +6,13 @@ from contextlib import suppress
 from typing import Any, cast
 
 import h11
+import trio
 from hypercorn.events import RawData
 from hypercorn.protocol.events import Body
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11Protocol
 
+from courier.serving.desk.lingering import LINGER_SECONDS
 from courier.serving.headers import fault_of
 from courier.serving.hypercorn.context import ServerContext
 
@@ -42,6 +44,12 @@ class Http1(H11Protocol):
                 await super().stream_send(Body(event.stream_id, event.data[start : start + PIECE_BYTES]))
         else:
             await super().stream_send(event)
+
+    async def _close_stream(self) -> None:
+        """Tell the application that the peer has gone. Shielded: a write that fails cancels the reading,
+        which may be what calls this. An application that has ended takes nothing more, and is left."""
+        with trio.move_on_after(LINGER_SECONDS, shield=True):
+            await super()._close_stream()
 
     async def _send_error_response(self, status_code: int) -> None:
         """Say in a sentence what Hypercorn says by the status alone."""
