@@ -49,14 +49,23 @@ class Line:
     def _ask(self, verb: str, channel: ChannelName, feed: str) -> None:
         if not isinstance(self._client, coredis.RedisCluster):
             [connection] = self._connections.values()
-            connection.send_command(verb.encode(), feed)
+            _send(connection, verb, feed)
             return
         # The feed's hash tag is the channel, so its slot is the channel's (the same CRC as in XMODEM).
         slot = crc_hqx(channel.name.encode(), 0) % SLOTS
         node = self._client.connection_pool.cluster_layout.node_for_slot(slot)
         if node.name not in self._connections:
             raise RedisError("The cluster has another primary than when this began")
-        self._connections[node.name].send_command(f"S{verb}".encode(), feed)
+        _send(self._connections[node.name], f"S{verb}", feed)
+
+
+def _send(connection: BaseConnection, verb: str, feed: str) -> None:
+    """RedisError when the connection is lost: coredis passes on the error of its own queue when it has closed
+    that and does not call the connection unusable yet."""
+    try:
+        connection.send_command(verb.encode(), feed)
+    except Exception as error:
+        raise RedisError("The connection to Redis is lost") from error
 
 
 @asynccontextmanager
