@@ -12,8 +12,9 @@ from courier.actors.keys import Keys
 from courier.actors.limits import Limits
 from courier.actors.log import Entry, Log
 from courier.actors.messages import Arrive, Deliver, Join, Leave, Message, Read, Refill, Trim
-from courier.actors.statistics import ChannelStatistics
-from courier.actors.subscriber import Clock, Subscriber
+from courier.actors.statistics import ChannelStatistics, State
+from courier.actors.subscriber import Subscriber
+from courier.actors.wire import Clock
 from courier.backplane import Appended, Outcome, Publication, Record, Stretch
 from courier.logs import get_logger
 from courier.metrics import Metrics
@@ -350,7 +351,7 @@ class Channel:
         try:
             for subscriber in subscribers:
                 cursor = subscriber.cursor
-                if cursor == head or not subscriber.ready:
+                if cursor == head or subscriber.state is not State.CURRENT:
                     continue
                 if cursor != at:
                     self._delivered(at, head, takers)

@@ -5,10 +5,7 @@ CourierError
 │   ├── Draining        this node is leaving: ask another one
 │   ├── NodeFull        no room for one more subscriber
 │   └── TooManyChannels no room for one more channel
-├── ChannelFailed       the channel crashed before it took the message; nothing was appended
-└── WireError           one subscriber's wire; nobody else is touched
-    ├── WireClosed      the peer has gone
-    └── WireStalled     the peer is there and takes no byte
+└── ChannelFailed       the channel crashed before it took the message; nothing was appended
 """
 
 
@@ -34,15 +31,3 @@ class TooManyChannels(Refused):
 
 class ChannelFailed(CourierError):
     """The channel crashed before it took the message: nothing of it is in the log."""
-
-
-class WireError(CourierError):
-    """A subscriber's wire cannot be written to any more."""
-
-
-class WireClosed(WireError):
-    """The peer has gone, or a close has been said."""
-
-
-class WireStalled(WireError):
-    """The peer took no byte for as long as it may."""

@@ -26,6 +26,13 @@ def payload_of(frame: bytes) -> bytes:
     return frame[{_LENGTH_16: 4, _LENGTH_64: 10}.get(frame[1], 2) :]
 
 
+def first_frame(data: bytes) -> bytes:
+    """The first of the frames in `data`, which begins with a whole one."""
+    header = {_LENGTH_16: 4, _LENGTH_64: 10}.get(data[1], 2)
+    size = data[1] if header == 2 else int.from_bytes(data[2:header], "big")
+    return data[: header + size]
+
+
 def event_json(position: Position, channel: str, event: bytes) -> bytes:
     """What subscribers get: the event's JSON object with `id` and `channel` in front of its own fields."""
     return _head(position, channel) + event[1:]
@@ -61,3 +68,13 @@ class Page(NamedTuple):
     def of(cls, frames: Iterable[bytes]) -> Self:
         held = list(frames)
         return cls(held[0] if len(held) == 1 else b"".join(held), held)
+
+    def cut(self, sent: int) -> tuple[int, bytes]:
+        """How many frames the first `sent` bytes reach into, and what is left of the last of those."""
+        end = count = 0
+        for frame in self.frames:
+            if end >= sent:
+                break
+            end += len(frame)
+            count += 1
+        return count, self.data[sent:end]

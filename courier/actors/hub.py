@@ -5,21 +5,23 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 import trio
 
 from courier.actors.errors import ChannelFailed, Draining, NodeFull
-from courier.actors.inbox import Inbox
 from courier.actors.limits import Limits
 from courier.actors.log import Replay
-from courier.actors.messages import Join, Leave
-from courier.actors.subscriber import Clock, Subscriber
+from courier.actors.messages import Join
+from courier.actors.subscriber import Subscriber
 from courier.actors.supervisor import Supervisor, open_supervisor
+from courier.actors.wire import Clock
 from courier.backplane import Backplane, Outcome, Publication, Stretch
 from courier.backplane.reply import Reply
+from courier.backplane.steps import Steps, walk
 from courier.metrics import Metrics, NodeState
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
@@ -79,9 +81,9 @@ class Hub:
         """Set when a drain begins."""
         self.supervisor = supervisor
         self.backplane = backplane
+        self.clock = clock
+        self.metrics = metrics
         self._limits = limits
-        self._clock = clock
-        self._metrics = metrics
         self._subscribers: dict[str, Subscriber] = {}
         self._per_owner: Counter[str] = Counter()
         self._publishing = 0
@@ -173,12 +175,8 @@ class Hub:
             raise Draining
         return await self.backplane.read(channel, since, limit)
 
-    async def join(self, channel: ChannelName, owner: str, since: Since | None = None) -> Subscriber:
-        """Subscribe: from the return on, and whenever its wire is opened, it misses nothing.
-
-        `owner` is the user whose connections are counted. The caller closes the subscriber. Raises
-        `Draining`, `NodeFull`, `TooManyChannels`, `BackplaneAway` or `ChannelFailed`.
-        """
+    def joining(self, channel: ChannelName, owner: str, since: Since | None = None) -> Steps[Subscriber]:
+        """The steps of `join`: they wait for the channel only when that does not sleep."""
         if self.draining:
             raise Draining
         if self.full:
@@ -187,27 +185,27 @@ class Hub:
         if 0 < most <= self._per_owner[owner]:
             raise NodeFull(f"user has {most} connections, the most that one may have")
         inbox = self.supervisor.inbox(channel)
-        subscriber = Subscriber(
-            secrets.token_hex(8),
-            channel,
-            owner,
-            spawn=self.supervisor.spawn,
-            leave=lambda subscriber: self._left(subscriber, inbox),
-            read_older=lambda position: self._read_older(channel, position),
-            metrics=self._metrics,
-            clock=self._clock,
-        )
+        subscriber = Subscriber(secrets.token_hex(8), channel, owner, self)
         self._subscribers[subscriber.id] = subscriber
         self._per_owner[owner] += 1
         try:
             reply: Reply[Replay] = Reply()
             inbox.put(Join(subscriber, since, reply))
-            if (await reply.wait()).gap is not None and since is not None:
-                await self._look_further(channel, subscriber, since)
+            replay = reply.result() if reply.given else (yield reply)
+            if replay.gap is not None and since is not None:
+                yield partial(self._look_further, channel, subscriber, since)
         except BaseException:
             subscriber.close()
             raise
         return subscriber
+
+    async def join(self, channel: ChannelName, owner: str, since: Since | None = None) -> Subscriber:
+        """Subscribe: from the return on, and whenever it is opened, it misses nothing.
+
+        `owner` is the user whose connections are counted. The caller closes the subscriber. Raises
+        `Draining`, `NodeFull`, `TooManyChannels`, `BackplaneAway` or `ChannelFailed`.
+        """
+        return await walk(self.joining(channel, owner, since))
 
     async def _look_further(self, channel: ChannelName, subscriber: Subscriber, since: Since) -> None:
         """The channel's own log does not have all that follows `since`: start where the backplane says.
@@ -227,22 +225,6 @@ class Hub:
                 subscriber.start(log, Replay(cursor, stretch.gap), since)
                 return
         raise ChannelFailed
-
-    async def _read_older(self, channel: ChannelName, position: Position) -> Stretch:
-        """What follows a position that the channel's own log does not hold any more.
-
-        It is what stood there, and not what has taken its place, if the two logs still agree afterwards. So
-        they are compared before anything is shown that the own log does not hold; if they do not agree, that
-        has then gone on to a new epoch, and knows no position of the old one but those that it holds.
-        """
-        stretch = await self.backplane.read(channel, position, OLDER_EVENTS)
-        running = self.supervisor.running(channel)
-        if running is None:
-            raise ChannelFailed
-        cursor = running.log.cursor_after(stretch.start)
-        if cursor is not None and cursor < running.log.first:
-            await self.supervisor.repairs.catch_up(channel)
-        return stretch
 
     async def drain(self, by: float) -> DrainReport:
         """Refuse what is new, then close every subscriber as soon as it has everything.
@@ -279,14 +261,34 @@ class Hub:
             self._changed = trio.Event()
             await self._changed.wait()
 
-    def _left(self, subscriber: Subscriber, inbox: Inbox) -> None:
+    # What a subscriber asks: `courier.actors.wire.Home`
+
+    def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+        self.supervisor.spawn(task)
+
+    def leave(self, subscriber: Subscriber) -> None:
         del self._subscribers[subscriber.id]
         self._per_owner[subscriber.owner] -= 1
         if not self._per_owner[subscriber.owner]:
             del self._per_owner[subscriber.owner]
-        if not inbox.closed:
-            inbox.put(Leave(subscriber))
+        self.supervisor.leave(subscriber)
         self._changed.set()
+
+    async def read_older(self, channel: ChannelName, position: Position) -> Stretch:
+        """What follows a position that the channel's own log does not hold any more.
+
+        It is what stood there, and not what has taken its place, if the two logs still agree afterwards. So
+        they are compared before anything is shown that the own log does not hold; if they do not agree, that
+        has then gone on to a new epoch, and knows no position of the old one but those that it holds.
+        """
+        stretch = await self.backplane.read(channel, position, OLDER_EVENTS)
+        running = self.supervisor.running(channel)
+        if running is None:
+            raise ChannelFailed
+        cursor = running.log.cursor_after(stretch.start)
+        if cursor is not None and cursor < running.log.first:
+            await self.supervisor.repairs.catch_up(channel)
+        return stretch
 
 
 def _report(leaving: Sequence[Subscriber]) -> DrainReport:

@@ -14,9 +14,12 @@ class State(StrEnum):
     """It has no wire yet."""
     CURRENT = "current"
     BEHIND = "behind"
-    """Its wire takes less than the channel has: its pump is at work."""
+    """Its wire takes less than the channel has."""
     CLOSING = "closing"
-    """It has ended, and is being told why."""
+    """It has ended, and its goodbye is being said."""
+    LEFT = "left"
+    ABORTED = "aborted"
+    """It has left, and its goodbye could not be said."""
 
 
 class SubscriberStatistics(NamedTuple):

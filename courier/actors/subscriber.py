@@ -6,10 +6,11 @@ from typing import NamedTuple, Protocol
 
 import trio
 
-from courier.actors.errors import ChannelFailed, WireClosed, WireError, WireStalled
+from courier.actors.errors import ChannelFailed
 from courier.actors.frames import Page, event_frame, gap_frame
 from courier.actors.log import Entry, Log, Replay
 from courier.actors.statistics import State, SubscriberStatistics
+from courier.actors.wire import Clock, Holder, Wire
 from courier.backplane import BackplaneAway, Record, Stretch
 from courier.logs import get_logger
 from courier.metrics import Metrics
@@ -20,47 +21,40 @@ from courier.schemas.events.base import type_of
 from courier.schemas.position import Position, Since
 
 PAGE_BYTES = 64 * 1024
-"""What the pump of a subscriber that is behind takes from the log at a time."""
+"""What a subscriber that is behind takes from the log at a time."""
 
 OVERRUN_SECONDS = 60.0
-"""Who falls off the log's tail again so soon after it was told of it is too slow, and closed."""
+"""A subscriber that falls off the log's tail again so soon after a gap for it is too slow, and is closed."""
 
 GOODBYE_SECONDS = 5.0
-"""How long the last word may take when nothing else says so."""
+"""How long a goodbye may take when nothing else says so."""
 
 AGAIN_SECONDS = 0.5
 """After how long older events are asked for again, when the backplane could not be reached."""
 
-Clock = Callable[[], int]
-"""The wall clock, in Unix milliseconds."""
-Spawn = Callable[[Callable[[], Awaitable[None]]], None]
-ReadOlder = Callable[[Position], Awaitable[Stretch]]
-"""Reads what follows a position and is not in the node's own log any more."""
-
 logger = get_logger(__name__)
 
 
-class Wire(Protocol):
-    """The socket under a subscriber. It holds at most the rest of one frame that was cut."""
+class Home(Protocol):
+    """What a subscriber asks of the hub that it belongs to."""
 
-    holding: bool
-    """Whether the rest of a frame waits in it to be written."""
+    metrics: Metrics
 
     @property
-    def held_bytes(self) -> int:
-        """How long that rest is."""
+    def clock(self) -> Clock: ...
 
-    def write_nowait(self, page: Page) -> int:
-        """Write what the socket takes at once; returns how many frames are now the wire's: written, or,
-        for the last of them, cut and held. Raises `WireClosed`."""
+    def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Start a task."""
 
-    async def flush(self) -> None:
-        """Wait until nothing is held and the socket takes more. Raises `WireClosed`, or `WireStalled`
-        when the peer took no byte for as long as it may."""
+    def leave(self, subscriber: "Subscriber") -> None:
+        """The subscriber has left."""
+
+    async def read_older(self, channel: ChannelName, position: Position) -> Stretch:
+        """Read what follows a position and is not in the node's own log any more."""
 
 
 class Missed(NamedTuple):
-    """A gap that a subscriber is to be told of."""
+    """A gap that a subscriber is owed."""
 
     reason: GapReason
     requested: str
@@ -78,92 +72,66 @@ class Beginning(NamedTuple):
 
 
 class Subscriber:
-    """One subscription of one channel: made by `Hub.join`, used by one WebSocket.
+    """One subscription of one channel: made by `Hub.join`, opened and closed by its holder.
 
-    `alive` is a cancel scope for the task that serves the WebSocket: it is cancelled when the subscription
-    has ended, and `reason` then says why (None: the peer has gone, and there is nobody to tell).
+    It is moved by `offer` while it is current, and by `writable` while it is behind. No step waits: a task
+    of its own it has only while it reads events that the node's log has dropped.
     """
 
     __slots__ = (
-        "_clock",
-        "_ended",
         "_finishing",
         "_from",
         "_gap",
-        "_leave",
+        "_holder",
+        "_home",
         "_live_from",
         "_log",
-        "_metrics",
         "_overrun_at",
-        "_pumping",
-        "_read_older",
-        "_spawn",
+        "_reads_older",
         "_traffic",
         "_wire",
-        "aborted",
-        "alive",
         "beginning",
         "channel",
         "cursor",
-        "goodbye",
+        "goodbye_by",
         "id",
-        "left",
         "owner",
-        "ready",
         "reason",
         "slot_seconds",
+        "state",
     )
 
-    def __init__(
-        self,
-        id: str,
-        channel: ChannelName,
-        owner: str,
-        *,
-        spawn: Spawn,
-        leave: Callable[["Subscriber"], None],
-        read_older: ReadOlder,
-        metrics: Metrics,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, id: str, channel: ChannelName, owner: str, home: Home) -> None:
         self.id = id
-        self.channel = channel.name
+        self.channel = channel
         self.owner = owner
+        self.state = State.JOINING
         self.cursor = 0
         self.beginning: Beginning | None = None
-        """None until the channel has added it."""
-        self.ready = False
-        """It takes frames at once: its wire is open, and its pump has nothing to do."""
-        self.alive = trio.CancelScope()
+        """From when the channel has added it until it is opened."""
         self.reason: CloseReason | None = None
-        self.goodbye = trio.CancelScope(shield=True)
-        """For the last word: its deadline is when that must have been said."""
-        self.left = False
-        self.aborted = False
-        """Whether the goodbye could not be said."""
+        """Why it has ended; None while it has not, and when the peer has left."""
+        self.goodbye_by = math.inf
+        """When it ends: until when its goodbye must have been said."""
         self.slot_seconds = 0.0
         """After a drain: how long to wait before coming back."""
+        self._home = home
+        self._traffic = home.metrics.traffic[channel.kind]
         self._from = 0
         """Where the cursor began, further on by what it was moved over."""
         self._log: Log | None = None
         self._wire: Wire | None = None
+        self._holder: Holder | None = None
         self._gap: Missed | None = None
         self._live_from = 0
         self._overrun_at = -math.inf
-        self._pumping = False
-        self._ended = False
+        self._reads_older = False
         self._finishing: CloseReason | None = None
-        self._spawn = spawn
-        self._leave = leave
-        self._read_older = read_older
-        self._metrics = metrics
-        self._traffic = metrics.traffic[channel.kind]
-        self._clock = clock
 
     # What the channel does with it
 
     def start(self, log: Log, replay: Replay, since: Since | None) -> None:
-        """Set the cursor; a gap is told before the first event."""
+        """Set the cursor; a gap comes before the first event."""
         self._log = log
         self.cursor = self._from = replay.cursor
         self._live_from = log.head
@@ -172,45 +140,63 @@ class Subscriber:
         self._gap = None if replay.gap is None else Missed(replay.gap, str(since))
 
     def offer(self, page: Page) -> bool:
-        """Write the page, which starts at the cursor, as far as the socket takes it; the pump does the rest.
+        """Write the page, which starts at the cursor, as far as the socket takes it; `writable` goes on.
 
-        Returns whether all of it is the wire's; if so the caller counts it, with all others' who took the
-        same page. Call it only when `ready`. Never waits, and never raises for what the wire does.
+        Returns whether the socket took all of it; if so the caller counts it, with all others' who took the
+        same page. Call it only while it is current. Never raises for what the wire does.
         """
-        wire = self._wire
-        assert wire is not None
+        assert self._wire is not None
         try:
-            moved = wire.write_nowait(page)
+            sent = self._wire.write(page.data)
+            if sent == len(page.data):
+                self.cursor += len(page.frames)
+                return True
+            self.state = State.BEHIND
+            self._move(self._hold(page, sent))
         except Exception as error:  # noqa: BLE001 - whatever a wire raises ends only its own subscriber
-            self.fail(error)
-            return False
-        if moved == len(page.frames):
-            self.cursor += moved
-            if wire.holding:
-                self._wake()
-            return True
-        if self._log is not None:
-            self._count(self._log.entries(self.cursor, moved))
-        self.cursor += moved
-        self._wake()
+            self._fail(error)
         return False
 
-    # What the WebSocket does with it
+    # What its holder does with it
 
-    def open(self, wire: Wire) -> None:
+    def open(self, wire: Wire, holder: Holder) -> None:
         """Give it its wire, once the peer has been accepted: what it has missed is written now."""
-        self._wire = wire
-        self._wake()
+        self._wire, self._holder, self.beginning = wire, holder, None
+        if self.reason is not None:  # it has ended while it joined
+            holder.end(self.reason, self.goodbye_by)
+        else:
+            self.state = State.BEHIND
+            self._advance()
+
+    def writable(self) -> None:
+        """The wire has room, and holds nothing."""
+        if self.state is State.BEHIND and not self._reads_older:
+            self._advance()
 
     def close(self, *, aborted: bool = False) -> None:
-        """Leave. Never waits; the second time nothing happens."""
+        """Leave; `aborted`: its goodbye could not be said. Never waits; the second time nothing happens."""
         if not self.left:
-            self.left = True
-            self.aborted = aborted
-            self._stop()
-            self._leave(self)
+            self.state = State.ABORTED if aborted else State.LEFT
+            self._wire = self._holder = None  # which refer to it: nothing waits for the garbage collector
+            self._home.leave(self)
 
-    # What ends it
+    def evict(self, why: str) -> None:
+        """End it because it is too slow."""
+        if not self._ended:
+            self._home.metrics.evicted(why)
+            logger.info("Subscriber evicted", **self._facts(), reason=why, lag=self.lag)
+            self.end(CloseReason.TOO_SLOW)
+
+    # What it is like
+
+    @property
+    def left(self) -> bool:
+        return self.state is State.LEFT or self.state is State.ABORTED
+
+    @property
+    def aborted(self) -> bool:
+        """It has left, and its goodbye could not be said."""
+        return self.state is State.ABORTED
 
     @property
     def lag(self) -> int:
@@ -222,108 +208,121 @@ class Subscriber:
         """How many events were written to it, the shared log's gaps among them."""
         return self.cursor - self._from
 
-    @property
-    def current(self) -> bool:
-        """It has everything: the cursor is at the head and nothing is held back."""
-        return self.lag == 0 and self._gap is None and self._wire is not None and not self._wire.holding
-
-    @property
-    def state(self) -> State:
-        """Where it is in its life."""
-        if self._ended:
-            return State.CLOSING
-        if self._wire is None:
-            return State.JOINING
-        return State.CURRENT if self.ready else State.BEHIND
-
     def statistics(self) -> SubscriberStatistics:
         """What it is like at this moment."""
         return SubscriberStatistics(
             self.id,
             self.owner,
-            self.channel,
+            self.channel.name,
             self.state,
             None if self._log is None else self._log.position_before(self.cursor),
             self.lag,
             0 if self._wire is None else self._wire.held_bytes,
         )
 
-    def finish(self, reason: CloseReason, by: float) -> None:
-        """End it as soon as it has everything; the last word is to be said by the time `by`."""
-        if self._ended:
-            return  # its last word has its time
-        self._finishing = reason
-        self.goodbye.deadline = by
-        self._wake()
+    # What ends it
 
-    def end(self, reason: CloseReason | None, by: float | None = None) -> None:
-        """End it now, with the last word said by the time `by`; the first reason stands."""
+    @property
+    def _ended(self) -> bool:
+        return self.state is State.CLOSING or self.left
+
+    def finish(self, reason: CloseReason, by: float) -> None:
+        """End it as soon as it has everything; its goodbye is to be said by the time `by`."""
+        if self._ended:
+            return  # its goodbye has its time
+        self._finishing, self.goodbye_by = reason, by
+        if self.state is State.CURRENT:
+            self.end(reason, by)
+
+    def end(self, reason: CloseReason, by: float | None = None) -> None:
+        """End it now, with its goodbye said by the time `by`; the first reason stands."""
+        if self.left:
+            return
         if not self._ended:
             self.reason = reason
-            self._stop()
-            self.goodbye.deadline = trio.current_time() + GOODBYE_SECONDS
+            self.state = State.CLOSING
+            self.goodbye_by = trio.current_time() + GOODBYE_SECONDS
         if by is not None:
-            self.goodbye.deadline = by
+            self.goodbye_by = by
+        if self._holder is not None and self.reason is not None:
+            self._holder.end(self.reason, self.goodbye_by)
 
-    def _stop(self) -> None:
-        self._ended = True
-        self.ready = False
-        self.alive.cancel()
+    def _fail(self, error: Exception) -> None:
+        """End it because of a fault in writing to it."""
+        self._home.metrics.error("wire", error)
+        logger.error("Wire failed", **self._facts(), exc_info=error)
+        self.end(CloseReason.CHANNEL_FAILED)
 
-    # How it moves
+    # How it moves while it is behind
 
-    def _wake(self) -> None:
-        """Start the pump if there is something to do for it; end what was to finish if there is not."""
-        if self._ended or self._pumping or self._wire is None:
-            return
-        self.ready = self.current
-        if not self.ready:
-            self._pumping = True
-            self._spawn(self._pump)
-        elif self._finishing is not None:
-            self.end(self._finishing, self.goodbye.deadline)
-
-    async def _pump(self) -> None:
-        """Write until the cursor is at the head. It is a task only while the subscriber is behind."""
+    def _advance(self) -> None:
+        """Write a page of what it has not got yet; the wire says when there is room for the next one."""
+        assert self._log is not None
         assert self._wire is not None
         try:
-            while not self.current:
-                await self._wire.flush()
-                if self._ended:
-                    break
-                if self._log is not None and self.cursor < self._log.first:
-                    await self._catch_up(self._log, self._wire)
-                else:
-                    self._advance(self._wire)
+            if self._wire.holding:
+                self._wire.await_room()
+            elif self.cursor < self._log.first:
+                self._reads_older = True
+                self._home.spawn(self._read_older)
+            else:
+                self._write_next(self._log, self._wire)
         except Exception as error:  # noqa: BLE001 - as in `offer`
-            self.fail(error)
-        finally:
-            self._pumping = False
-        self._wake()
+            self._fail(error)
 
-    def _advance(self, wire: Wire) -> None:
-        """One step of the pump, without a pause in it: the cursor moves with its own write."""
-        assert self._log is not None
-        if self._told(self._log, wire) and self.lag:
-            page = self._log.page(self.cursor, PAGE_BYTES)
-            self._write(wire, page, self._log.entries(self.cursor, len(page.frames)))
+    def _write_next(self, log: Log, wire: Wire) -> None:
+        """Write the gap that is owed, and a page. The cursor moves in the same step as its own write."""
+        if self._tell_gap(log, wire) and self.lag:
+            page = log.page(self.cursor, PAGE_BYTES)
+            self._move(self._write(wire, page))
+        self._settle(wire)
 
-    async def _catch_up(self, log: Log, wire: Wire) -> None:
-        """One step of the pump where the cursor stands at what the node's log does not hold: from another
-        shelf, as far as what is there is what stood here. What is on none is a gap."""
-        cursor = self.cursor
-        try:
-            stretch = await self._read_older(log.position_before(cursor))
-        except ChannelFailed:
-            return  # it goes on with a fresh actor, or has ended all its subscribers
-        except BackplaneAway:
-            await trio.sleep(AGAIN_SECONDS)
-            return
+    def _settle(self, wire: Wire) -> None:
+        """It is current if nothing is left to write; end it if that is what it was to wait for."""
         if self._ended:
             return
-        if stretch.gap is None and not stretch.records:
-            await trio.sleep(AGAIN_SECONDS)  # the two disagree: the channel will find out which is right
-            return
+        if self.lag or self._gap is not None or wire.holding:
+            wire.await_room()
+        else:
+            self.state = State.CURRENT
+            if self._finishing is not None:
+                self.end(self._finishing, self.goodbye_by)
+
+    async def _read_older(self) -> None:
+        """Write what stands at the cursor from the backplane, as the node's log does not hold it any more."""
+        log, wire = self._log, self._wire
+        assert log is not None
+        assert wire is not None
+        try:
+            stretch = await self._older(log)
+            self._reads_older = False
+            if not self._ended:
+                if stretch is not None:
+                    self._show_older(log, wire, stretch)
+                self._settle(wire)
+        except Exception as error:  # noqa: BLE001 - as in `offer`
+            self._fail(error)
+        finally:
+            self._reads_older = False
+
+    async def _older(self, log: Log) -> Stretch | None:
+        """What the backplane has at the cursor; None, after a pause, when it cannot say now."""
+        try:
+            stretch = await self._home.read_older(self.channel, log.position_before(self.cursor))
+        except ChannelFailed:
+            return None  # it goes on with a fresh actor, or has ended all its subscribers
+        except BackplaneAway:
+            pass
+        else:
+            if stretch.gap is not None or stretch.records:
+                return stretch
+            # The two logs disagree: the channel will find out which is right.
+        await trio.sleep(AGAIN_SECONDS)
+        return None
+
+    def _show_older(self, log: Log, wire: Wire, stretch: Stretch) -> None:
+        """Write older events, as far as what is there is what stood here. What nobody has is a gap."""
+        cursor = self.cursor
         if stretch.gap is not None or log.cursor_after(stretch.records[0].position) != cursor + 1:
             resumed = log.cursor_after(stretch.start)
             if resumed is None or not cursor < resumed < log.first:
@@ -337,76 +336,67 @@ class Subscriber:
             for number, record in enumerate(stretch.records, start=self.cursor + 1)
             if number <= log.first and log.cursor_after(record.position) == number
         ]
-        if older and self._told(log, wire):  # a gap is told when there is something to give after it
-            self._write(wire, Page.of(entry.frame for entry in older), older)
-        if self.cursor >= log.first:
-            self._advance(wire)  # in the same step: the next event may cost the log its oldest
+        if older and self._tell_gap(log, wire):  # a gap comes when there is something to give after it
+            page = Page.of(entry.frame for entry in older)
+            self._move(self._write(wire, page), older)
+        if self.cursor >= log.first:  # in the same step: the next event may cost the log its oldest
+            self._write_next(log, wire)
 
     def _entry(self, record: Record) -> Entry:
         position, arrived_ms, event = record
-        return Entry(position.offset, arrived_ms, event_frame(position, self.channel, event), type_of(event))
+        frame = event_frame(position, self.channel.name, event)
+        return Entry(position.offset, arrived_ms, frame, type_of(event))
 
-    def _write(self, wire: Wire, page: Page, entries: Sequence[Entry]) -> None:
-        moved = wire.write_nowait(page)
-        self._count(entries[:moved])
-        self.cursor += moved
+    def _write(self, wire: Wire, page: Page) -> int:
+        """Write a page; returns how many frames are now the wire's: written, or, the last of them, held."""
+        sent = wire.write(page.data)
+        return len(page.frames) if sent == len(page.data) else self._hold(page, sent)
 
-    def _count(self, entries: Sequence[Entry]) -> None:
-        """Count what was written of what stood at the cursor: how late it came is said of what had not
-        arrived when the subscriber joined."""
+    def _hold(self, page: Page, sent: int) -> int:
+        """Have the wire hold the rest of the frame that was cut; returns how many frames are the wire's."""
+        assert self._wire is not None
+        count, rest = page.cut(sent)
+        self._wire.hold(rest)
+        return count
+
+    def _move(self, moved: int, older: Sequence[Entry] = ()) -> None:
+        """Move the cursor over frames that are the wire's, and count them: how late an event came is counted
+        if it had not arrived when the subscriber joined."""
+        assert self._log is not None
+        entries = older[:moved] or self._log.entries(self.cursor, moved)
         replayed = max(0, self._live_from - self.cursor)
         self._traffic.replay(entries[:replayed])
-        self._traffic.deliver(entries[replayed:], 1, self._clock())
+        self._traffic.deliver(entries[replayed:], 1, self._home.clock())
+        self.cursor += moved
 
-    def _told(self, log: Log, wire: Wire) -> bool:
-        """Whether nothing is left to be told before the next event; says it if the wire takes it."""
+    def _tell_gap(self, log: Log, wire: Wire) -> bool:
+        """Write the gap that is owed, if there is one; False when the wire does not take it."""
         if self._gap is not None:
             reason, requested = self._gap
-            frame = gap_frame(self.channel, requested, log.position_before(self.cursor), reason)
-            if not wire.write_nowait(Page.of([frame])):
+            resumed_from = log.position_before(self.cursor)
+            if not self._write(
+                wire, Page.of([gap_frame(self.channel.name, requested, resumed_from, reason)])
+            ):
                 return False
             self._gap = None
             if reason is GapReason.OVERRUN:
                 self._overrun_at = trio.current_time()
             self._traffic.gap(reason)
-            resumed_from = str(log.position_before(self.cursor))
-            facts = {"requested": requested, "resumed_from": resumed_from, "reason": reason}
+            facts = {"requested": requested, "resumed_from": str(resumed_from), "reason": reason}
             logger.info("Gap told", **self._facts(), **facts)
         return True
 
     def _overrun(self, log: Log, cursor: int) -> bool:
-        """What the cursor stood at is gone: once is told as a gap, and again within a minute is too slow.
-
-        Returns whether it goes on, at `cursor`.
-        """
+        """What the cursor stood at is gone: the first time that is a gap, and again within a minute it is too
+        slow. Returns whether it goes on, at `cursor`."""
         if self._gap is None:  # one that is still owed says it all
             if trio.current_time() - self._overrun_at < OVERRUN_SECONDS:
-                self._evict("overrun")
+                self.evict("overrun")
                 return False
             self._gap = Missed(GapReason.OVERRUN, str(log.position_before(self.cursor)))
         self._from += cursor - self.cursor
         self.cursor = cursor
         return True
 
-    def _evict(self, why: str) -> None:
-        if self._ended:
-            return
-        self._metrics.evicted(why)
-        logger.info("Subscriber evicted", **self._facts(), reason=why, lag=self.lag)
-        self.end(CloseReason.TOO_SLOW)
-
     def _facts(self) -> dict[str, str]:
-        return {"channel": self.channel, "user_id": self.owner, "connection_id": self.id}
-
-    def fail(self, error: Exception) -> None:
-        """End it because of what its wire raised: that ends only its own subscriber."""
-        match error:
-            case WireStalled():
-                self._evict("stalled")
-            case WireClosed():
-                self.end(None)
-            case _:
-                if not isinstance(error, WireError):
-                    self._metrics.error("wire", error)
-                    logger.error("Wire failed", **self._facts(), exc_info=error)
-                self.end(CloseReason.CHANNEL_FAILED)
+        return {"channel": self.channel.name, "user_id": self.owner, "connection_id": self.id}

@@ -15,7 +15,8 @@ from courier.actors.limits import Limits
 from courier.actors.log import Budget, Log
 from courier.actors.messages import Arrive, Deliver, Leave, Message, Read, Trim
 from courier.actors.repairs import Repairs
-from courier.actors.subscriber import Clock, Spawn
+from courier.actors.subscriber import Subscriber
+from courier.actors.wire import Clock, Spawn
 from courier.backplane import Backplane, BackplaneAway, InboxFull, Outcome, Publication, Record, Stretch
 from courier.backplane.reply import Reply
 from courier.logs import get_logger
@@ -131,6 +132,12 @@ class Supervisor:
             inbox = self._inboxes[name.name] = Inbox(self._limits.inbox_events)
             self._nursery.start_soon(self._keep, name, inbox)
         return inbox
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Let the subscriber's channel know that it has left, if that still runs."""
+        inbox = self._inboxes.get(subscriber.channel.name)
+        if inbox is not None and not inbox.closed:
+            inbox.put(Leave(subscriber))
 
     async def _keep(self, name: ChannelName, inbox: Inbox) -> None:
         """Run a channel until it is retired; after a crash go on with a fresh actor."""

@@ -52,5 +52,6 @@ class Reply(Generic[T]):
         self.given = True
         if self._waiting is not None:
             self._waiting.set()
-        for call in self._then:
+        calls, self._then = self._then, ()  # which may refer to this: nothing waits for the garbage collector
+        for call in calls:
             call()

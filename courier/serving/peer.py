@@ -7,6 +7,12 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
+MAX_REPLIES_BYTES = 64 * 1024
+"""What `Peer.put` may have waiting for a socket: a peer that lets more wait is cut off as stalled."""
+
+REFUSED_SECONDS = 5.0
+"""How long the peer has to answer the close of a WebSocket that was refused, or broke the protocol."""
+
 
 class Loss(Enum):
     """Why a connection is closed without a word."""
@@ -22,8 +28,10 @@ class Loss(Enum):
 class Closed(Enum):
     """How a WebSocket came to its end, if not by a `Loss`."""
 
+    BY_US = auto()
+    """The close of `Peer.close` has been written, and all before it."""
     BY_PEER = auto()
-    """The peer sent a close, which was answered, or answered ours."""
+    """The peer sent a close, which was answered."""
     BY_VIOLATION = auto()
     """The peer broke the protocol, or sent too long a message, and was closed with a code that says so."""
 
@@ -65,7 +73,8 @@ class Peer(Protocol):
 
     def close(self, code: int, reason: str, by: float) -> None:
         """Write what is held, then a close; nothing can be written after it. The peer has until `by`
-        (`trio.current_time`) to take both and to answer. A second call only moves that moment."""
+        (`trio.current_time`) to take both. A second call only moves that moment. `Endpoint.ended` follows,
+        and never from within this call."""
 
     def abort(self) -> None:
         """Close the socket by force: what is unsent is dropped, and the peer sees a reset."""
@@ -86,10 +95,6 @@ class Endpoint(Protocol):
     def due(self, now: float) -> None:
         """The moment of `Peer.call_at` has come."""
 
-    def said(self) -> None:
-        """Our close has been written, and all before it; nothing may follow. Never called from within
-        `Peer.close`, and not when the connection ends before."""
-
     def ended(self, how: Closed | Loss, code: int | None, reason: str) -> None:
         """The connection is over; called once, last. `code` and `reason` are those of the peer's close, or of
         ours after a violation; None where there was no close, or where it had no code."""
@@ -98,7 +103,7 @@ class Endpoint(Protocol):
 class Opening(Protocol):
     """A WebSocket handshake that waits for its answer: `accept` or `refuse`, at once or later.
 
-    When the peer leaves before, both do nothing, and the endpoint is never made.
+    When the peer has left meanwhile, the endpoint is made all the same, and hears at once that it ended.
     """
 
     address: str | None

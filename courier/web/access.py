@@ -1,8 +1,10 @@
 """Access: may this subscriber join this channel?"""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from courier.backplane.steps import Steps
 from courier.schemas.channels import ChannelName
 from courier.schemas.claims import SubscriberClaims
 from courier.settings import Settings
@@ -29,10 +31,11 @@ class Access:
     channel: ChannelName
 
 
-async def may_join(
+def may_join(
     claims: SubscriberClaims, channel: ChannelName, ownership: Owners | None, settings: Settings
-) -> Access:
-    """Admit the bearer of `claims` to `channel`. Ids are compared whole and exact.
+) -> Steps[Access]:
+    """Admit the bearer of `claims` to `channel`. Ids are compared whole and exact. It waits only for the
+    owner of a strategy.
 
     Raises AccessRefused, or OwnershipUnknown when nobody can say now whose strategy it is. `ownership` is
     None when no one knows about strategies: then any valid token will do in development, and none in
@@ -46,7 +49,7 @@ async def may_join(
         case "strategy", _ if ownership is None:
             admitted = settings.env == "development"
         case "strategy", str(strategy_id):
-            admitted = await ownership.owner_of(strategy_id) == claims.user_id
+            admitted = (yield partial(ownership.owner_of, strategy_id)) == claims.user_id
         case _:
             admitted = False
     if not admitted:

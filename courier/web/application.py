@@ -14,6 +14,7 @@ from courier.error_reports import ReportsUnavailable, check_reports, open_error_
 from courier.node import Node, open_node
 from courier.schemas.errors import RegistryError
 from courier.schemas.registry import Registry, registry_for
+from courier.serving.peer import Opening
 from courier.serving.requests import Head
 from courier.serving.service import Route, Service
 from courier.settings import Settings, SettingsError, check_bind, load_settings
@@ -22,18 +23,15 @@ from courier.web.asgi import send_answer
 from courier.web.auth import Verifier
 from courier.web.errors import HttpError
 from courier.web.factory import create_app
-from courier.web.head import ONCE_HEADERS, check_path, check_query, is_plain
+from courier.web.head import ONCE_HEADERS, check_path, check_query
 from courier.web.history import is_history, serve_history
-from courier.web.join import join
+from courier.web.join import join_at_desk
 from courier.web.ownership import Ownership, open_ownership
+from courier.web.paths import SUBSCRIBE
 from courier.web.publishing.route import route_of
 from courier.web.publishing.stream import is_stream, serve_stream
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.site import Site
-from courier.web.websocket import WebSocket
-
-SUBSCRIBE = b"/ws/"
-"""Where a channel's WebSockets are: its name follows."""
 
 MESSAGE_BYTES = 64 * 1024
 """The longest message that a subscriber may send."""
@@ -65,8 +63,6 @@ class Application:
             if (fault := _fault(scope)) is not None:
                 kind = "http" if scope["type"] == "http" else "websocket.http"
                 await send_answer(send, answer_to(fault, {"Connection": "close"}), kind=kind)
-            elif _is_join(scope):
-                await join(self._site, WebSocket(scope, receive, send), _channel(scope))
             elif is_history(scope):
                 await serve_history(self._site, scope, send)
             elif is_stream(scope):
@@ -104,7 +100,7 @@ class Application:
             fault=self._fault,
             desk=settings.desk == "on",
             route=self._route,
-            join=lambda head, opening: False,
+            join=self._join,
             closed=self._closed,
         )
 
@@ -147,6 +143,10 @@ class Application:
     def _route(self, head: Head, address: str | None) -> Route | None:
         assert self._site is not None  # nothing is accepted before
         return route_of(self._site, head, address)
+
+    def _join(self, head: Head, opening: Opening) -> bool:
+        assert self._site is not None
+        return join_at_desk(self._site, head, opening)
 
     def _closed(self) -> bool:
         return self._site is not None and self._site.node.hub.draining
@@ -202,12 +202,7 @@ class Application:
 
 
 def _is_join(scope: Any) -> bool:
-    return scope["type"] == "websocket" and bytes(scope["raw_path"]).startswith(SUBSCRIBE)
-
-
-def _channel(scope: Any) -> str:
-    """The channel of a join; empty, which names none, when the path is not plain."""
-    return str(scope["path"])[len(SUBSCRIBE) :] if is_plain(scope["raw_path"]) else ""
+    return scope["type"] == "websocket" and bytes(scope["raw_path"]).startswith(f"{SUBSCRIBE}/".encode())
 
 
 def _fault(scope: Any) -> HttpError | None:

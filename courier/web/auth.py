@@ -105,6 +105,10 @@ class Verifier:
         """Who subscribes; raises TokenMissing, TokenInvalid, TokenExpired or KeysUnavailable."""
         return self._claims(SubscriberClaims, await self._payload(token))
 
+    def subscriber_nowait(self, token: str | None) -> SubscriberClaims:
+        """As `subscriber`, when no key must be fetched for it; else `trio.WouldBlock`."""
+        return self._claims(SubscriberClaims, self._payload_nowait(token))
+
     async def service(self, token: str | None) -> ServiceClaims:
         """Which service publishes; raises as `subscriber` does.
 

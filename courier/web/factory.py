@@ -1,6 +1,8 @@
-"""Factory: the routes of HTTP, and nothing else. WebSockets have one, in `application.py`."""
+"""Factory: the routes, of HTTP and of WebSockets, and nothing else."""
 
-from quart import Response, has_request_context, request
+from typing import Any
+
+from quart import Response, has_request_context, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, NotFound
 
@@ -13,18 +15,21 @@ from courier.web.caller import Caller
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.documents import Document, documents_of
 from courier.web.errors import HttpError, another_method, nothing_here
-from courier.web.paths import BATCH, PUBLISH
+from courier.web.paths import BATCH, PUBLISH, SUBSCRIBE
 from courier.web.publishing.batch import BATCH_BYTES, publish_batch
 from courier.web.publishing.refuse import refusal
 from courier.web.publishing.single import publish
 from courier.web.request_ids import echo
 from courier.web.scrape import may_scrape, scrape
 from courier.web.site import Site
+from courier.web.websocket import WebSocketConnection, serve_websocket
 
 
 def create_app(site: Site) -> QuartTrio:
     """Quart's application for one node."""
     app = QuartTrio("courier", static_folder=None)
+    app.asgi_websocket_class = WebSocketConnection
+    app.url_map.merge_slashes = False  # a path that can be read in two ways is refused, and not mended
     app.config["MAX_CONTENT_LENGTH"] = None  # `read_body` judges it
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.register_blueprint(admin_routes(site))
@@ -50,6 +55,14 @@ def create_app(site: Site) -> QuartTrio:
     @app.route("/history/<path:channel>", methods=["GET", "OPTIONS"])  # GET is served by `serve_history`
     async def may_show_history(channel: str) -> Response:
         return Response(b"", 204, preflight_headers(site.settings, request.headers.get("Origin")))
+
+    @app.websocket(f"{SUBSCRIBE}/", strict_slashes=False)  # or Quart redirects, and repeats the token
+    @app.websocket(f"{SUBSCRIBE}/<path:channel>")
+    async def subscribe(channel: str = "") -> None:
+        if websocket.path == SUBSCRIBE:
+            raise NotFound
+        own: Any = websocket  # a proxy of Quart's for the one that this task serves
+        await serve_websocket(site, own._get_current_object())
 
     documents = documents_of(site.registry)
 

@@ -9,11 +9,13 @@ from urllib.parse import parse_qsl
 from courier.actors.errors import ChannelFailed, Draining
 from courier.actors.frames import event_json
 from courier.backplane import Stretch
+from courier.backplane.steps import walk
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since, parse_since
 from courier.web import notes
-from courier.web.access import AccessRefused, may_join
+from courier.web.access import AccessRefused
+from courier.web.admission import admit
 from courier.web.answer import Answer, answer_to
 from courier.web.asgi import send_answer
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, bearer
@@ -108,11 +110,7 @@ async def _admit(site: Site, channel: str, token: str | None, known: dict[str, s
     if site.node.hub.draining:
         raise Draining
     try:
-        claims = await site.verifier.subscriber(token)
-        known["user_id"] = claims.user_id
-        name = ChannelName.parse(channel)
-        known["channel"] = name.name
-        access = await may_join(claims, name, site.ownership, site.settings)
+        access = await walk(admit(site, token, channel, known))
     except KeysUnavailable:
         raise
     except AuthError as error:

@@ -1,92 +1,117 @@
 """Join: from a WebSocket's handshake to a subscription, or to a close that says why not."""
 
 from collections.abc import Sequence
-
-import trio
+from functools import partial
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote
 
 from courier.actors.errors import ChannelFailed, Draining
 from courier.actors.subscriber import Subscriber
+from courier.backplane.steps import Steps
 from courier.logs import get_logger
-from courier.schemas.channels import ChannelName
+from courier.schemas.claims import SubscriberClaims
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import parse_since
+from courier.serving.peer import Opening, Peer
+from courier.serving.requests import Head
 from courier.web import notes
-from courier.web.access import Access, may_join
+from courier.web.admission import admit
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
+from courier.web.head import is_plain, repeated_parameters
+from courier.web.paths import SUBSCRIBE
 from courier.web.request_ids import facts
-from courier.web.session import V1, Ending, Session
+from courier.web.session import V1, Session
 from courier.web.site import Site
-from courier.web.websocket import WebSocket
 
 PLAIN = "courier.plain"
 BEARER = "courier.bearer."
 
 LONGEST_ORIGIN = 128
-"""Characters of a refused `Origin` that are told."""
+"""Characters of a refused `Origin` that a line gives."""
 
 logger = get_logger(__name__)
 
 
-async def join(site: Site, websocket: WebSocket, channel: str) -> None:
-    """Serve one WebSocket: a subscription to `channel`, or a close that says why not.
+class Handshake(NamedTuple):
+    """A request for a WebSocket, unjudged; None is a header that is not there."""
+
+    channel: str
+    """What the path names, decoded; empty, which names no channel, when the path can be read in two ways."""
+    query: bytes
+    subprotocols: Sequence[str]
+    """In the order in which they were offered."""
+    origin: str | None
+    authorization: str | None
+    request_id: str | None
+    traceparent: str | None
+
+
+def join_at_desk(site: Site, head: Head, opening: Opening) -> bool:
+    """Take a plain handshake, and answer it now or later; False when it is for the general path."""
+    if not head.path.startswith(f"{SUBSCRIBE}/"):
+        return False
+    headers = head.headers
+    offered = headers.get("sec-websocket-protocol")
+    handshake = Handshake(
+        unquote(head.path.removeprefix(f"{SUBSCRIBE}/")) if is_plain(head.path.encode()) else "",
+        head.query.encode(),
+        [] if offered is None else [each.strip() for each in offered.split(",")],
+        headers.get("origin"),
+        headers.get("authorization"),
+        headers.get("x-request-id"),
+        headers.get("traceparent"),
+    )
+    site.walker.start(join(site, handshake, opening), partial(_joined, site, opening))
+    return True
+
+
+def _joined(site: Site, opening: Opening, outcome: Exception | None) -> None:
+    """A join that had to wait is over; it raised only if the fault is ours."""
+    if outcome is not None:
+        reason = CloseReason.CHANNEL_FAILED
+        site.node.metrics.error("join", outcome)
+        logger.error("Join failed", exc_info=outcome)
+        opening.refuse(None, reason.code, reason.reason)
+
+
+def join(site: Site, handshake: Handshake, opening: Opening) -> Steps[None]:
+    """Answer a handshake: with a subscription, or with a close that says why not.
 
     A refusal accepts the socket first, because a browser shows its page no other reason than a close code.
     """
-    subprotocol = choose(websocket.subprotocols)
-    told = facts(websocket.headers.get("x-request-id"), websocket.headers.get("traceparent"))
+    subprotocol = choose(handshake.subprotocols)
+    request = facts(handshake.request_id, handshake.traceparent)
+    found: dict[str, Any] = {}
     try:
-        access, subscriber = await _admit(site, websocket, channel, told)
-    except Exception as error:
-        reason = close_reason(error)
-        if reason is CloseReason.CHANNEL_FAILED:
-            site.node.metrics.error("join", error)
-        if reason is CloseReason.CHANNEL_FAILED and not isinstance(error, ChannelFailed):
-            logger.error("Join failed", **told, exc_info=error)
-        else:  # a channel's crash was a line already
-            notes.join_refused(site, reason, error, websocket.address, told)
-        site.node.metrics.join_refused(reason)
-        await websocket.accept(subprotocol)
-        await websocket.close(reason.code, reason.reason)
+        subscriber, claims = yield from _admit(site, handshake, found)
+    except Exception as error:  # noqa: BLE001 - the table of errors has a close for every one of them
+        opening.refuse(subprotocol, *_refused(site, error, opening.address, request | found))
         return
-    site.node.metrics.joined(access.channel.kind)
-    told["connection_id"] = subscriber.id
-    began = trio.current_time()
-    session = Session(site, websocket, subscriber, access, subprotocol)
-    try:
-        await websocket.accept(subprotocol)
-        _note_joined(subscriber, told, subprotocol)
-        await session.serve()
-    finally:
-        subscriber.close()
-        site.node.metrics.left(access.channel.kind, session.ending.why)
-        _note_left(subscriber, session.ending, told, trio.current_time() - began)
+
+    def begin(peer: Peer) -> Session:
+        session = Session(site, subscriber, subprotocol, request, claims.exp, peer)
+        try:
+            session.start()
+        except BaseException:
+            subscriber.close()
+            raise
+        return session
+
+    opening.accept(subprotocol, begin)
 
 
-def _note_joined(subscriber: Subscriber, told: dict[str, str], subprotocol: str | None) -> None:
-    beginning = subscriber.beginning
-    assert beginning is not None
-    logger.info(
-        "Subscriber joined",
-        **told,
-        subprotocol=subprotocol,
-        position=str(beginning.position),
-        recovered=beginning.recovered,
-        replayed=beginning.replayed,
-    )
-
-
-def _note_left(subscriber: Subscriber, ending: Ending, told: dict[str, str], seconds: float) -> None:
-    logger.info(
-        "Subscriber left",
-        **told,
-        code=ending.code,
-        reason=ending.reason,
-        aborted=subscriber.aborted,
-        seconds=round(seconds, 3),
-        delivered=subscriber.delivered,
-        lag=subscriber.lag,
-    )
+def _refused(site: Site, error: Exception, address: str | None, told: dict[str, Any]) -> tuple[int, str]:
+    """The code and the reason of a refusal, which is counted, and a line."""
+    reason = close_reason(error)
+    if reason is CloseReason.CHANNEL_FAILED:
+        site.node.metrics.error("join", error)
+    if reason is CloseReason.CHANNEL_FAILED and not isinstance(error, ChannelFailed):
+        logger.error("Join failed", **told, exc_info=error)
+    else:  # a channel's crash was a line already
+        notes.join_refused(site, reason, error, address, told)
+    site.node.metrics.join_refused(reason)
+    return reason.code, reason.reason
 
 
 def choose(offered: Sequence[str]) -> str | None:
@@ -97,49 +122,46 @@ def choose(offered: Sequence[str]) -> str | None:
     return next((ours for ours in (V1, PLAIN) if ours in offered), None)
 
 
-async def _admit(
-    site: Site, websocket: WebSocket, channel: str, told: dict[str, str]
-) -> tuple[Access, Subscriber]:
+def _admit(
+    site: Site, handshake: Handshake, found: dict[str, Any]
+) -> Steps[tuple[Subscriber, SubscriberClaims]]:
     """Judge the join in the order of the contract, and make it; raises what the table of errors knows.
 
-    `told` gets what is found out on the way and may be told.
+    `found` gets what a line may give of what is found on the way.
     """
     hub = site.node.hub
     if hub.draining:
         raise Draining
     if hub.full:
         raise hub.no_room()
-    origins = site.settings.allowed_origins
-    origin = websocket.headers.get("origin")
+    origins, origin = site.settings.allowed_origins, handshake.origin
     if origins and origin is not None and origin.lower() not in origins:
         allowed = "COURIER_ALLOWED_ORIGINS does not have this Origin"
         raise JoinRefused(CloseReason.ORIGIN_NOT_ALLOWED, f"{allowed}: {origin[:LONGEST_ORIGIN]}")
-    claims = await site.verifier.subscriber(_token(websocket))
-    told["user_id"] = claims.user_id
-    name = ChannelName.parse(channel)
-    told["channel"] = name.name
-    access = await may_join(claims, name, site.ownership, site.settings)
-    asked = websocket.query.get("since")
-    if "since" in websocket.repeated:
+    query = parse_qs(handshake.query.decode("latin-1"), keep_blank_values=True)
+    repeated = repeated_parameters(handshake.query)
+    access = yield from admit(site, _token(handshake, query, repeated), handshake.channel, found)
+    if "since" in repeated:
         raise JoinRefused(CloseReason.UNREADABLE_SINCE, "query has the parameter since twice")
     try:
-        since = None if asked is None else parse_since(asked)
+        since = parse_since(query["since"][0]) if "since" in query else None
     except ValueError as error:
         raise JoinRefused(CloseReason.UNREADABLE_SINCE, str(error)) from None
-    return access, await hub.join(access.channel, claims.user_id, since)
+    subscriber = yield from hub.joining(access.channel, access.claims.user_id, since)
+    return subscriber, access.claims
 
 
-def _token(websocket: WebSocket) -> str:
+def _token(handshake: Handshake, query: dict[str, list[str]], repeated: set[str]) -> str:
     """The token: `?token=`, else `Authorization: Bearer`, else the subprotocol `courier.bearer.<token>`.
 
     A browser cannot set the header; the subprotocol keeps the token out of URLs. It must stand beside one
     that can be selected, since it is itself never echoed.
     """
-    if "token" in websocket.repeated:
+    if "token" in repeated:
         raise TokenInvalid("query has the parameter token twice")
-    offered = websocket.subprotocols
+    offered = handshake.subprotocols
     bearers = [protocol.removeprefix(BEARER) for protocol in offered if protocol.startswith(BEARER)]
-    token: str | None = websocket.query.get("token") or bearer(websocket.headers.get("authorization"))
+    token = query.get("token", [""])[0] or bearer(handshake.authorization)
     if token is None and bearers:
         if choose(offered) is None:
             raise TokenInvalid(

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 
+from courier.backplane.steps import Walker
 from courier.logs import SERVICE
 from courier.node import Node
 from courier.schemas.registry import Registry
@@ -13,7 +14,6 @@ from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.readers import Readers
 from courier.web.refusals import Refusals
 from courier.web.sessions import Served
-from courier.web.steps import Walker
 from courier.web.turns import Turns
 
 _logger = logging.getLogger(SERVICE)

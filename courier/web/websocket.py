@@ -1,87 +1,272 @@
-"""WebSocket: one connection of an ASGI server, as a join uses it.
+"""WebSocket: the general path of a WebSocket: Quart-Trio's, as a peer for an endpoint to speak on.
 
-Quart's own costs two tasks, a queue and a nursery a connection, 15 KiB of the 40 that an idle one may have,
-for a handler that reads one message at a time.
+It takes what the desk does not: TLS, handshakes that are not plain, servers with an access log. It costs
+more: a message passes through Quart and the server's queues, and a connection has tasks of its own.
 """
 
+import math
+from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
 
-from courier.serving.transport import BY_SERVER
-from courier.web.head import repeated_parameters
+import trio
+from quart import Websocket
+from quart_trio.asgi import TrioASGIWebsocketConnection
+
+from courier.actors.frames import first_frame, payload_of
+from courier.backplane.steps import walk
+from courier.logs import get_logger
+from courier.serving.peer import MAX_REPLIES_BYTES, REFUSED_SECONDS, Closed, Endpoint, Loss, Peer
+from courier.serving.transport import BY_SERVER, CONNECTION_EXTENSION, Server, UnknownServer
+from courier.web.head import is_plain
+from courier.web.join import Handshake, join
+from courier.web.paths import SUBSCRIBE
+from courier.web.site import Site
 
 ABNORMAL = 1006
-"""Stands for a close that was never said (RFC 6455, 7.1.5)."""
+"""The code of a WebSocket that broke without a close (RFC 6455, 7.1.5)."""
+
+logger = get_logger(__name__)
 
 
-class End(NamedTuple):
-    """How a WebSocket ended."""
-
-    code: int = ABNORMAL
-    """What the close said; ABNORMAL when the connection broke without one."""
-    by_peer: bool = True
-    """The peer closed, or has gone; otherwise it broke the protocol, and the server closed."""
+async def serve_websocket(site: Site, websocket: Websocket) -> None:
+    """Serve a WebSocket to its end: a subscription, or a close that says why not."""
+    peer = QuartPeer(websocket, lambda error: site.node.metrics.error("connection", error))
+    await walk(join(site, handshake_of(websocket), peer))
+    await peer.run()
 
 
-class Disconnected(Exception):
-    """The WebSocket has ended."""
-
-    def __init__(self, end: End) -> None:
-        super().__init__(end)
-        self.end = end
-
-
-class WebSocket:
-    """A WebSocket that has asked to be accepted (ASGI 3, `websocket` scope)."""
-
-    __slots__ = (
-        "_receive",
-        "_send",
-        "address",
-        "extensions",
-        "headers",
-        "path",
-        "query",
-        "repeated",
-        "subprotocols",
+def handshake_of(websocket: Websocket) -> Handshake:
+    """What a join is judged by. The server has refused headers that came twice."""
+    scope, headers = websocket.scope, websocket.headers
+    plain = is_plain(scope["raw_path"])
+    return Handshake(
+        str(scope["path"]).removeprefix(f"{SUBSCRIBE}/") if plain else "",
+        scope["query_string"],
+        websocket.requested_subprotocols,
+        headers.get("Origin"),
+        headers.get("Authorization"),
+        headers.get("X-Request-ID"),
+        headers.get("traceparent"),
     )
 
-    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
-        self._receive = receive
-        self._send = send
-        self.path: str = scope["path"]
-        """Decoded, without the query."""
-        client = scope.get("client")
+
+class Disconnected(NamedTuple):
+    """The WebSocket has ended."""
+
+    code: int | None
+    """What the close said; None without a code."""
+    by_server: bool
+    """The server closed because the peer broke the protocol, or answered our close."""
+
+
+class WebSocketConnection(TrioASGIWebsocketConnection):
+    """Quart-Trio's, but that its handler hears how the WebSocket ended, where Quart would cancel it without a
+    word; and a binary message that is empty."""
+
+    async def handle_messages(self, nursery: trio.Nursery, receive: Any) -> None:  # type: ignore[override]
+        give: Callable[[object], Any] = self.send_channel.send  # type: ignore[assignment]
+        while (event := await receive())["type"] != "websocket.disconnect":
+            if event["type"] == "websocket.receive":
+                text = event.get("text")
+                await give(event["bytes"] if text is None else text)
+        await give(Disconnected(event.get("code"), bool(event.get(BY_SERVER))))
+
+
+class QuartPeer:
+    """A handshake (`courier.serving.peer.Opening`), and the peer once that is answered.
+
+    What an endpoint writes waits here, one frame of an event at a time, until Quart has sent it.
+    """
+
+    def __init__(self, websocket: Websocket, fault: Callable[[Exception], None]) -> None:
+        client = websocket.scope.get("client")
         self.address: str | None = client[0] if client else None
-        """Where the peer's packets come from, which may be a proxy; None where there are no addresses."""
-        self.extensions: dict[str, Any] = scope.get("extensions") or {}
-        self.subprotocols: list[str] = list(scope.get("subprotocols", ()))
-        self.headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-        }
-        """By lower-case name. Those that Courier reads come once each."""
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        self.query = {name: values[0] for name, values in query.items()}
-        """Decoded; of a parameter that came more than once, the first."""
-        self.repeated = repeated_parameters(scope.get("query_string", b""))
-        """Parameters that Courier reads and that came more than once."""
+        self._websocket = websocket
+        extensions: Any = websocket.scope.get("extensions") or {}
+        self._server: Server = extensions.get(CONNECTION_EXTENSION) or UnknownServer()
+        self._fault = fault
+        self._endpoint: Endpoint | None = None
+        self._subprotocol: str | None = None
+        self._frames = deque[bytes]()
+        self._replies_bytes = 0
+        self._replied = trio.Event()
+        self._wants_room = False
+        self._goodbye: tuple[int, str] | None = None
+        self._disconnected: Disconnected | None = None
+        self._closed = False
+        """Our close has been written."""
+        self._loss: Loss | None = None
+        self._open = False
+        """The handshake has been answered."""
+        self._wake = trio.Event()
+        self._deadline = math.inf
+        self._sleep = trio.CancelScope()
 
-    async def accept(self, subprotocol: str | None) -> None:
-        """Say yes. When the peer has gone meanwhile, nothing happens."""
-        await self._receive()  # "websocket.connect" is always first
-        await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+    # The handshake: `courier.serving.peer.Opening`
 
-    async def receive(self) -> str | bytes:
-        """The next message; raises `Disconnected` when there will be none."""
-        event = await self._receive()
-        if event["type"] == "websocket.disconnect":
-            raise Disconnected(End(event.get("code", ABNORMAL), not event.get(BY_SERVER)))
-        text: str | None = event.get("text")
-        return event["bytes"] if text is None else text
+    def accept(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
+        self._subprotocol = subprotocol
+        try:
+            self._endpoint = make(self)
+        except Exception as error:  # noqa: BLE001 - as in `_step`
+            self._fail(error)
 
-    async def send(self, text: str) -> None:
-        await self._send({"type": "websocket.send", "text": text})
+    def refuse(self, subprotocol: str | None, code: int, reason: str) -> None:
+        self._subprotocol = subprotocol
+        self.close(code, reason, trio.current_time() + REFUSED_SECONDS)
 
-    async def close(self, code: int, reason: str) -> None:
-        """Say why, and that nothing more comes."""
-        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+    # What the endpoint does: `courier.serving.peer.Peer`
+
+    @property
+    def holding(self) -> bool:
+        return bool(self._frames)
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(map(len, self._frames))
+
+    def write(self, data: bytes) -> int:
+        if self._frames or self._ending:
+            self.await_room()
+            return 0
+        frame = first_frame(data)
+        self._frames.append(frame)
+        self.await_room()
+        return len(frame)
+
+    def hold(self, rest: bytes) -> None:
+        assert not rest, "a frame is never cut here"
+
+    def put(self, data: bytes) -> None:
+        if self._ending:
+            return
+        if self._frames and self._replies_bytes + len(data) > MAX_REPLIES_BYTES:
+            self._lose(Loss.STALLED)
+            return
+        self._frames.append(data)
+        self._replies_bytes += len(data)
+        self.await_room()
+
+    def await_room(self) -> None:
+        self._wants_room = True
+        self._wake.set()
+
+    def taken_bytes(self) -> int | None:
+        return self._server.taken_bytes()
+
+    def unsent_bytes(self) -> int | None:
+        return self._server.unsent_bytes()
+
+    def close(self, code: int, reason: str, by: float) -> None:
+        if self._goodbye is None:
+            self._goodbye = code, reason
+            self._wake.set()
+        self.call_at(by)
+
+    def abort(self) -> None:
+        self._lose(Loss.ABORTED)
+
+    def call_at(self, deadline: float) -> None:
+        self._deadline = self._sleep.deadline = deadline
+
+    @property
+    def _ending(self) -> bool:
+        return self._goodbye is not None or self._loss is not None
+
+    def _lose(self, loss: Loss) -> None:
+        """Close the socket by force. The server then says that the WebSocket has ended."""
+        if self._loss is None:
+            self._loss = loss
+            if self._open:
+                self._server.abort()
+
+    # What the WebSocket's own task does
+
+    async def run(self) -> None:
+        """Answer the handshake, and let the endpoint speak until the WebSocket has ended."""
+        try:
+            await self._websocket.accept(subprotocol=self._subprotocol)
+            self._open = True
+            if self._loss is not None:  # already
+                self._server.abort()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_clock)
+                nursery.start_soon(self._read, nursery.cancel_scope)
+                await self._write()
+                nursery.cancel_scope.cancel()  # the server waits for what the peer answers
+        finally:
+            endpoint, self._endpoint = self._endpoint, None
+            if endpoint is not None:
+                endpoint.ended(*self._how(), "")
+
+    async def _read(self, serving: trio.CancelScope) -> None:
+        """Let the endpoint hear what comes, but nothing while replies of ours wait: a peer that does not read
+        cannot have us answer without end."""
+        while True:
+            while self._replies_bytes and not self._ending:
+                self._replied = trio.Event()
+                await self._replied.wait()
+            message: Any = await self._websocket.receive()
+            if isinstance(message, Disconnected):
+                self._disconnected = message
+                serving.cancel()
+                return
+            if self._endpoint is not None and not self._ending:
+                self._step(self._endpoint.heard, message)
+
+    async def _write(self) -> None:
+        """Send what waits, and let the endpoint write more, until our close has been written."""
+        while True:
+            while self._frames:
+                await self._websocket.send(payload_of(self._frames[0]).decode())
+                self._frames.popleft()
+            self._replies_bytes = 0
+            self._replied.set()
+            if self._goodbye is not None:
+                await self._websocket.close(*self._goodbye)
+                self._closed = True
+                return
+            if self._wants_room:
+                self._wants_room = False
+                await trio.lowlevel.checkpoint()
+                if self._endpoint is not None:
+                    self._step(self._endpoint.writable)
+            else:
+                self._wake = trio.Event()
+                await self._wake.wait()
+
+    async def _watch_clock(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._deadline) as self._sleep:
+                await trio.sleep_forever()
+            self._deadline = math.inf
+            if self._goodbye is not None:
+                self._lose(Loss.ABORTED)
+            elif self._endpoint is not None:
+                self._step(self._endpoint.due, trio.current_time())
+
+    def _step(self, step: Callable[..., None], *args: object) -> None:
+        """Let the endpoint take a step; what that raises ends this connection only."""
+        try:
+            step(*args)
+        except Exception as error:  # noqa: BLE001 - counted, and a line
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._fault(error)
+        logger.error("Connection failed", exc_info=error)
+        self._lose(Loss.ABORTED)
+
+    def _how(self) -> tuple[Closed | Loss, int | None]:
+        """How it has ended, and by which code of the peer's."""
+        end = self._disconnected
+        if self._server.stalled:
+            return Loss.STALLED, None
+        if self._loss is not None:
+            return self._loss, None
+        if end is None:
+            return Closed.BY_US if self._closed else Loss.ABORTED, None
+        if end.code == ABNORMAL:
+            return Loss.BROKEN, None
+        return Closed.BY_VIOLATION if end.by_server else Closed.BY_PEER, end.code

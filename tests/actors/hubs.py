@@ -15,7 +15,7 @@ from courier.backplane.memory import MemoryBackplane
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Since
-from tests.actors.wires import FakeWire
+from tests.actors.wires import FakeWire, Held
 
 START_MS = 1_700_000_000_000
 CHANNEL = ChannelName.parse("user.u1")
@@ -69,7 +69,7 @@ async def join(
     """Join and open at once."""
     wire = wire or FakeWire()
     subscriber = await hub.join(channel, owner, since)
-    subscriber.open(wire)
+    Held(subscriber, wire).open()
     return subscriber, wire
 
 

@@ -21,13 +21,13 @@ from courier.actors import hub as hub_module
 from courier.actors import log as log_module
 from courier.actors import subscriber as subscriber_module
 from courier.actors.channel import Channel
-from courier.actors.errors import ChannelFailed, Draining, WireError
+from courier.actors.errors import ChannelFailed, Draining
 from courier.actors.frames import Page, event_frame, payload_of
 from courier.actors.hub import LAST_WORD_SECONDS, DrainReport, Hub
 from courier.actors.limits import Limits
 from courier.actors.log import Log
 from courier.actors.messages import Deliver, Message
-from courier.actors.subscriber import GOODBYE_SECONDS, OVERRUN_SECONDS, Beginning, ReadOlder, Subscriber
+from courier.actors.subscriber import GOODBYE_SECONDS, OVERRUN_SECONDS, Beginning, Subscriber
 from courier.actors.supervisor import Supervisor
 from courier.backplane import Appended, Outcome, Stretch
 from courier.backplane import Publication as Event
@@ -35,9 +35,10 @@ from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Moment, Position, Since
+from courier.serving.peer import Loss
 from tests.actors.hubs import START_MS, a_hub, wall_clock
 from tests.actors.ledger import Ledger, Publication
-from tests.actors.wires import FakeWire
+from tests.actors.wires import CLOSE, FakeWire, Held
 
 CHANNELS = (ChannelName.parse("user.u1"), ChannelName.parse("user.u2"))
 PEERS = (0, 0, 0, 1, 1)
@@ -50,7 +51,6 @@ RELIEF_SECONDS = 2.0
 """How long after the start of the drain the peers that recover take everything again. Of the others, those
 with an odd number take what they are sent last."""
 
-CLOSE = b'{"type":"close"}'
 """What stands here for a close frame."""
 
 
@@ -233,11 +233,11 @@ class Saboteur:
 
         def sabotaged_start(subscriber: Subscriber, *arguments: Any) -> None:
             if self._applying:  # else who asked for the join starts it, and no channel can crash there
-                self.passes(subscriber.channel, "start")
+                self.passes(subscriber.channel.name, "start")
             start(subscriber, *arguments)
 
         def sabotaged_offer(subscriber: Subscriber, page: Page) -> int:
-            self.passes(subscriber.channel, "offer")
+            self.passes(subscriber.channel.name, "offer")
             return offer(subscriber, page)
 
         def watched_give_up(supervisor: Supervisor, channel: Channel) -> None:
@@ -262,6 +262,20 @@ class Saboteur:
             yield
 
 
+class Watching:
+    """The hub, which notes from where on a connection was given older events."""
+
+    def __init__(self, hub: Hub, connection: "Connection") -> None:
+        self.metrics, self.clock, self.spawn, self.leave = hub.metrics, hub.clock, hub.spawn, hub.leave
+        self._hub = hub
+        self._connection = connection
+
+    async def read_older(self, channel: ChannelName, position: Position) -> Stretch:
+        stretch = await self._hub.read_older(channel, position)
+        self._connection.shelf = stretch.start
+        return stretch
+
+
 class Socket(FakeWire):
     """A wire that has each gap judged at the moment at which it goes out."""
 
@@ -270,15 +284,15 @@ class Socket(FakeWire):
         self.judge = judge
         self.busy = 0
 
-    def write_nowait(self, page: Page) -> int:
+    def write(self, data: bytes) -> int:
         if self.busy:
             self.busy -= 1
+            self.await_room()
             return 0
-        count = super().write_nowait(page)
-        for frame in page.frames[:count]:
-            if b'"courier.gap"' in frame:
-                self.judge(json.loads(payload_of(frame)))
-        return count
+        sent = super().write(data)
+        if sent and b'"courier.gap"' in data:  # it goes out alone
+            self.judge(json.loads(payload_of(data)))
+        return sent
 
 
 @dataclass
@@ -298,6 +312,7 @@ class Connection:
     shelf: Position | None = None
     """After what the events begin that were read for it last, since its log did not hold all any more."""
     subscriber: Subscriber | None = None
+    beginning: Beginning | None = None
     joined_at: Position | None = None
     """Where the log was when the join was answered."""
     given_up: int = 0
@@ -510,10 +525,10 @@ class Simulation:
                 connection.scope.cancel()
             case "close":
                 connection.gone = True
-                connection.socket.close()
+                connection.socket.lose(Loss.BROKEN)
             case "stall":
                 connection.socket.leave_room(0)
-                connection.socket.stall()
+                connection.socket.lose(Loss.STALLED)
             case _:
                 connection.broken = True
                 connection.socket.error = ZeroDivisionError("socket")
@@ -614,6 +629,7 @@ class Simulation:
                     connection.error = error
                 if connection.subscriber is not None:
                     log = self.log(connection.channel)
+                    connection.beginning = connection.subscriber.beginning
                     connection.joined_at = None if log is None else log.position
                     connection.given_up = self.saboteur.given_up[connection.name]
                     await self.do(Tick(step.opens_after))
@@ -621,34 +637,16 @@ class Simulation:
         finally:
             if connection.subscriber is not None:
                 connection.subscriber.close()
-            connection.socket.close()
+            connection.socket.lose(Loss.BROKEN)
             connection.ended_at = trio.current_time()
 
     async def serve(self, connection: Connection, subscriber: Subscriber) -> None:
-        try:
-            with subscriber.alive:
-                connection.opened = True
-                subscriber._read_older = self.watching(connection, subscriber._read_older)
-                subscriber.open(connection.socket)
-                await trio.sleep_forever()
-            if subscriber.reason is not None:
-                with subscriber.goodbye:
-                    await connection.socket.say(CLOSE)
-                connection.aborted = subscriber.goodbye.cancelled_caught
-        except WireError as error:
-            subscriber.fail(error)
-            connection.aborted = True
-        subscriber.close(aborted=connection.aborted)
-
-    def watching(self, connection: Connection, read_older: ReadOlder) -> ReadOlder:
-        """Note from where on the connection was given what it read."""
-
-        async def watched(position: Position) -> Stretch:
-            stretch = await read_older(position)
-            connection.shelf = stretch.start
-            return stretch
-
-        return watched
+        connection.opened = True
+        subscriber._home = Watching(self.hub, connection)
+        held = Held(subscriber, connection.socket)
+        held.open()
+        await held.over.wait()
+        connection.aborted = subscriber.aborted
 
     # Judgement
 
@@ -716,9 +714,9 @@ class Simulation:
         subscriber = connection.subscriber
         assert not connection.there or connection.opened, "a join was not answered"
         if subscriber is not None:
-            assert subscriber.beginning is not None
-            judge_beginning(connection, subscriber.beginning)
-            if subscriber.alive.cancel_called:
+            assert connection.beginning is not None
+            judge_beginning(connection, connection.beginning)
+            if subscriber.reason is not None or subscriber.left:
                 self.judge_end(connection, subscriber)
             elif connection.opened:
                 self.judge_life(connection)
@@ -731,7 +729,7 @@ class Simulation:
         assert connection.given_up == given_up, "its channel was given up, and it was not told"
         assert log is not None, "its channel is not running, and it was not told"
         assert connection.joined_at is None or connection.joined_at.epoch == log.epoch
-        if socket._room < math.inf or socket.error or socket.stalled or socket.closed:
+        if socket._room < math.inf or socket.error or socket.loss:
             return
         self.judge_whole(connection, log.position)
         connection.steady = not socket.busy
@@ -749,10 +747,10 @@ class Simulation:
             case CloseReason.CHANNEL_FAILED:
                 given_up = self.saboteur.given_up[connection.name] > connection.given_up_before
                 assert connection.broken or given_up, "neither its socket nor its channel failed"
-            case CloseReason.TOO_SLOW if not connection.socket.stalled:
+            case CloseReason.TOO_SLOW if connection.socket.loss is not Loss.STALLED:
                 assert not connection.steady, "it took everything at once"
                 assert connection.overruns, "the first time it is told a gap"
-                told = [one for one in connection.messages if one.get("type") != "close"][-1]
+                told = connection.messages[-1]
                 assert not connection.given_next or "n" in told, "it was told a gap, and then given nothing"
             case CloseReason.TOO_SLOW:
                 pass
@@ -801,7 +799,7 @@ class Simulation:
     async def drain(self) -> None:
         leaving = [connection for connection in self.connections if connection.there]
         steady = [connection for connection in leaving if connection.steady]
-        ended = [one for one in leaving if one.subscriber is not None and one.subscriber.alive.cancel_called]
+        ended = [one for one in leaving if one.subscriber is not None and one.subscriber.reason is not None]
         logs = [self.log(connection.channel) for connection in leaving]
         heads = [None if log is None else log.position for log in logs]
         recovering = [one for one in map(self.connection, self.plan.recovering) if one is not None]
@@ -847,7 +845,7 @@ class Simulation:
             assert subscriber is not None
             told = subscriber.reason is CloseReason.SHUTTING_DOWN and not connection.aborted
             if told:
-                assert connection.messages[-1] == json.loads(CLOSE), "it was not told of the shutdown"
+                assert connection.socket.frames[-1][0] == CLOSE, "it was not told of the shutdown"
                 assert not connection.socket.holding
             if told and not subscriber.lag:
                 assert head is not None

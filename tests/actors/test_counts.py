@@ -14,7 +14,7 @@ from courier.metrics import Metrics
 from courier.schemas.position import Position
 from tests.actors.hubs import CHANNEL, a_hub, join, numbers
 from tests.actors.nodes import a_node, a_shared_log
-from tests.actors.wires import FakeWire
+from tests.actors.wires import FakeWire, Held
 
 TYPES = ("a.one", "a.two")
 
@@ -62,10 +62,12 @@ async def test_what_is_replayed_is_counted_as_that_and_not_as_late(autojump_cloc
         subscriber = await hub.join(CHANNEL, "u1", first)
         await publish(hub, "a.two")  # before the wire is open: live, and in one page with what is replayed
         await trio.sleep(0.2)
-        subscriber.open(FakeWire())
+        assert subscriber.beginning is not None
+        replayed = subscriber.beginning.replayed
+        Held(subscriber, FakeWire()).open()
         await wait_all_tasks_blocked()
         user = metrics.traffic["user"]
-        assert user.replayed == subscriber.beginning.replayed == 2  # type: ignore[union-attr]
+        assert user.replayed == replayed == 2
         assert user.delivered == {"a.one": 1, "a.two": 2, "other": 0}
         assert sum(user.message_latency.counts) == 1
         assert user.message_latency.sum == 0.2

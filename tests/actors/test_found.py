@@ -9,6 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from courier.actors import supervisor as supervisor_module
 from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed
+from courier.actors.frames import text_frame
 from courier.actors.hub import DrainReport
 from courier.actors.limits import Limits
 from courier.actors.messages import Deliver, Trim
@@ -79,26 +80,18 @@ async def test_a_drain_ends_who_was_held_up_by_a_word_of_the_websocket_itself(
 ) -> None:
     async with a_hub() as hub:
         subscriber, wire = await join(hub, FakeWire(room=2))
-        ended: list[float] = []
-
-        async def leave() -> None:
-            with subscriber.alive:
-                await wire.say(b"pong")
-                await trio.sleep_forever()
-            ended.append(trio.current_time())
-            subscriber.close()
+        wire.put(text_frame(b"pong"))
 
         async def later() -> None:
             await trio.sleep(1)
             wire.take(1000)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(leave)
-            await wait_all_tasks_blocked()
             nursery.start_soon(later)
             report = await hub.drain(trio.current_time() + 20)
         assert report == DrainReport(closed=1, flushed=0, aborted=0, undelivered=0)
-        assert ended[0] < 2
+        assert subscriber.left
+        assert trio.current_time() < 2
 
 
 async def test_a_message_that_crashes_a_channel_at_once_gives_its_room_back(

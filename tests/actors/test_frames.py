@@ -57,7 +57,8 @@ def test_a_page_of_one_frame_copies_nothing() -> None:
 def test_the_wire_of_the_tests_cuts_frames_as_a_socket_does(payloads: list[bytes], room: int) -> None:
     page = Page.of(map(text_frame, payloads))
     wire = FakeWire(room)
-    taken = wire.write_nowait(page)
+    taken, rest = page.cut(wire.write(page.data))
+    wire.hold(rest)
     assert bytes(wire.received) == page.data[:room]
     whole = sum(len(b"".join(page.frames[: count + 1])) <= room for count in range(len(page.frames)))
     assert wire.payloads == payloads[:whole]

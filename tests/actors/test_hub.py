@@ -23,8 +23,9 @@ from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.control import GapReason
 from courier.schemas.position import Moment, Position
+from courier.serving.peer import Loss
 from tests.actors.hubs import CHANNEL, OTHER, START_MS, a_hub, events, join, numbers, publish
-from tests.actors.wires import FakeWire
+from tests.actors.wires import FakeWire, Held
 
 
 async def test_an_event_is_delivered_with_its_position_and_its_channel(autojump_clock: MockClock) -> None:
@@ -63,8 +64,8 @@ async def test_a_burst_is_written_to_each_subscriber_at_once(autojump_clock: Moc
         _, wire = await join(hub)
         await join(hub)
         writes: list[int] = []
-        write_nowait = wire.write_nowait
-        wire.write_nowait = lambda page: writes.append(len(page.frames)) or write_nowait(page)  # type: ignore
+        write = wire.write
+        wire.write = lambda data: writes.append(data.count(b'"n"')) or write(data)  # type: ignore
         async with trio.open_nursery() as nursery:
             for number in range(20):
                 nursery.start_soon(publish, hub, number)
@@ -123,7 +124,7 @@ async def test_whoever_joined_misses_nothing_before_its_wire_is_open(autojump_cl
         await publish(hub, 1)
         await publish(hub, 2)
         wire = FakeWire()
-        subscriber.open(wire)
+        Held(subscriber, wire).open()
         await wait_all_tasks_blocked()
         assert numbers(wire) == [1, 2]
 
@@ -189,7 +190,6 @@ async def test_whoever_falls_off_the_log_is_told_once_and_closed_the_second_time
         await wait_all_tasks_blocked()
         wire.take(10_000)
         await wait_all_tasks_blocked()
-        assert slow.alive.cancel_called
         assert slow.reason is CloseReason.TOO_SLOW
         assert metrics.traffic["user"].gaps[GapReason.OVERRUN] == metrics.evictions["overrun"] == 1
 
@@ -225,10 +225,11 @@ async def test_what_a_wire_raises_ends_only_its_own_subscriber(autojump_clock: M
 async def test_a_peer_that_has_gone_is_nobody_to_tell(autojump_clock: MockClock) -> None:
     async with a_hub() as hub:
         gone, wire = await join(hub)
-        wire.close()
+        wire.lose(Loss.BROKEN)
         await publish(hub, 1)
         await wait_all_tasks_blocked()
-        assert gone.alive.cancel_called
+        assert gone.left
+        assert not gone.aborted
         assert gone.reason is None
 
 
@@ -238,19 +239,19 @@ async def test_a_peer_that_takes_no_byte_is_too_slow(autojump_clock: MockClock) 
         stalled, wire = await join(hub, FakeWire(room=5))
         await publish(hub, 1)
         await wait_all_tasks_blocked()
-        wire.stall()
+        wire.lose(Loss.STALLED)
         await wait_all_tasks_blocked()
         assert stalled.reason is CloseReason.TOO_SLOW
         assert +metrics.evictions == {"stalled": 1}
 
 
-async def test_no_pump_is_left_when_everyone_is_up_to_date(autojump_clock: MockClock) -> None:
+async def test_a_subscriber_is_no_task_even_while_it_is_behind(autojump_clock: MockClock) -> None:
     async with a_hub() as hub:
         before = trio.lowlevel.current_statistics().tasks_living
         wires = [(await join(hub, FakeWire(room=5)))[1] for _ in range(10)]
         await publish(hub, 1)
         await wait_all_tasks_blocked()
-        assert trio.lowlevel.current_statistics().tasks_living == before + 1 + 10
+        assert trio.lowlevel.current_statistics().tasks_living == before + 1, "the channel's"
         for wire in wires:
             wire.take(1000)
         await wait_all_tasks_blocked()
@@ -555,21 +556,18 @@ async def test_the_largest_log_makes_room_for_a_small_one(autojump_clock: MockCl
 # Drain
 
 
+def left_at(wire: FakeWire) -> float:
+    """When the subscription on this wire was left."""
+    assert isinstance(wire.endpoint, Held)
+    return wire.endpoint.left_at
+
+
 async def test_a_drain_closes_everyone_with_everything(autojump_clock: MockClock) -> None:
     async with a_hub() as hub:
         members = [await join(hub) for _ in range(20)]
         for number in range(200):
             await publish(hub, number)
-
-        async def leave(subscriber: Subscriber) -> None:
-            with subscriber.alive:
-                await trio.sleep_forever()
-            subscriber.close()
-
-        async with trio.open_nursery() as nursery:
-            for subscriber, _ in members:
-                nursery.start_soon(leave, subscriber)
-            report = await hub.drain(trio.current_time() + 20)
+        report = await hub.drain(trio.current_time() + 20)
         assert report == DrainReport(closed=20, flushed=0, aborted=0, undelivered=0)
         assert all(subscriber.reason is CloseReason.SHUTTING_DOWN for subscriber, _ in members)
         assert all(numbers(wire) == list(range(200)) for _, wire in members)
@@ -581,22 +579,12 @@ async def test_a_drain_closes_everyone_with_everything(autojump_clock: MockClock
 
 async def test_a_drain_waits_for_who_lags_and_not_for_ever(autojump_clock: MockClock) -> None:
     async with a_hub() as hub:
-        quick, quick_wire = await join(hub, FakeWire(room=10))
-        stuck, _ = await join(hub, FakeWire(room=10))
+        _, quick_wire = await join(hub, FakeWire(room=10))
+        _, stuck_wire = await join(hub, FakeWire(room=10))
         for number in range(5):
             await publish(hub, number)
         started = trio.current_time()
-        ended: dict[str, float] = {}
-
-        async def leave(subscriber: Subscriber, name: str, *, aborted: bool) -> None:
-            with subscriber.alive:
-                await trio.sleep_forever()
-            ended[name] = trio.current_time() - started
-            subscriber.close(aborted=aborted)
-
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: leave(quick, "quick", aborted=False))
-            nursery.start_soon(lambda: leave(stuck, "stuck", aborted=True))
 
             async def later() -> None:
                 await trio.sleep(3)
@@ -606,24 +594,15 @@ async def test_a_drain_waits_for_who_lags_and_not_for_ever(autojump_clock: MockC
             report = await hub.drain(trio.current_time() + 10)
         assert numbers(quick_wire) == [0, 1, 2, 3, 4]
         assert report == DrainReport(closed=1, flushed=0, aborted=1, undelivered=4)
-        assert ended == {"quick": pytest.approx(3, abs=0.1), "stuck": pytest.approx(10, abs=0.1)}
+        ended = [left_at(wire) - started for wire in (quick_wire, stuck_wire)]
+        assert ended == [pytest.approx(3, abs=0.1), pytest.approx(11, abs=0.1)]
 
 
 async def test_a_drain_closes_at_least_five_hundred_a_second(autojump_clock: MockClock) -> None:
     async with a_hub(Limits(connections_per_user=0)) as hub:
         members = [await join(hub) for _ in range(1000)]
-        ended: list[float] = []
-
-        async def leave(subscriber: Subscriber) -> None:
-            with subscriber.alive:
-                await trio.sleep_forever()
-            ended.append(trio.current_time())
-            subscriber.close()
-
-        async with trio.open_nursery() as nursery:
-            for subscriber, _ in members:
-                nursery.start_soon(leave, subscriber)
-            await hub.drain(trio.current_time() + 20)
+        await hub.drain(trio.current_time() + 20)
+        ended = sorted(left_at(wire) for _, wire in members)
         assert 1.5 < ended[-1] - ended[0] <= 2.0
 
 
@@ -649,16 +628,7 @@ async def test_in_a_drain_everyone_gets_a_slot_of_its_own_whether_it_lags_or_not
         wires = [FakeWire(room=1) if number % 2 else FakeWire() for number in range(10)]
         members = [(await join(hub, wire))[0] for wire in wires]
         await publish(hub, 1)
-
-        async def leave(subscriber: Subscriber) -> None:
-            with subscriber.alive:
-                await trio.sleep_forever()
-            subscriber.close()
-
-        async with trio.open_nursery() as nursery:
-            for subscriber in members:
-                nursery.start_soon(leave, subscriber)
-            await hub.drain(trio.current_time() + 20)
+        await hub.drain(trio.current_time() + 20)
         assert sorted(subscriber.slot_seconds for subscriber in members) == pytest.approx(
             [step * number for number in range(10)]
         )
@@ -674,18 +644,12 @@ async def test_publishes_in_flight_finish_before_anyone_is_closed(autojump_clock
         async def drain() -> None:
             reports.append(await hub.drain(trio.current_time() + 10))
 
-        async def leave() -> None:
-            with subscriber.alive:
-                await trio.sleep_forever()
-            subscriber.close()
-
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(leave)
             nursery.start_soon(publish, hub, 2)  # waits for room
             await wait_all_tasks_blocked()
             nursery.start_soon(drain)
             await wait_all_tasks_blocked()
-            assert not subscriber.alive.cancel_called
+            assert subscriber.reason is None
             inbox.put(Deliver([Publication(b'{"n":1}')], Reply()))
         assert numbers(wire) == [1, 2]
         assert reports == [DrainReport(closed=1, flushed=0, aborted=0, undelivered=0)]

@@ -39,13 +39,13 @@ async def test_a_replay_older_than_the_log_of_the_node_goes_on_in_it(autojump_cl
     async with a_node(shared, Limits(history_events=5)) as one:
         await join(one.hub)
         epoch = (await publish_each(one, *range(1, 61))).epoch
-        subscriber, wire = await join(one.hub, since=Position(epoch, 10))
+        _, wire = await join(one.hub, since=Position(epoch, 10))
         await wait_all_tasks_blocked()
         await publish(one.hub, 61)
         await wait_all_tasks_blocked()
         assert numbers(wire) == list(range(11, 62))
-        assert subscriber.beginning is not None
-        assert (subscriber.beginning.recovered, subscriber.beginning.replayed) == (True, 50)
+        assert wire.beginning is not None
+        assert (wire.beginning.recovered, wire.beginning.replayed) == (True, 50)
 
 
 async def test_who_lags_behind_the_log_of_the_node_reads_on_elsewhere(autojump_clock: MockClock) -> None:
@@ -244,12 +244,12 @@ async def test_a_join_looks_at_the_shared_log_where_the_nodes_own_is_behind(
         await publish_each(one, 1)
         with two.backplane.cut():
             last = await publish_each(one, 2, 3)
-            subscriber, wire = await join(two.hub, since=last)
+            _, wire = await join(two.hub, since=last)
             await publish_each(one, 4)
         await wait_all_tasks_blocked()
         assert numbers(wire) == [4]
-        assert subscriber.beginning is not None
-        assert subscriber.beginning.recovered
+        assert wire.beginning is not None
+        assert wire.beginning.recovered
 
 
 async def test_a_join_at_an_epoch_that_the_node_has_not_heard_of_is_recovered(

@@ -8,7 +8,6 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.actors.channel import Channel
-from courier.actors.frames import Page
 from courier.actors.hub import Hub
 from courier.actors.limits import Limits
 from courier.actors.messages import Message, Read, Trim
@@ -23,26 +22,34 @@ from tests.actors.wires import FakeWire
 
 
 class BusyWire(FakeWire):
-    """At each pause of the pump that writes to it one more event comes, and is shown to all."""
+    """Before each of its turns one more event comes, and is shown to all."""
 
     def __init__(self, hub: Hub, *, refusals: int = 0) -> None:
         super().__init__(room=0)
         self.hub = hub
+        self.busy = False
         self.refusals = refusals
         """So many writes find it taken by another."""
         self.more = [*range(10, 20)]
 
-    async def flush(self) -> None:
-        await super().flush()
+    def _soon(self) -> None:
+        if not self.busy:
+            self.busy = True
+            trio.lowlevel.spawn_system_task(self._later)
+
+    async def _later(self) -> None:
         if self.more:
             await publish(self.hub, self.more.pop(0))
             await trio.sleep(0.1)
+        self.busy = False
+        self._turn()
 
-    def write_nowait(self, page: Page) -> int:
+    def write(self, data: bytes) -> int:
         if self.refusals:
             self.refusals -= 1
+            self.await_room()
             return 0
-        return super().write_nowait(page)
+        return super().write(data)
 
 
 async def fall_off(hub: Hub, wire: FakeWire) -> Subscriber:

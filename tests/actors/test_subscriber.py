@@ -1,8 +1,8 @@
-"""A subscriber on its own: a cursor, a wire, and a pump that is a task only while it is behind."""
+"""A subscriber on its own: a cursor, a wire, and steps of which none waits."""
 
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.actors import subscriber as subscriber_module
-from courier.actors.errors import WireError
-from courier.actors.frames import Page, text_frame
+from courier.actors.frames import text_frame
 from courier.actors.log import Budget, Log
+from courier.actors.statistics import State
 from courier.actors.subscriber import GOODBYE_SECONDS, Beginning, Subscriber
 from courier.backplane import Origin, Stretch
 from courier.metrics import Metrics
@@ -23,7 +23,7 @@ from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.control import GapReason
 from courier.schemas.position import Moment, Position, Since
-from tests.actors.wires import FakeWire
+from tests.actors.wires import FakeWire, Held
 
 EPOCH = "abcdefgh"
 
@@ -38,22 +38,27 @@ class Stage:
     left: list[Subscriber] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.subscriber = Subscriber(
-            "id",
-            ChannelName.parse("user.u1"),
-            "u1",
-            spawn=self.nursery.start_soon,
-            leave=self.left.append,
-            read_older=self.read_older,
-            metrics=self.metrics,
-            clock=lambda: 0,
-        )
+        self.subscriber = Subscriber("id", ChannelName.parse("user.u1"), "u1", self)
 
     def start(self, since: Since | None = None) -> None:
         self.subscriber.start(self.log, self.log.since(since), since)
 
-    async def read_older(self, position: Position) -> Stretch:
-        """There is no other shelf: only what the log holds."""
+    def open(self, wire: FakeWire) -> None:
+        Held(self.subscriber, wire).open()
+
+    # What the subscriber asks: `courier.actors.wire.Home`
+
+    def clock(self) -> int:
+        return 0
+
+    def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+        self.nursery.start_soon(task)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        self.left.append(subscriber)
+
+    async def read_older(self, channel: ChannelName, position: Position) -> Stretch:
+        """The backplane holds only what the log holds."""
         return Stretch(self.log.position_before(self.log.first), self.log.position, (), GapReason.EXPIRED)
 
     def publish(self, *numbers: int) -> int:
@@ -61,7 +66,7 @@ class Stage:
         for number in numbers:
             self.log.append(text_frame(b'{"n":%d}' % number), 0)
         cursor = self.subscriber.cursor
-        if self.subscriber.ready:
+        if self.subscriber.state is State.CURRENT:
             entries = self.log.entries(cursor, self.subscriber.lag)
             whole = self.subscriber.offer(self.log.page(cursor))
             self.metrics.traffic["user"].deliver(entries, whole, 0)
@@ -72,7 +77,7 @@ class Stage:
         return self.subscriber.reason
 
     @property
-    def pumps(self) -> int:
+    def tasks(self) -> int:
         return len(self.nursery.child_tasks)
 
 
@@ -88,14 +93,14 @@ def numbers(wire: FakeWire) -> list[object]:
     return [message.get("n", message.get("reason")) for message in messages]
 
 
-async def test_an_offer_that_is_taken_whole_needs_no_pump(autojump_clock: MockClock) -> None:
+async def test_an_offer_that_is_taken_whole_leaves_it_current(autojump_clock: MockClock) -> None:
     async with a_stage() as stage:
         stage.start()
         wire = FakeWire()
-        stage.subscriber.open(wire)
-        assert stage.subscriber.ready
+        stage.open(wire)
+        assert stage.subscriber.state is State.CURRENT
         assert stage.publish(1, 2, 3) == 3
-        assert (stage.subscriber.lag, stage.pumps) == (0, 0)
+        assert (stage.subscriber.lag, stage.tasks) == (0, 0)
         assert numbers(wire) == [1, 2, 3]
 
 
@@ -103,13 +108,13 @@ async def test_an_offer_moves_the_cursor_behind_the_frame_that_was_cut(autojump_
     async with a_stage() as stage:
         stage.start()
         wire = FakeWire(room=len(text_frame(b'{"n":1}')) + 1)
-        stage.subscriber.open(wire)
+        stage.open(wire)
         assert stage.publish(1, 2, 3) == 2
-        assert (stage.subscriber.ready, stage.subscriber.lag, stage.pumps) == (False, 1, 1)
+        assert (stage.subscriber.state, stage.subscriber.lag, stage.tasks) == (State.BEHIND, 1, 0)
         assert stage.publish(4) == 0
         wire.take(math.inf)
         await wait_all_tasks_blocked()
-        assert (stage.subscriber.ready, stage.subscriber.lag, stage.pumps) == (True, 0, 0)
+        assert (stage.subscriber.state, stage.subscriber.lag, stage.tasks) == (State.CURRENT, 0, 0)
         assert numbers(wire) == [1, 2, 3, 4]
 
 
@@ -148,21 +153,18 @@ async def test_a_wire_that_takes_nothing_at_the_moment_is_tried_again(autojump_c
     async with a_stage() as stage:
         stage.start()
         wire = FakeWire()
-        await wire.say(b'{"n":0}')
-        stage.subscriber.open(wire)
+        wire.put(text_frame(b'{"n":0}'))
+        stage.open(wire)
         wire.leave_room(1)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wire.say, b'{"n":1}')
-            await wait_all_tasks_blocked()
-            assert stage.subscriber.ready
-            assert stage.publish(2) == 0
-            assert stage.pumps == 1
-            wire.take(math.inf)
+        wire.put(text_frame(b'{"n":1}'))
+        assert stage.publish(2) == 0
+        assert stage.subscriber.state is State.BEHIND
+        wire.take(math.inf)
         await wait_all_tasks_blocked()
         assert numbers(wire) == [0, 1, 2]
 
 
-async def test_the_pump_takes_a_page_at_a_time_and_reads_what_came_meanwhile(
+async def test_it_takes_a_page_a_turn_and_reads_what_came_meanwhile(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscriber_module, "PAGE_BYTES", 30)
@@ -170,16 +172,16 @@ async def test_the_pump_takes_a_page_at_a_time_and_reads_what_came_meanwhile(
         stage.publish(*range(10))
         stage.start(Position(EPOCH, 0))
         wire, pages = FakeWire(), []
-        write_nowait = wire.write_nowait
+        write = wire.write
 
-        def write_and_publish(page: Page) -> int:
-            pages.append(len(page.frames))
+        def write_and_publish(data: bytes) -> int:
+            pages.append(data.count(b'"n"'))
             if len(pages) == 1:
                 stage.publish(10)
-            return write_nowait(page)
+            return write(data)
 
-        monkeypatch.setattr(wire, "write_nowait", write_and_publish)
-        stage.subscriber.open(wire)
+        monkeypatch.setattr(wire, "write", write_and_publish)
+        stage.open(wire)
         await wait_all_tasks_blocked()
         assert numbers(wire) == list(range(11))
         assert max(pages) == 3
@@ -194,7 +196,7 @@ async def test_a_gap_that_is_still_owed_says_it_all(autojump_clock: MockClock) -
         stage.publish(5)
         stage.log.trim(keep=1)
         wire = FakeWire()
-        stage.subscriber.open(wire)
+        stage.open(wire)
         await wait_all_tasks_blocked()
         gap, event = [json.loads(payload) for payload in wire.payloads]
         assert (gap["reason"], gap["requested"]) == ("expired", f"{EPOCH}-1")
@@ -210,15 +212,18 @@ async def test_a_gap_that_the_wire_does_not_take_is_still_owed(
     async with a_stage() as stage:
         stage.start(Position("zzzzzzzz", 1))
         wire, refusals = FakeWire(), 2
-        write_nowait = wire.write_nowait
+        write = wire.write
 
-        def refuse(page: Page) -> int:
+        def refuse(data: bytes) -> int:
             nonlocal refusals
             refusals -= 1
-            return 0 if refusals >= 0 else write_nowait(page)
+            if refusals < 0:
+                return write(data)
+            wire.await_room()
+            return 0
 
-        monkeypatch.setattr(wire, "write_nowait", refuse)
-        stage.subscriber.open(wire)
+        monkeypatch.setattr(wire, "write", refuse)
+        stage.open(wire)
         stage.publish(1)
         await wait_all_tasks_blocked()
         assert numbers(wire) == ["unknown_position", 1]
@@ -227,19 +232,18 @@ async def test_a_gap_that_the_wire_does_not_take_is_still_owed(
 async def test_it_is_finished_at_once_when_it_has_everything(autojump_clock: MockClock) -> None:
     async with a_stage() as stage:
         stage.start()
-        stage.subscriber.open(FakeWire())
+        stage.open(FakeWire())
         stage.subscriber.finish(CloseReason.SHUTTING_DOWN, by=20)
         assert stage.ended() is CloseReason.SHUTTING_DOWN
-        assert stage.subscriber.alive.cancel_called
-        assert stage.subscriber.goodbye.deadline == 20
-        assert not stage.subscriber.ready
+        assert stage.subscriber.goodbye_by == 20
+        assert stage.subscriber.state is not State.CURRENT
 
 
 async def test_it_is_finished_with_the_event_that_it_still_owed(autojump_clock: MockClock) -> None:
     async with a_stage() as stage:
         stage.start()
         wire = FakeWire(room=1)
-        stage.subscriber.open(wire)
+        stage.open(wire)
         stage.publish(1)
         stage.subscriber.finish(CloseReason.SHUTTING_DOWN, by=20)
         await wait_all_tasks_blocked()
@@ -258,7 +262,7 @@ async def test_it_is_not_finished_before_its_wire_is_open(autojump_clock: MockCl
         await wait_all_tasks_blocked()
         assert stage.ended() is None
         wire = FakeWire()
-        stage.subscriber.open(wire)
+        stage.open(wire)
         await wait_all_tasks_blocked()
         assert stage.ended() is CloseReason.SHUTTING_DOWN
         assert numbers(wire) == [1]
@@ -269,12 +273,13 @@ async def test_the_first_reason_stands_and_the_last_word_gets_its_time(autojump_
         stage.start()
         subscriber = stage.subscriber
         subscriber.end(CloseReason.TOO_SLOW)
-        assert subscriber.goodbye.deadline == trio.current_time() + GOODBYE_SECONDS
+        assert subscriber.goodbye_by == trio.current_time() + GOODBYE_SECONDS
         subscriber.end(CloseReason.SHUTTING_DOWN, by=20)
-        assert (subscriber.reason, subscriber.goodbye.deadline) == (CloseReason.TOO_SLOW, 20)
-        subscriber.open(FakeWire())
-        assert not subscriber.ready
-        assert stage.pumps == 0
+        assert (subscriber.reason, subscriber.goodbye_by) == (CloseReason.TOO_SLOW, 20)
+        wire = FakeWire()
+        stage.open(wire)
+        assert subscriber.state is State.CLOSING
+        assert stage.tasks == 0
 
 
 async def test_a_drain_does_not_prolong_the_last_word_of_who_was_ended_before(
@@ -282,62 +287,48 @@ async def test_a_drain_does_not_prolong_the_last_word_of_who_was_ended_before(
 ) -> None:
     async with a_stage() as stage:
         stage.start()
-        stage.subscriber.open(FakeWire())
+        stage.open(FakeWire())
         stage.subscriber.end(CloseReason.TOO_SLOW)
         stage.subscriber.finish(CloseReason.SHUTTING_DOWN, by=20)
-        assert stage.subscriber.goodbye.deadline == trio.current_time() + GOODBYE_SECONDS
+        assert stage.subscriber.goodbye_by == trio.current_time() + GOODBYE_SECONDS
 
 
 async def test_it_leaves_once(autojump_clock: MockClock) -> None:
     async with a_stage() as stage:
         stage.start()
-        stage.subscriber.open(FakeWire())
+        stage.open(FakeWire())
         stage.subscriber.close(aborted=True)
         stage.subscriber.close()
         assert stage.left == [stage.subscriber]
         assert stage.subscriber.aborted
-        assert stage.subscriber.alive.cancel_called
-        assert not stage.subscriber.ready
+        assert stage.subscriber.state is not State.CURRENT
 
 
-async def test_a_pump_writes_nothing_after_the_end(autojump_clock: MockClock) -> None:
+async def test_it_writes_nothing_after_the_end(autojump_clock: MockClock) -> None:
     async with a_stage() as stage:
         stage.start()
         wire = FakeWire(room=1)
-        stage.subscriber.open(wire)
+        stage.open(wire)
         stage.publish(1, 2)
         await wait_all_tasks_blocked()
         stage.subscriber.end(CloseReason.TOKEN_EXPIRED)
         wire.take(math.inf)
         await wait_all_tasks_blocked()
         assert numbers(wire) == [1]
-        assert (stage.subscriber.lag, stage.pumps) == (1, 0)
+        assert (stage.subscriber.lag, stage.tasks) == (1, 0)
 
 
-async def test_an_error_of_the_wire_that_is_neither_ends_it_and_is_no_fault_of_ours(
-    autojump_clock: MockClock,
-) -> None:
-    async with a_stage() as stage:
-        stage.start()
-        wire = FakeWire()
-        stage.subscriber.open(wire)
-        with wire.raising(WireError()):
-            stage.publish(1)
-        assert stage.ended() is CloseReason.CHANNEL_FAILED
-        assert not stage.metrics.errors.total()
-
-
-async def test_what_a_wire_raises_in_the_pump_ends_it_too(autojump_clock: MockClock) -> None:
+async def test_what_a_wire_raises_while_it_is_behind_ends_it_too(autojump_clock: MockClock) -> None:
     async with a_stage() as stage:
         stage.publish(1)
         stage.start(Position(EPOCH, 0))
         wire = FakeWire()
         with wire.raising(ZeroDivisionError()):
-            stage.subscriber.open(wire)
+            stage.open(wire)
             await wait_all_tasks_blocked()
         assert stage.ended() is CloseReason.CHANNEL_FAILED
         assert +stage.metrics.errors == {("other", "wire"): 1}
-        assert stage.pumps == 0
+        assert stage.tasks == 0
 
 
 @settings(max_examples=100)
@@ -358,7 +349,7 @@ def test_it_gives_what_a_list_would_or_says_what_is_missing(steps: list[tuple[st
             count = 0
             stage.start()
             wire = FakeWire(room=20)
-            stage.subscriber.open(wire)
+            stage.open(wire)
             for step, amount in [*steps, ("room", 1_000_000), ("settle", 0)]:
                 match step:
                     case "publish":
@@ -384,6 +375,6 @@ def test_it_gives_what_a_list_would_or_says_what_is_missing(steps: list[tuple[st
                     assert resumed.offset > seen
                     seen = resumed.offset
             assert seen == count or stage.subscriber.reason is CloseReason.TOO_SLOW
-            assert stage.pumps == 0
+            assert stage.tasks == 0
 
     trio.run(main, clock=MockClock(autojump_threshold=0))

@@ -11,6 +11,7 @@ from courier.actors.subscriber import Subscriber
 from courier.backplane import Appended, Outcome, Publication, Stretch
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since
+from tests.actors.wires import Held
 from tests.backplane.worlds import PATIENCE_SECONDS, Ear
 
 CHANNEL = ChannelName.parse("user.u1")
@@ -46,7 +47,7 @@ async def join(
     ear = Ear()
     with trio.fail_after(PATIENCE_SECONDS):
         subscriber = await hub.join(channel, "u1", since)
-    subscriber.open(ear)
+    Held(subscriber, ear).open()
     return subscriber, ear
 
 

@@ -19,10 +19,11 @@ from courier.backplane import Appended, BackplaneAway, KeyConflict, Publication
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Position
+from courier.serving.peer import Loss
 from tests.actors.hubs import CHANNEL, OTHER, wall_clock
 from tests.actors.nodes import Node
 from tests.actors.simulation import leaf
-from tests.actors.wires import FakeWire
+from tests.actors.wires import FakeWire, Held
 from tests.backplane.ordeal import Nodes, Place
 from tests.backplane.witness import Subscription
 
@@ -211,9 +212,9 @@ class Simulation:
                         subscriber.beginning.position,
                         self.witness.head(peer.channel),
                     )
-                    with subscriber.alive:
-                        subscriber.open(peer.here.wire)
-                        await trio.sleep_forever()
+                    held = Held(subscriber, peer.here.wire)
+                    held.open()
+                    await held.over.wait()
                     self.nodes.say(f"peer {peer.number} is told {subscriber.reason}")
                     self.judge_end(subscriber.reason)
                 finally:
@@ -222,7 +223,7 @@ class Simulation:
         finally:
             peer.joining = False
             if peer.here is not None:
-                peer.here.wire.close()
+                peer.here.wire.lose(Loss.BROKEN)
                 self.judge_one(peer.here)
                 peer.last = peer.here.last
                 peer.here = None

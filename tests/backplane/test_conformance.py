@@ -12,7 +12,6 @@ import trio
 
 from courier.actors.errors import Draining
 from courier.actors.hub import Hub
-from courier.actors.subscriber import Subscriber
 from courier.backplane import Appended, KeyConflict, Publication
 from courier.schemas.control import GapReason
 from courier.schemas.position import Moment, Position, Since
@@ -141,20 +140,20 @@ async def test_a_call_of_repeats_alone_appends_nothing(hub: Hub) -> None:
 
 async def test_without_since_a_subscriber_gets_what_comes_next(hub: Hub) -> None:
     await publish(hub, 1)
-    subscriber, ear = await join(hub)
+    _, ear = await join(hub)
     await publish(hub, 2)
     assert await heard(ear, 1) == [2]
-    assert subscriber.beginning is not None
-    assert not subscriber.beginning.recovered
+    assert ear.beginning is not None
+    assert not ear.beginning.recovered
 
 
 async def test_since_a_position_gives_what_follows_it(hub: Hub) -> None:
     receipts = await publish(hub, 1, 2, 3, 4)
     for known in range(5):
-        subscriber, ear = await join(hub, Position(receipts[0].position.epoch, known))
+        _, ear = await join(hub, Position(receipts[0].position.epoch, known))
         assert await heard(ear, 4 - known) == [1, 2, 3, 4][known:]
-        assert subscriber.beginning is not None
-        assert (subscriber.beginning.recovered, subscriber.beginning.replayed) == (True, 4 - known)
+        assert ear.beginning is not None
+        assert (ear.beginning.recovered, ear.beginning.replayed) == (True, 4 - known)
 
 
 async def test_since_a_time_gives_what_arrived_later(hub: Hub) -> None:
@@ -169,11 +168,11 @@ async def test_since_a_time_gives_what_arrived_later(hub: Hub) -> None:
 
 async def test_since_a_time_before_all_knowledge_is_a_gap_with_all_there_is(hub: Hub) -> None:
     await publish(hub, 1, 2)
-    subscriber, ear = await join(hub, Moment(0, "1970-01-01T00:00:00Z"))
+    _, ear = await join(hub, Moment(0, "1970-01-01T00:00:00Z"))
     assert await heard(ear, 3) == ["expired", 1, 2]
     assert json.loads(ear.payloads[0])["requested"] == "1970-01-01T00:00:00Z"
-    assert subscriber.beginning is not None
-    assert not subscriber.beginning.recovered
+    assert ear.beginning is not None
+    assert not ear.beginning.recovered
 
 
 @pytest.mark.parametrize("ahead", [False, True])
@@ -291,8 +290,8 @@ async def test_a_channel_that_retires_goes_on_in_its_epoch(hub: Hub) -> None:
     [after] = await publish(hub, 2)
     assert after.position == Position(last.position.epoch, 2)
     assert await heard(ear, 1) == [2]
-    assert subscriber.beginning is not None
-    assert subscriber.beginning.recovered
+    assert ear.beginning is not None
+    assert ear.beginning.recovered
 
 
 async def test_a_channel_may_come_back_many_times(hub: Hub) -> None:
@@ -314,11 +313,6 @@ async def test_a_drain_delivers_what_was_acknowledged_before_it_closes(hub: Hub)
     subscribers = [await join(hub) for _ in range(3)]
     receipts: list[Appended] = []
 
-    async def serve(subscriber: Subscriber) -> None:
-        with subscriber.alive:
-            await trio.sleep_forever()
-        subscriber.close()
-
     async def publisher(number: int) -> None:
         with suppress(Draining):
             receipts.extend(await publish(hub, number))
@@ -326,8 +320,6 @@ async def test_a_drain_delivers_what_was_acknowledged_before_it_closes(hub: Hub)
     await publisher(0)
     with trio.fail_after(PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
-            for subscriber, _ in subscribers:
-                nursery.start_soon(serve, subscriber)
             for number in range(1, 40):
                 nursery.start_soon(publisher, number)
             await trio.lowlevel.checkpoint()  # some are on their way, and others are refused

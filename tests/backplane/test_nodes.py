@@ -67,16 +67,16 @@ async def test_publishers_at_both_nodes_at_once_make_one_order(hubs: tuple[Hub, 
 
 async def test_what_was_published_on_one_node_is_replayed_on_the_other(hubs: tuple[Hub, Hub]) -> None:
     receipts = await publish(hubs[0], 1, 2, 3)
-    subscriber, ear = await join(hubs[1], receipts[0].position)
+    _, ear = await join(hubs[1], receipts[0].position)
     [fourth] = await publish(hubs[0], 4)
     assert await heard(ear, 3) == [2, 3, 4]
-    assert subscriber.beginning is not None
-    assert subscriber.beginning.recovered
+    assert ear.beginning is not None
+    assert ear.beginning.recovered
     last = await published_after(fourth.arrived_ms, hubs[0], 5)
-    subscriber, ear = await join(hubs[1], Moment(last.arrived_ms - 1, "before"))
+    _, ear = await join(hubs[1], Moment(last.arrived_ms - 1, "before"))
     assert await heard(ear, 1) == [5]
-    assert subscriber.beginning is not None
-    assert subscriber.beginning.recovered
+    assert ear.beginning is not None
+    assert ear.beginning.recovered
 
 
 async def test_a_subscriber_goes_on_at_the_other_node(hubs: tuple[Hub, Hub]) -> None:
@@ -117,10 +117,10 @@ async def test_a_replay_older_than_the_log_of_the_node_has_no_hole(open_shared: 
         await publish(one, *range(201, 401))
         await live.hears(400)
         epoch = (await read(one, None, 1)).head.epoch
-        subscriber, ear = await join(small, Position(epoch, 3))
+        _, ear = await join(small, Position(epoch, 3))
         assert await heard(ear, 397) == list(range(4, 401))
-        assert subscriber.beginning is not None
-        assert (subscriber.beginning.recovered, subscriber.beginning.replayed) == (True, 397)
+        assert ear.beginning is not None
+        assert (ear.beginning.recovered, ear.beginning.replayed) == (True, 397)
         await publish(small, 401)
         assert await heard(ear, 398) == list(range(4, 402))
 

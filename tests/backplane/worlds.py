@@ -10,7 +10,6 @@ from typing import Protocol
 import pytest
 import trio
 
-from courier.actors.frames import Page
 from courier.actors.hub import Hub, open_hub, wall_clock
 from courier.actors.limits import Limits
 from courier.backplane.memory import MemoryBackplane
@@ -86,8 +85,8 @@ class Ear(FakeWire):
         super().__init__()
         self._heard = trio.Event()
 
-    def write_nowait(self, page: Page) -> int:
-        count = super().write_nowait(page)
+    def write(self, data: bytes) -> int:
+        count = super().write(data)
         self._heard.set()
         return count
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from courier.backplane.steps import walk
 from courier.schemas.channels import ChannelName
 from courier.schemas.claims import SubscriberClaims
 from courier.settings import Settings, load_settings
@@ -31,7 +32,7 @@ OWNERS = Owners(mine="u1", theirs="u2")
 async def admitted(channel: str, owners: Owners | None = OWNERS, settings: Settings = DEVELOPMENT) -> bool:
     name = ChannelName.parse(channel)
     try:
-        access = await may_join(CLAIMS, name, owners, settings)
+        access = await walk(may_join(CLAIMS, name, owners, settings))
     except AccessRefused:
         return False
     assert access == Access(CLAIMS, name)

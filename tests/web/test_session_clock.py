@@ -11,24 +11,20 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from courier.actors.frames import payload_of
-from courier.actors.subscriber import GOODBYE_SECONDS, Subscriber
+from courier.actors.subscriber import GOODBYE_SECONDS, Beginning, Subscriber
 from courier.backplane import Publication
 from courier.node import open_node
 from courier.schemas.channels import ChannelName
-from courier.schemas.claims import SubscriberClaims
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Since
 from courier.schemas.registry import default_registry
-from courier.serving.transport import TRANSPORT_EXTENSION
-from courier.web.access import Access
+from courier.serving.peer import Loss
 from courier.web.auth import Verifier
 from courier.web.rate_limit import RateLimiter
 from courier.web.session import Session
 from courier.web.site import Site
-from courier.web.websocket import WebSocket
+from tests.actors.wires import FakeWire
 from tests.web.servers import settings_for, token
-from tests.web.test_wire import FakeTransport
 
 CHANNEL = ChannelName.parse("user.u1")
 
@@ -36,32 +32,30 @@ CHANNEL = ChannelName.parse("user.u1")
 class Stage:
     """One subscriber whose socket and whose messages are the test's."""
 
-    def __init__(self, site: Site, nursery: trio.Nursery) -> None:
+    def __init__(self, site: Site) -> None:
         self.site = site
-        self.transport = FakeTransport()
+        self.wire = FakeWire()
         self.subscriber: Subscriber
-        self.ended_at = math.nan
-        self._nursery = nursery
-        self._send, self._receive = trio.open_memory_channel[dict[str, Any]](100)
+        self.beginning: Beginning
+
+    @property
+    def ended_at(self) -> float:
+        """When its goodbye had been written, or could not be; infinite until then."""
+        return self.wire.over_at
 
     async def join(self, *, ends_in: int = 3600, v1: bool = True, since: Since | None = None) -> None:
-        scope = {"path": "/", "headers": [], "extensions": {TRANSPORT_EXTENSION: self.transport}}
-        websocket = WebSocket(scope, self._receive.receive, None)
-        claims = SubscriberClaims(user_id="u1", wallet_address="w", iat=0, exp=int(time.time()) + ends_in)
         self.subscriber = await self.site.node.hub.join(CHANNEL, "u1", since)
-        session = Session(
-            self.site, websocket, self.subscriber, Access(claims, CHANNEL), "courier.v1" if v1 else None
-        )
-        self._nursery.start_soon(self._serve, session, self.subscriber)
+        assert self.subscriber.beginning is not None
+        self.beginning = self.subscriber.beginning
+        expires_at = int(time.time()) + ends_in
+        subprotocol = "courier.v1" if v1 else None
+        session = Session(self.site, self.subscriber, subprotocol, {}, expires_at, self.wire)
+        self.wire.endpoint = session
+        session.start()
         await wait_all_tasks_blocked()
 
-    async def _serve(self, session: Session, subscriber: Subscriber) -> None:
-        await session.serve()
-        self.ended_at = trio.current_time()
-        subscriber.close()
-
     async def hear(self, text: str) -> None:
-        await self._send.send({"type": "websocket.receive", "text": text})
+        self.wire.hear(text)
         await wait_all_tasks_blocked()
 
     async def publish(self, *numbers: int) -> None:
@@ -71,7 +65,7 @@ class Stage:
     @property
     def said(self) -> list[Any]:
         """The type of each message of ours, the number of each event, and the heartbeat's words."""
-        texts = [payload_of(frame).decode() for frame in self.transport.frames if frame[0] == 0x81]
+        texts = [payload.decode() for payload in self.wire.payloads]
         messages = [text if text in ("ping", "pong") else json.loads(text) for text in texts]
         return [
             said if isinstance(said, str) else said.get("n", said.get("type", "").removeprefix("courier."))
@@ -82,10 +76,8 @@ class Stage:
 @asynccontextmanager
 async def a_stage() -> AsyncIterator[Stage]:
     settings = settings_for()
-    async with open_node(settings) as node, trio.open_nursery() as nursery:
-        site = Site(node, default_registry(), Verifier(settings), RateLimiter(0, 60, {}, 10), None)
-        yield Stage(site, nursery)
-        nursery.cancel_scope.cancel()
+    async with open_node(settings) as node:
+        yield Stage(Site(node, default_registry(), Verifier(settings), RateLimiter(0, 60, {}, 10), None))
 
 
 async def test_a_minute_before_its_token_ends_a_subscriber_is_told_once_and_then_it_ends_in_time(
@@ -100,9 +92,9 @@ async def test_a_minute_before_its_token_ends_a_subscriber_is_told_once_and_then
         assert stage.said == ["joined"]
         await trio.sleep(1.2)
         assert stage.said == ["joined", "token_expiring"]
-        message = json.loads(payload_of(stage.transport.frames[-1]))
+        message = json.loads(stage.wire.payloads[-1])
         assert message == {"type": "courier.token_expiring", "seconds_left": 60}
-        while math.isnan(stage.ended_at):
+        while math.isinf(stage.ended_at):
             await stage.hear("pong")
             await trio.sleep(10)
         assert 308.9 < stage.ended_at - started < 314.1
@@ -143,7 +135,7 @@ async def test_silence_is_pinged_after_half_a_minute_and_ends_courier_v1_after_a
         await trio.sleep(0.2)
         assert stage.said.count("ping") == 1
         await trio.sleep(29.8)
-        assert math.isnan(stage.ended_at)
+        assert math.isinf(stage.ended_at)
         await trio.sleep(0.2)
         if v1:
             assert stage.subscriber.reason is CloseReason.NO_HEARTBEAT
@@ -160,7 +152,7 @@ async def test_an_answer_at_the_last_moment_is_one(autojump_clock: MockClock) ->
             await trio.sleep(59)
             await stage.hear("pong")
         assert stage.said == ["joined"] + ["ping"] * 5
-        assert math.isnan(stage.ended_at)
+        assert math.isinf(stage.ended_at)
 
 
 async def test_joined_comes_first_although_the_socket_takes_nothing_for_a_while(
@@ -168,16 +160,15 @@ async def test_joined_comes_first_although_the_socket_takes_nothing_for_a_while(
 ) -> None:
     async with a_stage() as stage:
         await stage.join()
-        beginning = stage.subscriber.beginning
-        assert beginning is not None
-        stage.subscriber.close()
+        position = stage.beginning.position
+        stage.wire.leave()
         await stage.publish(1, 2)
-        stage.transport = FakeTransport(room=0)
-        await stage.join(since=beginning.position)
+        stage.wire = FakeWire(room=0)
+        await stage.join(since=position)
         await stage.publish(3)
         await trio.sleep(1)
         assert stage.said == []
-        stage.transport.take()
+        stage.wire.take()
         await wait_all_tasks_blocked()
         assert stage.said == ["joined", 1, 2, 3]
 
@@ -190,12 +181,12 @@ async def test_a_pong_that_is_not_taken_does_not_hold_up_the_tokens_end(
         await stage.join(ends_in=20, v1=False)
         started = trio.current_time()
         await trio.sleep(15)
-        stage.transport.leave_room(room)
+        stage.wire.leave_room(room)
         await stage.hear("ping")
         await trio.sleep(5 + 4 + GOODBYE_SECONDS + 0.1)
         assert stage.subscriber.reason is CloseReason.TOKEN_EXPIRED
         assert 18.9 + GOODBYE_SECONDS < stage.ended_at - started < 24.1 + GOODBYE_SECONDS
-        assert stage.transport.aborted
+        assert stage.wire.loss is Loss.ABORTED
 
 
 async def test_a_socket_that_takes_nothing_in_a_drain_gets_no_more_time_for_the_last_word(
@@ -203,9 +194,9 @@ async def test_a_socket_that_takes_nothing_in_a_drain_gets_no_more_time_for_the_
 ) -> None:
     async with a_stage() as stage:
         await stage.join()
-        stage.transport.leave_room(10)
+        stage.wire.leave_room(10)
         started = trio.current_time()
         report = await stage.site.node.hub.drain(started + 20)
         assert report.aborted == 1
         assert stage.ended_at - started == pytest.approx(21, abs=0.1)
-        assert stage.transport.aborted
+        assert stage.wire.loss is Loss.ABORTED

@@ -101,7 +101,7 @@ class Peer:
             else:
                 came += data
                 self._ended = b"" if data else b"the end"
-        self.heard.append(MASKED.sub(b"*", came) + self._ended)
+        self.heard.append(came + self._ended)
 
 
 class Way:
@@ -114,7 +114,9 @@ class Way:
         self._lines = Counter[tuple[str | None, ...]]()
         self._subscribers: dict[str, WebSocketConnection] = {}
 
-    async def talk(self, cases: Sequence[Case], *, hasty: bool) -> list[list[bytes]]:
+    async def talk(
+        self, cases: Sequence[Case], *, hasty: bool = False, mask: bool = True
+    ) -> list[list[bytes]]:
         """Send all cases at once, of each a piece in turn. Afterwards say that nothing more comes, and go.
 
         What each heard, turn by turn, when nothing more was to be heard; in haste, only at the end.
@@ -137,7 +139,7 @@ class Way:
         for peer in peers:
             peer.socket.close()
         await wait_all_tasks_blocked(QUIET_SECONDS)
-        return [peer.heard for peer in peers]
+        return [[MASKED.sub(b"*", each) if mask else each for each in peer.heard] for peer in peers]
 
     async def _hear(self, peers: Sequence[Peer]) -> None:
         await wait_all_tasks_blocked(QUIET_SECONDS)
@@ -194,9 +196,9 @@ class Both:
     """The two ways, and what was answered at the desk."""
 
     def __init__(self, short: Way, long: Way, taken: list[int], capsys: pytest.CaptureFixture[str]) -> None:
-        self._short = short
-        self._long = long
-        self._capsys = capsys
+        self.short = short
+        self.long = long
+        self.capsys = capsys
         self.difference = ""
         self.taken = taken
         """The status of each answer that the desk gave."""
@@ -204,29 +206,29 @@ class Both:
     async def compare(self, cases: Sequence[Case], *, hasty: bool = False) -> None:
         """Look for a difference. The first is told when the block of `both_ways` has ended: out of all that
         is open here, it would be lost in groups of groups."""
-        short, long = self._short, self._long
+        short, long = self.short, self.long
         async with short.subscribers(), long.subscribers():
-            self._capsys.readouterr()
+            self.capsys.readouterr()
             for start in range(0, len(cases), SLOTS):
                 some = cases[start : start + SLOTS]
                 heard = await short.talk(some, hasty=hasty)
-                short.count(self._capsys.readouterr().err)
+                short.count(self.capsys.readouterr().err)
                 taken = len(self.taken)
                 expected = await long.talk(some, hasty=hasty)
-                long.count(self._capsys.readouterr().err)
+                long.count(self.capsys.readouterr().err)
                 assert len(self.taken) == taken, "the general path is not the desk"
                 for case, one, other in zip(some, heard, expected, strict=True):
                     if not alike(case, one, other):
-                        self._differ(one, other, f"seed {case.seed!r}, pieces {case.pieces!r}")
+                        self.differ(one, other, f"seed {case.seed!r}, pieces {case.pieces!r}")
                 if self.difference:
                     return
             events, others = await short.events(), await long.events()
         for name, one in events.items():
-            self._differ(one, others[name], f"events of {name}")
-        self._differ(short.figures(), long.figures(), "figures")
+            self.differ(one, others[name], f"events of {name}")
+        self.differ(short.figures(), long.figures(), "figures")
         assert short.totals().delivered == sum(map(len, events.values()))
 
-    def _differ(self, desk: object, general: object, what: str) -> None:
+    def differ(self, desk: object, general: object, what: str) -> None:
         if desk != general and not self.difference:
             self.difference = f"{what}\n\nat the desk: {desk!r}\n\nby the general path: {general!r}"
 

@@ -8,10 +8,7 @@ from typing import Protocol
 
 from courier.serving.desk.websocket import MessageReader
 from courier.serving.patience import Patience, taken_bytes, unsent_bytes
-from courier.serving.peer import Endpoint, Loss
-
-MAX_UNSENT_BYTES = 64 * 1024
-"""What may wait for a socket, beside one frame that was cut: a peer that lets more wait is cut off."""
+from courier.serving.peer import MAX_REPLIES_BYTES, Endpoint, Loss
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for 0 seconds (socket(7)): a close drops what is unsent, and the peer sees a reset."""
@@ -73,7 +70,6 @@ class Connection:
         "queued",
         "reader",
         "reading",
-        "said",
         "sock",
         "speaker",
         "unread",
@@ -102,8 +98,6 @@ class Connection:
         """What has come of a message that is not whole; None between two messages."""
         self.closing = False
         """Our close has been put: nothing may follow it."""
-        self.said = False
-        """Our close has been written, and the endpoint knows."""
         self.loss: Loss | None = None
         """Why it is about to be closed without a word; None while it lives."""
         self.wants_room = False
@@ -140,7 +134,7 @@ class Connection:
 
     def put(self, data: bytes) -> None:
         """Write all of it, behind what is held. A peer for which too much waits is cut off as stalled."""
-        if self._unsent and self._replies_bytes + len(data) > MAX_UNSENT_BYTES:
+        if self._unsent and self._replies_bytes + len(data) > MAX_REPLIES_BYTES:
             self.lose(Loss.STALLED)
             return
         rest = data[self.write(data) :]

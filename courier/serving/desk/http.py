@@ -236,10 +236,10 @@ class Http:
         accept = accept_of(head.headers.get("sec-websocket-key", ""))
         if accept is None:
             return False
-        row.pause()
-        row.call_at(math.inf)
+        self._wait(row)
         if self._service.join(head, Handshake(self, row, accept)):
             return True
+        row.owed = False
         row.resume()
         return False
 
@@ -258,6 +258,8 @@ class Handshake:
     def accept(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
         if self._row.loss is None:
             self._http.desk.guard(self._row, self._begin, subprotocol, make)
+        else:
+            make(self._row).ended(self._row.loss, None, "")
 
     def refuse(self, subprotocol: str | None, code: int, reason: str) -> None:
         if self._row.loss is None:
@@ -275,7 +277,8 @@ class Handshake:
         """Answer 101 (RFC 6455, 4.2.2)."""
         chosen = f"sec-websocket-protocol: {subprotocol}\r\n" if subprotocol else ""
         lines = (
-            f"upgrade: WebSocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {self._accept}\r\n{chosen}"
+            f"{chosen}sec-websocket-accept: {self._accept}\r\nupgrade: WebSocket\r\nconnection: Upgrade\r\n"
         )
+        self._row.owed = False
         self._row.put(b"HTTP/1.1 101 \r\n%b%b\r\n" % (lines.encode("ascii"), self._http.date()))
         self._row.pass_to(self._http.websockets)

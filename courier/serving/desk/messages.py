@@ -1,4 +1,4 @@
-"""Messages: a connection on which an endpoint speaks (RFC 6455), up to the closing handshake at its end."""
+"""Messages: a connection on which an endpoint speaks (RFC 6455), up to the close at its end."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,10 +16,7 @@ from courier.serving.desk.websocket import (
     close_frame,
     frame,
 )
-from courier.serving.peer import Closed, Loss
-
-CLOSE_SECONDS = 5.0
-"""How long the peer has to answer the close of a WebSocket that was refused, or broke the protocol."""
+from courier.serving.peer import REFUSED_SECONDS, Closed, Loss
 
 
 class Postponer(Keeper, Protocol):
@@ -51,7 +48,7 @@ class Messages:
                     return
         except Violation as violation:
             self._end(row, Closed.BY_VIOLATION, violation.code, violation.reason)
-            self.close(row, violation.code, violation.reason, self._desk.now() + CLOSE_SECONDS)
+            self.close(row, violation.code, violation.reason, self._desk.now() + REFUSED_SECONDS)
             self._lingering.take(row)  # nothing that follows can be read
         else:
             row.reader = reader if reader.pending else None
@@ -67,7 +64,7 @@ class Messages:
 
     def writable(self, row: Connection) -> None:
         if row.closing:
-            self._say(row)
+            self._closed(row)
         elif row.endpoint is not None:
             row.endpoint.writable()
 
@@ -81,29 +78,30 @@ class Messages:
         self._end(row, row.loss or Loss.ABORTED, None, "")
 
     def close(self, row: Connection, code: int, reason: str, by: float) -> None:
-        """Put a close, and wait until `by` for the peer's."""
+        """Put a close, and wait until `by` for the socket to take it."""
         if not row.closing:
             row.put(close_frame(code, reason))
             row.closing = True
             if not row.holding:
-                self._desk.later(row, partial(self._say, row))
+                self._desk.later(row, partial(self._closed, row))
         row.call_at(by)
 
     def refuse(self, row: Connection, code: int, reason: str) -> None:
         """Close a WebSocket that has no endpoint."""
-        self.close(row, code, reason, self._desk.now() + CLOSE_SECONDS)
+        self.close(row, code, reason, self._desk.now() + REFUSED_SECONDS)
 
-    def _say(self, row: Connection) -> None:
-        """Our close has been written: let the endpoint know, once."""
-        if row.endpoint is not None and not row.said:
-            row.said = True
-            row.endpoint.said()
+    def _closed(self, row: Connection) -> None:
+        """Our close has been written. What the peer answers changes nothing, and is not waited for: it sees
+        the end of our half right behind the close."""
+        if row.speaker is self:
+            self._end(row, Closed.BY_US, None, "")
+            self._lingering.take(row)
 
     def _take(self, row: Connection, received: Received) -> None:
         match received:
             case Close(code, reason):
                 if not row.closing:
-                    row.put(close_frame(code, ""))  # RFC 6455, 5.5.1: with the code that came
+                    row.put(close_frame(code, reason))  # what came comes back (RFC 6455, 5.5.1)
                 self._end(row, Closed.BY_PEER, code, reason)
                 self._lingering.take(row)
             case _ if row.closing:
@@ -115,9 +113,8 @@ class Messages:
                 row.endpoint.heard(received)
 
     def _hung_up(self, row: Connection) -> None:
-        if row.closing:
-            self._end(row, Closed.BY_PEER, None, "")
-            self._lingering.take(row)
+        if row.closing and not row.holding:
+            self._closed(row)
         else:
             row.lose(Loss.BROKEN)
 

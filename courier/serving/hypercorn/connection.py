@@ -16,8 +16,8 @@ from courier.logs import get_logger
 from courier.serving.desk.http import BUSY_SECONDS, LAST_REQUEST_SECONDS
 from courier.serving.hypercorn.context import ServerContext
 from courier.serving.hypercorn.link import Link
-from courier.serving.hypercorn.websocket import WebSocketStream, WebSocketTransport
-from courier.serving.transport import CONNECTION_EXTENSION, TRANSPORT_EXTENSION
+from courier.serving.hypercorn.websocket import WebSocketStream
+from courier.serving.transport import CONNECTION_EXTENSION
 
 LINGER_BYTES = 8 * 1024 * 1024
 """How much is read and dropped after our last byte, see `LINGER_SECONDS`."""
@@ -130,17 +130,13 @@ class Connection(TCPServer):
             return
         scope["extensions"][CONNECTION_EXTENSION] = self.link
         websocket = self._websocket = cast(WebSocketStream, self._http.stream)
-        if not self.link.is_tls:
-            transport = WebSocketTransport(self.link, websocket)
-            websocket.transport = scope["extensions"][TRANSPORT_EXTENSION] = transport
         try:
             await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
         finally:
             # What the peer still sends has nobody to read it: Hypercorn would wait for room in this queue.
             websocket.app_put = _drop
             receive.__self__.close()
-            websocket.transport = None  # with the next line, what `_take_apart` does for a connection
-            scope["extensions"].clear()
+            scope["extensions"].clear()  # what `_take_apart` does for a connection
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, RawData):

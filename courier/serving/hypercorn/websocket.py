@@ -1,16 +1,14 @@
-"""WebSocket: Hypercorn's, with a close that says why, and the socket under it for the application."""
+"""WebSocket: Hypercorn's, with a close that says why."""
 
-from collections.abc import Callable
 from typing import Any
 
 import trio
 from hypercorn.protocol.events import Body, Data, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
+from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
 from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection, Event, Message, Ping
+from wsproto.events import CloseConnection, Message, Ping
 
-from courier.serving.hypercorn.link import Link
 from courier.serving.transport import BY_SERVER
 
 TOO_BIG = 1009, "Message too big"
@@ -20,7 +18,6 @@ TOO_BIG = 1009, "Message too big"
 class WebSocketStream(WSStream):
     """Hypercorn's WebSocket, which closes with a code and a reason whatever the peer did wrong."""
 
-    transport: "WebSocketTransport | None" = None
     end: dict[str, Any] | None = None
     """How it ended, when a close was said: what the application is told, where Hypercorn says 1006."""
 
@@ -81,42 +78,3 @@ class WebSocketStream(WSStream):
         self.end = {"code": int(close.code), "reason": close.reason or "", BY_SERVER: by_server}
         await self._send_wsproto_event(close)
         await self.send(StreamClosed(stream_id=self.stream_id))
-
-    async def _send_wsproto_event(self, event: Event) -> None:
-        if isinstance(event, CloseConnection) and self.transport is not None:
-            self.transport.open = False
-        await super()._send_wsproto_event(event)
-
-
-class WebSocketTransport:
-    """A `courier.serving.transport.Transport`."""
-
-    __slots__ = (
-        "_abort",
-        "_websocket",
-        "open",
-        "send",
-        "send_lock",
-        "taken_bytes",
-        "unsent_bytes",
-        "writable",
-    )
-
-    def __init__(self, link: Link, websocket: WebSocketStream) -> None:
-        self._websocket = websocket
-        self.open = True
-        self.send_lock = link.lock
-        self.send: Callable[[bytes], int] = link.peer.socket.send
-        self.writable = link.peer.writable
-        self.taken_bytes = link.peer.taken_bytes
-        self.unsent_bytes = link.peer.unsent_bytes
-        self._abort = link.abort
-
-    def close_frame(self, code: int, reason: str) -> bytes:
-        self.open = False
-        self._websocket.state = ASGIWebsocketState.CLOSED
-        return self._websocket.connection.send(CloseConnection(code, reason))
-
-    def abort(self) -> None:
-        self.open = False
-        self._abort()

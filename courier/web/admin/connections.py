@@ -19,15 +19,15 @@ TABLE = Table[Served](
     name=lambda session: session.subscriber.id,
     texts=lambda session: (
         session.subscriber.owner,
-        session.subscriber.channel,
+        session.subscriber.channel.name,
         session.subscriber.id,
         session.address or "",
     ),
     columns={
         "connected_at": lambda session: session.connected_at,
         "user_id": lambda session: session.subscriber.owner,
-        "channel": lambda session: session.subscriber.channel,
-        "kind": lambda session: ChannelName.parse(session.subscriber.channel).kind,
+        "channel": lambda session: session.subscriber.channel.name,
+        "kind": lambda session: session.subscriber.channel.kind,
         "id": lambda session: session.subscriber.id,
         "lag": lambda session: session.subscriber.lag,
         "state": lambda session: session.subscriber.state.value,

@@ -7,6 +7,7 @@ from functools import partial
 import trio
 
 from courier.backplane import KeyConflict
+from courier.backplane.steps import Steps, walk
 from courier.schemas.batch import cut_batch
 from courier.schemas.channels import ChannelName
 from courier.schemas.errors import NotJsonError
@@ -31,7 +32,6 @@ from courier.web.publishing.judge import (
 from courier.web.publishing.refuse import count_refusal, note_fault, refusal
 from courier.web.rate_limit import Verdict
 from courier.web.site import Site
-from courier.web.steps import Steps, walk
 
 NDJSON = "application/x-ndjson"
 

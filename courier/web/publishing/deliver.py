@@ -9,6 +9,7 @@ from hashlib import sha256
 import trio
 
 from courier.backplane import KeyConflict, Publication
+from courier.backplane.steps import Steps
 from courier.schemas.channels import ChannelName
 from courier.schemas.events.base import Event
 from courier.schemas.publish import Receipt
@@ -16,7 +17,6 @@ from courier.web import notes
 from courier.web.caller import Caller
 from courier.web.publishing.times import iso
 from courier.web.site import Site
-from courier.web.steps import Steps
 
 
 def deliver(

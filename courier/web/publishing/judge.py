@@ -9,6 +9,7 @@ import trio
 
 from courier.actors.errors import Draining
 from courier.backplane import BackplaneAway
+from courier.backplane.steps import Steps
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.claims import ServiceClaims
@@ -20,7 +21,6 @@ from courier.web.errors import HttpError, cause_of, http_answer
 from courier.web.publishing.times import iso
 from courier.web.rate_limit import UNLIMITED, RateLimiter, Verdict
 from courier.web.site import Site
-from courier.web.steps import Steps
 
 JSON = "application/json"
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import trio
 
+from courier.backplane.steps import walk
 from courier.web import notes
 from courier.web.answer import Answer
 from courier.web.caller import Caller
@@ -15,7 +16,6 @@ from courier.web.publishing.judge import Known, admit, authenticate, too_many
 from courier.web.publishing.refuse import count_refusal, refusal
 from courier.web.rate_limit import UNLIMITED, Verdict
 from courier.web.site import Site
-from courier.web.steps import walk
 
 GROUP_LINES = 1000
 """How many lines are judged together."""

@@ -5,6 +5,7 @@ import time
 import trio
 
 from courier.backplane import KeyConflict
+from courier.backplane.steps import Steps, walk
 from courier.web.answer import Answer
 from courier.web.caller import Caller
 from courier.web.publishing.deliver import deliver
@@ -22,7 +23,6 @@ from courier.web.publishing.judge import (
 )
 from courier.web.publishing.refuse import refusal
 from courier.web.site import Site
-from courier.web.steps import Steps, walk
 
 
 async def publish(site: Site, caller: Caller, channel: str | None, body: bytes) -> Answer:

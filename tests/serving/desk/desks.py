@@ -52,9 +52,6 @@ class Echo:
     def due(self, now: float) -> None:
         self.peer.put(frame(Opcode.TEXT, b"due"))
 
-    def said(self) -> None:
-        self._ends.said += 1
-
     def ended(self, how: Closed | Loss, code: int | None, reason: str) -> None:
         self._ends.add(how, code, reason)
 
@@ -64,7 +61,7 @@ class Ends:
 
     def __init__(self) -> None:
         self.told: list[tuple[Closed | Loss, int | None, str]] = []
-        self.writable = self.said = 0
+        self.writable = 0
         self._changed = trio.Event()
 
     def add(self, how: Closed | Loss, code: int | None, reason: str) -> None:

@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from courier.backplane.reply import Reply
-from courier.web.steps import Steps, Wait, Walker, walk
+from courier.backplane.steps import Steps, Wait, Walker, walk
 
 
 def adding(*waits: Wait) -> Steps[int]:
@@ -150,7 +150,7 @@ async def test_works_that_wait_for_answers_need_no_task_and_go_on_outside_of_who
 
 
 async def test_others_get_turns_while_a_walker_goes_on_with_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("courier.web.steps.TURN_SECONDS", 0.0)
+    monkeypatch.setattr("courier.backplane.steps.TURN_SECONDS", 0.0)
     told: list[Any] = []
     seen = set()
     async with a_walker() as walker:

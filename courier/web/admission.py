@@ -1,0 +1,34 @@
+"""Admission: from a subscriber's token to the proof that it may read a channel, for all that read."""
+
+from functools import partial
+
+import trio
+
+from courier.backplane.steps import Steps
+from courier.schemas.channels import ChannelName
+from courier.schemas.claims import SubscriberClaims
+from courier.web.access import Access, may_join
+from courier.web.site import Site
+
+
+def admit(site: Site, token: str | None, channel: str, known: dict[str, str]) -> Steps[Access]:
+    """Judge a token, then the channel's name, then whether the one may read the other.
+
+    `known` gets what a line may give of it, as soon as it is found. Raises AuthError, ChannelError,
+    AccessRefused or OwnershipUnknown.
+    """
+    claims = yield from verify(site, token)
+    known["user_id"] = claims.user_id
+    name = ChannelName.parse(channel)
+    known["channel"] = name.name
+    access = yield from may_join(claims, name, site.ownership, site.settings)
+    return access
+
+
+def verify(site: Site, token: str | None) -> Steps[SubscriberClaims]:
+    """The claims of a subscriber's token; raises AuthError. It waits only for a key that must be fetched."""
+    try:
+        return site.verifier.subscriber_nowait(token)
+    except trio.WouldBlock:
+        claims: SubscriberClaims = yield partial(site.verifier.subscriber, token)
+        return claims
