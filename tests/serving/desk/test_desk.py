@@ -194,7 +194,7 @@ async def test_the_peers_close_is_answered_and_told() -> None:
     async with an_echo_desk() as echo:
         stream = await echo.open()
         await stream.send_all(masked(Opcode.CLOSE, b"\x03\xe8bye"))
-        assert await rest(stream) == close_frame(1000, "")
+        assert await rest(stream) == close_frame(1000, "bye")
         assert await echo.ends.next() == (Closed.BY_PEER, 1000, "bye")
 
 
