@@ -16,7 +16,7 @@ PACKAGE_systemd-analyze := systemd
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 # Under coverage, what starts processes or does things many times over takes twice as long and shows nothing new.
 UNCOVERED := tests/system tests/contract/test_fuzz.py tests/browser tests/deploy tests/actors/test_simulation.py \
-	tests/web/test_lane_differential.py tests/web/test_fuzz.py tests/backplane/test_simulation.py
+	tests/web/test_desk_differential.py tests/web/test_fuzz.py tests/backplane/test_simulation.py
 T ?=
 FOR ?= 0
 QUICK ?=
@@ -66,7 +66,7 @@ SOAK := $(BIN)/pytest -n 2 --dist worksteal --timeout 900 -o faulthandler_timeou
 soak: $(VENV)/ready programs $(BROWSER_CLIENT)/ready
 	cd clients/typescript && COURIER_CLIENTS=500 npx vitest run tests/rolling.test.ts
 	$(SOAK) --hypothesis-profile soak -m hypothesis
-	COURIER_SEEDS=$(SEEDS) COURIER_CASES=1500 $(SOAK) tests/web/test_lane_differential.py tests/backplane/test_simulation.py
+	COURIER_SEEDS=$(SEEDS) COURIER_CASES=1500 $(SOAK) tests/web/test_desk_differential.py tests/backplane/test_simulation.py
 
 # Two minutes are enough to see that it works, and too few to trust what it says.
 churn: $(VENV)/ready
