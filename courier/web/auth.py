@@ -12,6 +12,7 @@ import httpx
 import jwt
 import trio
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.algorithms import HMACAlgorithm
 from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
 
@@ -81,6 +82,25 @@ def bears(header: str | None, *secrets: SecretStr | None) -> bool:
     return any(found)
 
 
+_HASHES = {
+    "HS256": HMACAlgorithm.SHA256,
+    "HS384": HMACAlgorithm.SHA384,
+    "HS512": HMACAlgorithm.SHA512,
+}
+
+
+class Hmac(HMACAlgorithm):
+    """PyJWT's, but that it looks at a secret once, and not with each token: whether that could be a public key
+    takes longer to find out than whether the signature is good."""
+
+    def __init__(self, hash_alg: Any) -> None:
+        super().__init__(hash_alg)
+        self._prepared = lru_cache(4)(super().prepare_key)
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return self._prepared(key)
+
+
 class Verifier:
     """Judges tokens by the settings alone: nothing that a token says chooses how it is judged.
 
@@ -100,6 +120,9 @@ class Verifier:
         self._now = now
         self._known: dict[str, tuple[ServiceClaims | None, float]] = {}
         self._signatures = jwt.PyJWS()
+        for name in self._by_secret:
+            self._signatures.unregister_algorithm(name)
+            self._signatures.register_algorithm(name, Hmac(_HASHES[name]))
 
     async def subscriber(self, token: str | None) -> SubscriberClaims:
         """Who subscribes; raises TokenMissing, TokenInvalid, TokenExpired or KeysUnavailable."""

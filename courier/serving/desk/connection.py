@@ -55,6 +55,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_corked",
         "_keeper",
         "_look_at",
         "_patience",
@@ -107,6 +108,8 @@ class Connection:
         self.due_at = math.inf
         self.deadline = self.queued = math.inf
         self._keeper = keeper
+        self._corked: list[bytes] | None = None
+        """What is written, while it is gathered."""
         self._unsent = b""
         self._replies_bytes = 0
         """How much of what is held was `put`."""
@@ -231,7 +234,21 @@ class Connection:
             self.lose(Loss.STALLED)
         self._look_at = self._patience.look_at
 
+    def cork(self) -> None:
+        """Gather what is written, until `uncork` writes it as one: a new peer then wakes up once."""
+        self._corked = []
+
+    def uncork(self) -> None:
+        """Write what was gathered; what the socket does not take of it is held."""
+        gathered, self._corked = self._corked, None
+        data = b"".join(gathered or ())
+        if self.loss is None:
+            self.hold(data[self._send(data) :])
+
     def _send(self, data: bytes) -> int:
+        if self._corked is not None:
+            self._corked.append(data)
+            return len(data)
         try:
             sent = self.sock.send(data)
         except BlockingIOError:

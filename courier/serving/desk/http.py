@@ -266,12 +266,18 @@ class Handshake:
             self._http.desk.guard(self._row, self._end, subprotocol, code, reason)
 
     def _begin(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
-        self._switch(subprotocol)
-        self._row.endpoint = make(self._row)
+        self._row.cork()
+        try:
+            self._switch(subprotocol)
+            self._row.endpoint = make(self._row)
+        finally:
+            self._row.uncork()
 
     def _end(self, subprotocol: str | None, code: int, reason: str) -> None:
+        self._row.cork()
         self._switch(subprotocol)
         self._http.websockets.refuse(self._row, code, reason)
+        self._row.uncork()
 
     def _switch(self, subprotocol: str | None) -> None:
         """Answer 101 (RFC 6455, 4.2.2)."""
