@@ -90,8 +90,8 @@ _HASHES = {
 
 
 class Hmac(HMACAlgorithm):
-    """PyJWT's, but that it looks at a secret once, and not with each token: whether that could be a public key
-    takes longer to find out than whether the signature is good."""
+    """PyJWT's, but that it looks at a secret once, and not with each token: to find out whether it could be a
+    public key takes longer than to find out whether the signature is good."""
 
     def __init__(self, hash_alg: Any) -> None:
         super().__init__(hash_alg)
