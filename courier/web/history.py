@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 from urllib.parse import parse_qsl
 
-from courier.actors.errors import ChannelFailed, Draining
+from courier.actors.errors import Draining
 from courier.actors.frames import event_json
 from courier.backplane import Stretch
 from courier.backplane.steps import walk
@@ -21,6 +21,7 @@ from courier.web.asgi import send_answer
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, bearer
 from courier.web.cors import cors_headers
 from courier.web.errors import RETRY_AFTER, HttpError, cause_for_bearer
+from courier.web.faults import note_fault
 from courier.web.ownership import OwnershipUnknown
 from courier.web.request_ids import echo, facts
 from courier.web.site import Site
@@ -86,14 +87,10 @@ async def _history(
         since, limit = read_since(query.get("since")), read_limit(query.get("limit"))
         place.enter_context(site.readers.admit(known["user_id"]))
         stretch = _page(await site.node.hub.read(name, since, limit), newest=since is None)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
         answer = answer_to(error, {"Cache-Control": "no-store"})
         line = {**told, **known}
-        if answer.status == 500:
-            site.node.metrics.error("history", error)
-        if answer.status == 500 and not isinstance(error, ChannelFailed):  # of whose crash there is a line
-            logger.error("History failed", **line, exc_info=error)
-        else:
+        if not note_fault(site, "history", error, logger, "History failed", **line):
             notes.history_refused(site, error, address, line)
         return answer, None
     begin, end = _around(name, stretch)

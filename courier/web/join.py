@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
 
-from courier.actors.errors import ChannelFailed, Draining
+from courier.actors.errors import Draining
 from courier.actors.subscriber import Subscriber
 from courier.backplane.steps import Steps
 from courier.logs import get_logger
@@ -18,6 +18,7 @@ from courier.web import notes
 from courier.web.admission import admit
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
+from courier.web.faults import note_fault
 from courier.web.head import is_plain, repeated_parameters
 from courier.web.paths import SUBSCRIBE
 from courier.web.request_ids import facts
@@ -69,9 +70,8 @@ def join_at_desk(site: Site, head: Head, opening: Opening) -> bool:
 def _joined(site: Site, opening: Opening, outcome: Exception | None) -> None:
     """A join that had to wait is over; it raised only if the fault is ours."""
     if outcome is not None:
-        reason = CloseReason.CHANNEL_FAILED
-        site.node.metrics.error("join", outcome)
-        logger.error("Join failed", exc_info=outcome)
+        reason = close_reason(outcome)
+        note_fault(site, "join", outcome, logger, "Join failed")
         opening.refuse(None, reason.code, reason.reason)
 
 
@@ -104,11 +104,7 @@ def join(site: Site, handshake: Handshake, opening: Opening) -> Steps[None]:
 def _refused(site: Site, error: Exception, address: str | None, told: dict[str, Any]) -> tuple[int, str]:
     """The code and the reason of a refusal, which is counted, and a line."""
     reason = close_reason(error)
-    if reason is CloseReason.CHANNEL_FAILED:
-        site.node.metrics.error("join", error)
-    if reason is CloseReason.CHANNEL_FAILED and not isinstance(error, ChannelFailed):
-        logger.error("Join failed", **told, exc_info=error)
-    else:  # a channel's crash was a line already
+    if not note_fault(site, "join", error, logger, "Join failed", **told):
         notes.join_refused(site, reason, error, address, told)
     site.node.metrics.join_refused(reason)
     return reason.code, reason.reason

@@ -29,7 +29,7 @@ from courier.web.publishing.judge import (
     rate_headers,
     too_many,
 )
-from courier.web.publishing.refuse import count_refusal, note_fault, refusal
+from courier.web.publishing.refuse import count_refusal, note_failed_publish, refusal
 from courier.web.rate_limit import Verdict
 from courier.web.site import Site
 
@@ -145,7 +145,7 @@ def publishing_all(
             delivered = yield from deliver(site, caller, channel, events[channel], keys, by, began)
             outcome = [one if isinstance(one, KeyConflict) else one.to_json() for one in delivered]
         except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
-            note_fault(site, error)
+            note_failed_publish(site, error)
             outcome = [error] * len(events[channel])
         for place, result in zip(places[channel], outcome, strict=True):
             results[place] = result

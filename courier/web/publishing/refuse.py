@@ -2,13 +2,13 @@
 
 import trio
 
-from courier.actors.errors import ChannelFailed
 from courier.logs import get_logger
 from courier.schemas.errors import JsonError, SchemaError
 from courier.web import notes
 from courier.web.answer import Answer, answer_to
 from courier.web.caller import Caller
 from courier.web.errors import http_answer
+from courier.web.faults import is_ours, note_fault
 from courier.web.publishing.judge import Known
 from courier.web.site import Site
 
@@ -19,7 +19,7 @@ def refusal(
     site: Site, error: Exception, headers: dict[str, str], caller: Caller, known: Known | None = None
 ) -> Answer:
     """The answer for a publish that is refused, with `headers` beside its own; it is counted, and a line."""
-    note_fault(site, error)
+    note_failed_publish(site, error)
     count_refusal(site, error, caller.service)
     notes.refused(site, caller, error, known)
     return answer_to(error, headers)
@@ -37,11 +37,8 @@ def count_refusal(site: Site, error: Exception, service: str | None) -> None:
         metrics.rate_exceeded(service)
 
 
-def note_fault(site: Site, error: Exception) -> None:
-    """Count an error that is a fault of ours, and write a line of it; of a channel's crash there is
-    one already."""
-    if http_answer(error).status == 500:
-        site.node.metrics.error("publish", error)
+def note_failed_publish(site: Site, error: Exception) -> None:
+    """Count an error that is a fault of ours, write a line of it, and let `/health` know."""
+    if is_ours(error):
         site.node.failed_publishes.append(trio.current_time())
-        if not isinstance(error, ChannelFailed):
-            logger.error("Publish failed", exc_info=error)
+        note_fault(site, "publish", error, logger, "Publish failed")

@@ -12,7 +12,7 @@ from courier.web.head import is_plain
 from courier.web.paths import BATCH, PUBLISH
 from courier.web.publishing.batch import BATCH_BYTES, NDJSON, publishing_batch
 from courier.web.publishing.judge import media_type
-from courier.web.publishing.refuse import note_fault
+from courier.web.publishing.refuse import note_failed_publish
 from courier.web.publishing.single import publishing
 from courier.web.request_ids import echo
 from courier.web.site import Site
@@ -48,7 +48,7 @@ class Route:
 
     def _respond(self, respond: Callable[[bytes], None], outcome: Answer | Exception) -> None:
         if isinstance(outcome, Exception):
-            note_fault(self._site, outcome)
+            note_failed_publish(self._site, outcome)
             outcome = answer_to(outcome, {})
         respond(self._written(outcome))
 
