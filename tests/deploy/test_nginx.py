@@ -1,5 +1,6 @@
 """nginx in front of nodes, with the configuration that is shipped: what it hands on, and what it repeats."""
 
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,8 @@ from courier.settings import load_settings
 from courier.web.auth import MAX_TOKEN_BYTES
 from tests.deploy.files import DEPLOY
 from tests.system.processes import a_free_port
-from tests.web.servers import TestServer, a_server, announcement, token
+from tests.web.servers import TestServer, a_server, announcement, exchange, token
+from tests.web.ways import answers_at_the_desk
 
 NGINX = DEPLOY / "nginx"
 
@@ -170,3 +172,22 @@ async def test_no_log_has_a_token_when_no_node_can_be_reached(tmp_path: Path, pa
 async def test_a_publish_goes_to_another_node_when_one_cannot_be_reached(tmp_path: Path) -> None:
     async with a_server() as node, nginx(tmp_path, [a_free_port(), node.port]) as proxy:
         assert (await proxy.publish("user.u1", announcement())).status == 200
+
+
+async def test_what_nginx_sends_over_one_connection_comes_back_to_the_desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nginx keeps its connections to a node, and mixes the requests of many on them."""
+    taken = answers_at_the_desk(monkeypatch)
+    line = json.dumps({"channel": "global", "data": announcement()}).encode()
+    stream = {"X-Service-Name": "tests", "Content-Type": "application/x-ndjson"}
+    async with a_server() as node, nginx(tmp_path, [node.port]) as proxy:
+        for _ in range(3):
+            assert (await proxy.request("GET", "/health/ready")).status == 200
+            assert (await proxy.request("POST", "/publish/batch", line, stream)).status == 200
+        event = json.dumps(announcement()).encode()
+        headers = {"X-Service-Name": "tests", "Content-Type": "application/json"}
+        async with await proxy.connect() as publisher:
+            for _ in range(1000):
+                assert (await exchange(publisher, "POST", "/publish/global", event, headers)).status == 200
+    assert taken == [200] * 1000

@@ -140,8 +140,8 @@ async def test_an_event_is_encoded_once_whoever_gets_it(monkeypatch: pytest.Monk
         encoded += 1
         return encode(self, event)
 
-    monkeypatch.setattr(Registry, "encode", count)
     async with a_server() as server, AsyncExitStack() as stack:
+        monkeypatch.setattr(Registry, "encode", count)
         joined = [await stack.enter_async_context(server.subscribe()) for _ in range(SUBSCRIBERS)]
         for _ in range(3):
             await server.publish("user.u1", announcement())
@@ -179,6 +179,69 @@ class Steps(trio.abc.Instrument):
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self.count += task.name.endswith(self._name)
+
+
+EPOLL = select.epoll
+
+
+class CountedEpoll:
+    """An epoll of the desk's, and how often it was told what to watch for."""
+
+    told = 0
+
+    def __init__(self) -> None:
+        self._epoll = EPOLL()
+
+    def __getattr__(self, name: str) -> Any:
+        CountedEpoll.told += name in ("register", "modify", "unregister")
+        return getattr(self._epoll, name)
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+async def test_a_publish_tells_no_epoll_what_to_watch_for_and_starts_no_task(
+    asleep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is answered at once, or its channel is busy and gives a reply later."""
+    monkeypatch.setattr(select, "epoll", CountedEpoll)
+    started = Started()
+    async with a_server() as server, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(await server.connect()) for _ in range(10)]
+        if not asleep:
+            await stack.enter_async_context(server.subscribe())
+            monkeypatch.setattr(Channel, "at_once", lambda self, message: False)
+        for stream in streams:
+            await stream.send_all(post(announcement()))
+            await answers(stream, 1)
+        await living()
+        CountedEpoll.told = 0
+        trio.lowlevel.add_instrument(started)
+        for _ in range(20):
+            for stream in streams:
+                await stream.send_all(post(announcement()))
+            for stream in streams:
+                await answers(stream, 1)
+        trio.lowlevel.remove_instrument(started)
+        assert (CountedEpoll.told, started.names) == (0, [])
+
+
+class Started(trio.abc.Instrument):
+    """The names of the tasks that were started."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.names.append(task.name)
+
+
+async def test_an_idle_connection_costs_no_task() -> None:
+    async with a_server() as server, AsyncExitStack() as stack:
+        before = await living()
+        for _ in range(20):
+            stream = await stack.enter_async_context(await server.connect())
+            await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n")
+            assert b" 200 " in await stream.receive_some()
+        assert await living() == before
 
 
 async def test_a_publish_to_a_channel_without_subscribers_wakes_no_channel() -> None:

@@ -111,6 +111,25 @@ async def test_answers_that_are_read_slowly_come_whole() -> None:
                 count += len(data)
 
 
+async def test_a_publisher_that_reads_its_answers_slowly_lives_until_it_reads_nothing() -> None:
+    """Nothing more is read of it meanwhile."""
+    refused, seconds = post(announcement(source="x" * 60)) * 50, STALL_SECONDS / 2
+
+    async def publish_more(stream: Any) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while True:
+                await stream.send_all(refused)
+
+    async with a_server(stall_seconds=seconds) as server, connect(server) as stream:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        async with trio.open_nursery() as publishing:
+            publishing.start_soon(publish_more, stream)
+            began = trio.current_time()
+            await read_slowly(stream, 6 * seconds)
+            assert trio.current_time() >= began + 6 * seconds
+            assert seconds <= await cut_off(stream.socket) <= 6 * seconds
+
+
 async def test_an_answer_that_is_read_slowly_does_not_hold_up_the_end_of_the_process() -> None:
     async with trio.open_nursery() as nursery:
         async with a_server() as server:

@@ -139,7 +139,11 @@ class Connection:
         """Write all of it, behind what is held. A peer for which too much waits is cut off as stalled."""
         if self._unsent and self._replies_bytes + len(data) > MAX_REPLIES_BYTES:
             self.lose(Loss.STALLED)
-            return
+        else:
+            self.give(data)
+
+    def give(self, data: bytes) -> None:
+        """The same for answers, of which there is no more than what was asked before any was held."""
         rest = data[self.write(data) :]
         self._replies_bytes += len(rest)
         self.hold(rest)
@@ -224,7 +228,8 @@ class Connection:
         if now >= self.due_at and self.loss is None:
             self.due_at = math.inf
             self.speaker.due(self, now)
-        self._keeper.schedule(self, min(self.due_at, self._look_at))
+        if self.loss is None:
+            self._keeper.schedule(self, min(self.due_at, self._look_at))
 
     def _look_for_progress(self, now: float, stall_seconds: float) -> None:
         """Cut off a peer that takes nothing for too long."""

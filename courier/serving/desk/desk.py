@@ -235,7 +235,7 @@ class Desk:
         """Write all that `answer` was given."""
         answers, self._answers = self._answers, {}
         for row, data in answers.items():
-            self.guard(row, row.put, data)
+            self.guard(row, row.give, data)
 
     def later(self, row: Connection, step: Callable[[], None]) -> None:
         """Take this step for the row in the desk's own task, soon."""

@@ -90,6 +90,8 @@ class Http:
 
     def go_on(self, row: Connection) -> None:
         row.owed = False
+        if row.holding:
+            return  # until it is `writable`: nothing is answered that the peer would not take
         data, row.unread = bytes(row.unread), b""
         row.resume()
         self.read(row, data)
@@ -120,7 +122,7 @@ class Http:
                 self.read(row, whole)
 
     def writable(self, row: Connection) -> None:
-        if not row.reading and not row.owed:  # it was to leave, and had still to be given its answers
+        if not row.reading and not row.owed:
             self.go_on(row)
 
     def due(self, row: Connection, now: float) -> None:

@@ -202,12 +202,14 @@ async def an_echo_desk(
     with trio.fail_after(seconds), socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
         echo.port = listener.getsockname()[1]
         echo.desk.listen(listener)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(echo.desk.run)
-            try:
-                yield echo
-            finally:
-                nursery.cancel_scope.cancel()
-        echo.drop_handed_over()
-        for client in echo.clients:
-            client.close()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(echo.desk.run)
+                try:
+                    yield echo
+                finally:
+                    nursery.cancel_scope.cancel()
+        finally:
+            echo.drop_handed_over()
+            for client in echo.clients:
+                client.close()

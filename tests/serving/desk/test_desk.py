@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from courier.serving import room
-from courier.serving.desk import http, lingering
+from courier.serving.desk import desk, http, lingering
 from courier.serving.desk.websocket import Opcode, close_frame, frame
 from courier.serving.peer import Closed, Loss
 from tests.serving.desk.desks import HANDSHAKE, STALL_SECONDS, an_echo_desk, answer, rest, until
@@ -50,6 +50,39 @@ async def test_an_answer_that_is_late_holds_up_its_own_connection_only() -> None
         assert await until(other, b"quick") == answer(b"quick")
         echo.late.waiting.pop()(answer(b"late"))
         assert await until(waiting, b"next") == answer(b"late") + answer(b"next")
+
+
+async def test_a_peer_that_sends_ahead_and_reads_late_gets_every_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk, "TURN_SECONDS", 0)  # so that each answer is written by itself
+    async with an_echo_desk() as echo, trio.open_nursery() as nursery:
+        stream = await echo.connect()
+        sent = 0
+
+        async def send() -> None:
+            nonlocal sent
+            for number in range(12_000):
+                await stream.send_all(post(b"%900d" % number))
+                sent += 1
+
+        nursery.start_soon(send)
+        while True:  # until neither kernel takes more
+            before = sent
+            await trio.sleep(0.1)
+            if sent == before:
+                break
+        assert 0 < sent < 12_000
+        for number in range(12_000):
+            await gather(stream, answer(b"%900d" % number))
+
+
+async def gather(stream: trio.SocketStream, expected: bytes) -> None:
+    """What comes next is this."""
+    came = b""
+    while len(came) < len(expected):
+        came += await stream.receive_some(len(expected) - len(came))
+    assert came == expected
 
 
 async def test_an_answer_may_be_later_than_the_rest_of_its_request_might_have_been(
