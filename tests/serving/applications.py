@@ -104,17 +104,17 @@ def a_service(**values: Any) -> Service:
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[TestServer]:
-    """A server of `app` for the length of a block."""
+async def served(app: Any, *also: str) -> AsyncIterator[TestServer]:
+    """A server of `app` for the length of a block; it listens at `also`, too."""
     config, stop = Config(), trio.Event()
-    config.bind = ["127.0.0.1:0"]
+    config.bind = ["127.0.0.1:0", *also]
 
     async def serve(task_status: trio.TaskStatus[list[str]]) -> None:
         wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")
         await worker_serve(wrapped, config, shutdown_trigger=stop.wait, task_status=task_status)
 
     async with trio.open_nursery() as nursery:
-        [url] = await nursery.start(serve)
+        url, *_ = await nursery.start(serve)
         try:
             yield TestServer(url)
         finally:

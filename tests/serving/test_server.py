@@ -1,6 +1,7 @@
 """The server, with an application that is not Courier."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import hypercorn.asyncio.run
@@ -141,6 +142,24 @@ async def test_the_desk_answers_what_the_service_has_a_route_for_and_leaves_the_
     heads = [part.partition(b"\r\n")[0] for part in said.split(b"cut")]
     assert heads == [b"HTTP/1.1 203 ", b"HTTP/1.1 203 ", b"HTTP/1.1 200 "]
     assert said.count(b"\r\ndate: ") == 3
+
+
+async def test_a_unix_socket_has_a_desk_whose_peers_have_no_address(tmp_path: Path) -> None:
+    addresses: list[str | None] = []
+
+    def route(head: Head, address: str | None) -> Route | None:
+        addresses.append(address)
+        return Short() if head.path == "/short" else None
+
+    async with served(Echo(a_service(route=route)), f"unix:{tmp_path}/socket"):
+        stream = await trio.open_unix_socket(f"{tmp_path}/socket")
+        async with stream:
+            await stream.send_all(SHORT + GET % b"" + SHORT)
+            said = b""
+            with trio.fail_after(5):
+                while said.count(b"HTTP/1.1 ") < 3:
+                    said += await stream.receive_some()
+    assert addresses == [None] * 2  # the second time it is remembered
 
 
 @pytest.mark.parametrize("values", [{"desk": False}, {"closed": lambda: True}])

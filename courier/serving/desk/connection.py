@@ -33,6 +33,19 @@ class Speaker(Protocol):
         """The endpoint wants it closed, as `Peer.close` says."""
 
 
+class Newcomers(Speaker, Protocol):
+    """The first stage of a connection."""
+
+    def begin(self, row: "Connection") -> None:
+        """The connection is new here."""
+
+    def go_on(self, row: "Connection") -> None:
+        """Take up what has come already, as `Connection.unread`."""
+
+    def dismiss(self, row: "Connection") -> None:
+        """The server ends: let the connection end, too, and soon."""
+
+
 class Keeper(Protocol):
     """What a connection asks of the desk that keeps it."""
 

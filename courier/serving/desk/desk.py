@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
-from typing import Protocol, TypeVarTuple
+from typing import TypeVarTuple
 
 import trio
 
 from courier.logs import get_logger
-from courier.serving.desk.connection import Connection, Speaker
+from courier.serving.desk.connection import Connection, Newcomers
 from courier.serving.desk.door import Door
 from courier.serving.desk.timers import Timers
 from courier.serving.peer import Loss
@@ -32,19 +32,6 @@ RECV_REST_BYTES = 256 * 1024
 Args = TypeVarTuple("Args")
 
 logger = get_logger(__name__)
-
-
-class Newcomers(Speaker, Protocol):
-    """The first stage of a connection."""
-
-    def begin(self, row: Connection) -> None:
-        """The connection is new here."""
-
-    def go_on(self, row: Connection) -> None:
-        """Take up what has come already, as `Connection.unread`."""
-
-    def dismiss(self, row: Connection) -> None:
-        """The server ends: let the connection end, too, and soon."""
 
 
 class Desk:
