@@ -21,6 +21,7 @@ from courier.web.auth import (
     AuthError,
     KeySet,
     KeysUnavailable,
+    Signatures,
     TokenExpired,
     TokenInvalid,
     TokenMissing,
@@ -443,3 +444,15 @@ async def test_no_error_tells_anything_of_the_token() -> None:
         assert str(caught.value)
         assert "secret" not in str(caught.value)
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+def test_a_part_of_a_token_is_read_as_pyjwt_reads_it(segment: bytes) -> None:
+    for part in (segment, base64.urlsafe_b64encode(segment), base64.urlsafe_b64encode(segment).rstrip(b"=")):
+        outcomes = []
+        for kind in (Signatures, jwt.PyJWS):
+            try:
+                outcomes.append(kind._decode_base64url_segment(part, "payload"))
+            except jwt.DecodeError as error:
+                outcomes.append(str(error))
+        assert outcomes[0] == outcomes[1]
