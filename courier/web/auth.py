@@ -107,8 +107,10 @@ _SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
 
 
 class Signatures(jwt.PyJWS):
-    """PyJWT's, but that one pattern reads a part of a token, where PyJWT looks at each of its characters. What
-    is not plain is left to PyJWT, which also knows what is wrong with it."""
+    """PyJWT's, but that one pattern reads a part of a token, where PyJWT looks at each of its characters.
+
+    What is not plain is left to PyJWT, which also knows what is wrong with it.
+    """
 
     @staticmethod
     def _decode_base64url_segment(segment: bytes, name: str) -> bytes:
