@@ -449,7 +449,7 @@ async def test_no_error_tells_anything_of_the_token() -> None:
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_a_part_of_a_token_is_read_as_pyjwt_reads_it(segment: bytes) -> None:
     for part in (segment, base64.urlsafe_b64encode(segment), base64.urlsafe_b64encode(segment).rstrip(b"=")):
-        outcomes = []
+        outcomes: list[bytes | str] = []
         for kind in (Signatures, jwt.PyJWS):
             try:
                 outcomes.append(kind._decode_base64url_segment(part, "payload"))
