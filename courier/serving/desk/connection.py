@@ -150,6 +150,8 @@ class Connection:
 
     def put(self, data: bytes) -> None:
         """Write all of it, behind what is held. A peer for which too much waits is cut off as stalled."""
+        if self.closing:
+            return
         if self._unsent and self._replies_bytes + len(data) > MAX_REPLIES_BYTES:
             self.lose(Loss.STALLED)
         else:
