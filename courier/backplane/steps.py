@@ -117,27 +117,33 @@ class _Waiting:
         try:
             found = self._reply.result()
         except Exception as error:  # noqa: BLE001 - the steps say what becomes of it
-            self._go_on(self._steps.throw, error)
+            wait = self._go_on(self._steps.throw, error)
         else:
-            self._go_on(self._steps.send, found)
+            wait = self._go_on(self._steps.send, found)
+        if wait is not None:
+            self.wait(wait)
 
-    async def _do(self, wait: Callable[[], Awaitable[Any]]) -> None:
-        try:
-            found = await wait()
-        except Exception as error:  # noqa: BLE001 - as above
-            self._go_on(self._steps.throw, error)
-        except trio.Cancelled:
-            self._steps.close()
-            raise
-        else:
-            self._go_on(self._steps.send, found)
+    async def _do(self, wait: Wait | None) -> None:
+        """Await this, and what the steps want next, up to an answer that is owed."""
+        while wait is not None and not isinstance(wait, Reply):
+            try:
+                found = await wait()
+            except Exception as error:  # noqa: BLE001 - as above
+                wait = self._go_on(self._steps.throw, error)
+            except trio.Cancelled:
+                self._steps.close()
+                raise
+            else:
+                wait = self._go_on(self._steps.send, found)
+        if wait is not None:
+            self.wait(wait)
 
-    def _go_on(self, step: Callable[[Any], Wait], came: Any) -> None:
+    def _go_on(self, step: Callable[[Any], Wait], came: Any) -> Wait | None:
+        """Take the steps up to the next wait; when there is none, tell their result."""
         try:
-            wait = step(came)
+            return step(came)
         except StopIteration as end:
             self._done(end.value)
         except Exception as error:  # noqa: BLE001 - it is for `done`
             self._done(error)
-        else:
-            self.wait(wait)
+        return None
