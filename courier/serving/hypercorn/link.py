@@ -32,9 +32,7 @@ class Link:
         # Trio's own `send` and `recv` wait; only the socket under them does not. Once closed it raises, and
         # never writes to a stranger who got the same file descriptor.
         self.peer = SocketPeer(self._socket._sock)
-        # A trio.Lock must be released by the task that took it; a frame may be begun by one task of the
-        # application and finished by another.
-        self.lock = trio.Semaphore(1)
+        self.lock = trio.Lock()
         """Held round whatever is written to the socket."""
         self.reading = trio.CancelScope()
         """For the block that reads to the end; cancelled when nothing more can be written."""
