@@ -16,7 +16,8 @@ PACKAGE_systemd-analyze := systemd
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 # Under coverage, what starts processes or does things many times over takes twice as long and shows nothing new.
 UNCOVERED := tests/system tests/contract/test_fuzz.py tests/browser tests/deploy tests/actors/test_simulation.py \
-	tests/web/test_desk_differential.py tests/web/test_fuzz.py tests/backplane/test_simulation.py
+	tests/web/test_desk_differential.py tests/web/test_fuzz.py tests/backplane/test_simulation.py tests/benchmarks \
+	tests/test_lumiere_start.py tests/serving/test_autobahn.py
 T ?=
 FOR ?= 0
 QUICK ?=

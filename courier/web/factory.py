@@ -20,6 +20,7 @@ from courier.web.publishing.batch import BATCH_BYTES, publish_batch
 from courier.web.publishing.refuse import refusal
 from courier.web.publishing.single import publish
 from courier.web.request_ids import echo
+from courier.web.rules import Rule
 from courier.web.scrape import may_scrape, scrape
 from courier.web.site import Site
 from courier.web.websocket import WebSocketConnection, serve_websocket
@@ -28,6 +29,7 @@ from courier.web.websocket import WebSocketConnection, serve_websocket
 def create_app(site: Site) -> QuartTrio:
     """Quart's application for one node."""
     app = QuartTrio("courier", static_folder=None)
+    app.url_rule_class = Rule
     app.asgi_websocket_class = WebSocketConnection
     app.url_map.merge_slashes = False  # a path that can be read in two ways is refused, and not mended
     app.config["MAX_CONTENT_LENGTH"] = None  # `read_body` judges it
