@@ -21,7 +21,7 @@ from courier.actors.channel import Channel
 from courier.actors.supervisor import Supervisor
 from courier.error_reports import ReportsUnavailable, check_reports, open_error_reports
 from courier.logs import configure_logging, get_logger
-from courier.web import join
+from courier.web import admission
 from courier.web.application import Application
 from tests.system.processes import a_free_port
 from tests.web.servers import SECRET, TestServer, a_server, announcement, closed, settings_for, token
@@ -135,10 +135,10 @@ async def test_a_joins_crash_arrives_without_the_token_however_that_came(
 ) -> None:
     bearers = [token(number=number) for number in range(3)]
 
-    async def crash(claims: Any, channel: Any, ownership: Any, settings: Any) -> Any:
+    def crash(claims: Any, channel: Any, ownership: Any, settings: Any) -> Any:
         raise RuntimeError(crash_text(*bearers, settings.redis_url, settings.jwt_secret.get_secret_value()))
 
-    monkeypatch.setattr(join, "may_join", crash)
+    monkeypatch.setattr(admission, "may_join", crash)
     with a_sink() as sink:
         async with a_server(
             sentry_dsn=sink.dsn, redis_url=f"redis://:{PASSWORD}@127.0.0.1:{a_free_port()}"

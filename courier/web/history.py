@@ -21,7 +21,7 @@ from courier.web.asgi import send_answer
 from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, bearer
 from courier.web.cors import cors_headers
 from courier.web.errors import RETRY_AFTER, HttpError, cause_for_bearer
-from courier.web.faults import note_fault
+from courier.web.faults import is_news, is_ours
 from courier.web.ownership import OwnershipUnknown
 from courier.web.request_ids import echo, facts
 from courier.web.site import Site
@@ -87,10 +87,14 @@ async def _history(
         since, limit = read_since(query.get("since")), read_limit(query.get("limit"))
         place.enter_context(site.readers.admit(known["user_id"]))
         stretch = _page(await site.node.hub.read(name, since, limit), newest=since is None)
-    except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
+    except Exception as error:
         answer = answer_to(error, {"Cache-Control": "no-store"})
         line = {**told, **known}
-        if not note_fault(site, "history", error, logger, "History failed", **line):
+        if is_ours(error):
+            site.node.metrics.error("history", error)
+        if is_news(error):
+            logger.error("History failed", **line, exc_info=error)
+        else:
             notes.history_refused(site, error, address, line)
         return answer, None
     begin, end = _around(name, stretch)

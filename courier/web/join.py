@@ -18,7 +18,7 @@ from courier.web import notes
 from courier.web.admission import admit
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
-from courier.web.faults import note_fault
+from courier.web.faults import is_news, is_ours
 from courier.web.head import is_plain, repeated_parameters
 from courier.web.paths import SUBSCRIBE
 from courier.web.request_ids import facts
@@ -70,9 +70,7 @@ def join_at_desk(site: Site, head: Head, opening: Opening) -> bool:
 def _joined(site: Site, opening: Opening, outcome: Exception | None) -> None:
     """A join that had to wait is over; it raised only if the fault is ours."""
     if outcome is not None:
-        reason = close_reason(outcome)
-        note_fault(site, "join", outcome, logger, "Join failed")
-        opening.refuse(None, reason.code, reason.reason)
+        opening.refuse(None, *_refused(site, outcome, opening.address, {}))
 
 
 def join(site: Site, handshake: Handshake, opening: Opening) -> Steps[None]:
@@ -104,7 +102,11 @@ def join(site: Site, handshake: Handshake, opening: Opening) -> Steps[None]:
 def _refused(site: Site, error: Exception, address: str | None, told: dict[str, Any]) -> tuple[int, str]:
     """The code and the reason of a refusal, which is counted, and a line."""
     reason = close_reason(error)
-    if not note_fault(site, "join", error, logger, "Join failed", **told):
+    if is_ours(error):
+        site.node.metrics.error("join", error)
+    if is_news(error):
+        logger.error("Join failed", **told, exc_info=error)
+    else:
         notes.join_refused(site, reason, error, address, told)
     site.node.metrics.join_refused(reason)
     return reason.code, reason.reason

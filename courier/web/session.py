@@ -22,7 +22,7 @@ from courier.web.access import AccessRefused, may_join
 from courier.web.admission import verify
 from courier.web.auth import TokenInvalid
 from courier.web.errors import close_reason
-from courier.web.faults import note_fault
+from courier.web.faults import is_news, is_ours
 from courier.web.sessions import SessionStatistics
 from courier.web.site import Site
 from courier.web.token_life import TokenLife
@@ -356,7 +356,11 @@ class Session:
         if self.subscriber.reason is not None or self.subscriber.left:
             return
         reason = close_reason(error)
-        if not note_fault(self._site, "refresh", error, logger, "Refresh failed", **self._facts()):
+        if is_ours(error):
+            self._site.node.metrics.error("refresh", error)
+        if is_news(error):
+            logger.error("Refresh failed", **self._facts(), exc_info=error)
+        else:
             facts = {name: fact for name, fact in self._facts().items() if name not in (self._request or {})}
             notes.refresh_refused(self._site, reason, error, self.address, facts)
         if reason is not CloseReason.TRY_AGAIN_LATER:

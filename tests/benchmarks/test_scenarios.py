@@ -28,7 +28,7 @@ def test_an_idle_connection_has_memory_and_objects() -> None:
 
 def test_pauses_are_counted_while_a_crowd_comes_and_goes_and_others_get_events() -> None:
     shape = pauses.Shape(
-        connections=150, channels=3, joins_per_second=300, leaves_per_second=600, readers=5, rate=50
+        connections=1500, channels=3, joins_per_second=1500, leaves_per_second=3000, readers=5, rate=50
     )
     outcome = pauses.measure(COURIER, shape)
     assert sound(outcome)

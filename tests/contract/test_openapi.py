@@ -22,7 +22,7 @@ from courier.actors.hub import Hub
 from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull
 from courier.schemas import Registry
 from courier.schemas.contract.shapes import Schema
-from courier.web import body, history, readers
+from courier.web import admission, body, readers
 from courier.web.auth import KeysUnavailable, Verifier
 from courier.web.openapi import openapi
 from courier.web.ownership import OwnershipUnknown
@@ -397,8 +397,8 @@ class Provoker:
 
         failing: dict[str, tuple[object, str, Exception | None]] = {
             "draining": (Hub, "draining", None),
-            "keys_unavailable": (Verifier, "subscriber", KeysUnavailable()),
-            "owner_unknown": (history, "may_join", OwnershipUnknown()),
+            "keys_unavailable": (Verifier, "subscriber_nowait", KeysUnavailable()),
+            "owner_unknown": (admission, "may_join", OwnershipUnknown()),
             "redis_unreachable": (Hub, "read", BackplaneAway()),
             "redis_refused": (Hub, "read", BackplaneRefused("the read: NOPERM")),
             "too_many_channels": (Hub, "read", TooManyChannels()),

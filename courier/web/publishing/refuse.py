@@ -8,7 +8,7 @@ from courier.web import notes
 from courier.web.answer import Answer, answer_to
 from courier.web.caller import Caller
 from courier.web.errors import http_answer
-from courier.web.faults import is_ours, note_fault
+from courier.web.faults import is_news, is_ours
 from courier.web.publishing.judge import Known
 from courier.web.site import Site
 
@@ -41,4 +41,6 @@ def note_failed_publish(site: Site, error: Exception) -> None:
     """Count an error that is a fault of ours, write a line of it, and let `/health` know."""
     if is_ours(error):
         site.node.failed_publishes.append(trio.current_time())
-        note_fault(site, "publish", error, logger, "Publish failed")
+        site.node.metrics.error("publish", error)
+    if is_news(error):
+        logger.error("Publish failed", exc_info=error)
