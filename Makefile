@@ -53,9 +53,9 @@ test: lint programs $(TYPESCRIPT)/ready $(BROWSER_CLIENT)/ready $(LUMIERE)/dist/
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-typescript lint-typescript test-python-client
 endif
 
-# The clients: what waits runs beside what computes.
+# The clients: what waits runs beside what computes. Tests in TypeScript write modules beside them, which are not linted.
 test-typescript lint-typescript: clients/typescript/dist/index.js
-test-typescript:
+test-typescript: | lint-typescript
 	cd clients/typescript && npx vitest run
 lint-typescript:
 	npm run check --silent --prefix clients/typescript
