@@ -11,6 +11,7 @@ from typing import TypeVarTuple
 import trio
 
 from courier.logs import get_logger
+from courier.serving import garbage
 from courier.serving.desk.connection import Connection, Newcomers
 from courier.serving.desk.door import Door
 from courier.serving.desk.timers import Timers
@@ -25,6 +26,9 @@ BATCH = 64
 
 RECV_BYTES = 16 * 1024
 """What is read of a socket at a time: enough for many requests, and too little to keep the others waiting."""
+
+OBJECTS = 8
+"""About how many the garbage collector sees of a row, when it is an idle subscriber."""
 
 RECV_REST_BYTES = 256 * 1024
 """The same, while a request is not whole: it may be a large one."""
@@ -278,6 +282,7 @@ class Desk:
         try:
             if self._connections() < self._service.max_connections:
                 self.add(sock, address)
+                garbage.made(OBJECTS)
                 return
         except OSError as error:  # the kernel has no room to watch it (epoll_ctl(2))
             self._service.fault(error)

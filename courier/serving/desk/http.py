@@ -20,6 +20,9 @@ PARTIAL_SECONDS = 1.0
 """How long the rest of a request is waited for before the request is left to the general path, which has
 limits of its own."""
 
+REQUESTS_AT_ONCE = 16
+"""How many requests that came together are answered before the others have their turn."""
+
 IDLE_SECONDS = 75.0
 """How long a connection may ask for nothing."""
 
@@ -139,7 +142,7 @@ class Http:
 
     def read(self, row: Connection, data: bytes) -> None:
         """Answer the requests that `data` begins with, in turn; keep the rest."""
-        at = 0
+        at = answered = 0
         while row.reading:
             while data.startswith(b"\r\n", at):  # some clients end a body so (RFC 9112, 2.2)
                 at += 2
@@ -169,8 +172,9 @@ class Http:
                 self._await_rest(row, data[at:], end - at)
                 return
             self._answer(row, route, data[begin:end])
-            at = end
-            if at < len(data) and row.reading and self.desk.late():
+            at, answered = end, answered + 1
+            much = answered >= REQUESTS_AT_ONCE or self.desk.late()
+            if at < len(data) and row.reading and much:
                 self._wait(row)
                 self.desk.later(row, partial(self.go_on, row))
         row.unread = data[at:]

@@ -13,6 +13,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import AppWrapper, ConnectionState
 
 from courier.logs import get_logger
+from courier.serving import garbage
 from courier.serving.desk.http import BUSY_SECONDS, LAST_REQUEST_SECONDS
 from courier.serving.hypercorn.context import ServerContext
 from courier.serving.hypercorn.link import Link
@@ -21,6 +22,9 @@ from courier.serving.transport import CONNECTION_EXTENSION
 
 LINGER_BYTES = 8 * 1024 * 1024
 """How much is read and dropped after our last byte, see `LINGER_SECONDS`."""
+
+OBJECTS = 300
+"""About how many the garbage collector sees of one connection."""
 
 logger = get_logger(__name__)
 
@@ -77,6 +81,7 @@ class Connection(TCPServer):
             await trio.aclose_forcefully(self.stream)
             return
         links.add(self.link)
+        garbage.made(OBJECTS)
         goes_back = False
         try:
             await super().run()

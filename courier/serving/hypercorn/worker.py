@@ -1,6 +1,5 @@
 """Worker: serves one application on Hypercorn's Trio worker, and drains it before it stops."""
 
-import gc
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 from hypercorn.utils import repr_socket_addr
 
 from courier.logs import get_logger
+from courier.serving import garbage
 from courier.serving.desk.desk import Desk
 from courier.serving.hypercorn.config import adapt
 from courier.serving.hypercorn.connection import Connection, HandedOver
@@ -33,12 +33,6 @@ from courier.serving.hypercorn.tls import Certificate
 from courier.serving.service import Application, Service
 from courier.serving.shutdown import reloading, until_asked
 from courier.systemd import open_manager
-
-COLLECTED_AFTER = 5_000, 5, 2_000
-"""The garbage collector's thresholds. It stops the node for a millisecond for each thousand objects that it
-walks, so the first two keep it to 25,000 at a time. All of them, a hundred a WebSocket, it walks after 50
-million new ones at the soonest: neither events nor closed connections leave it anything.
-"""
 
 LAST_SEND_SECONDS = 1.0
 """At the end, how long after all else what is still sent may take."""
@@ -114,8 +108,7 @@ async def _serve_until_asked(
         harden(listener, service.stall_seconds)
 
     raise_file_limit()
-    gc.freeze()
-    gc.set_threshold(*COLLECTED_AFTER)
+    garbage.start()
 
     failure = DeskFailure(service)
     async with (
