@@ -21,6 +21,7 @@ import trustme
 from courier.actors.channel import Channel
 from courier.schemas.registry import Registry
 from courier.serving.desk import desk
+from courier.serving.desk.http import REQUESTS_AT_ONCE
 from courier.serving.hypercorn import worker
 from courier.serving.hypercorn.context import ServerContext
 from courier.serving.service import Service
@@ -86,8 +87,8 @@ async def test_publishes_that_came_together_are_answered_by_one_write(
 ) -> None:
     monkeypatch.setattr(desk, "TURN_SECONDS", 10)  # however slow the machine is
     async with a_server() as server, await server.connect() as stream:
-        await stream.send_all(post(announcement()) * 20)
-        await answers(stream, 20)
+        await stream.send_all(post(announcement()) * REQUESTS_AT_ONCE)
+        await answers(stream, REQUESTS_AT_ONCE)
         assert sends[server.port] == 1
 
 
