@@ -64,10 +64,16 @@ test-python-client: $(VENV)/ready
 
 # What `make test` does a few hundred times, a few thousand times; SEEDS=0:20000 asks for more runs of several nodes.
 SOAK := $(BIN)/pytest -n 2 --dist worksteal --timeout 900 -o faulthandler_timeout=900
+# Behaviour that is the same with and without the desk: these run by the general path as well.
+ALSO_WITHOUT_DESK := $(addprefix tests/web/test_,join.py session.py endings.py publish.py batch.py idempotency.py \
+	rate_limit.py refusals.py)
+
 soak: $(VENV)/ready programs $(BROWSER_CLIENT)/ready
 	cd clients/typescript && COURIER_CLIENTS=500 npx vitest run tests/rolling.test.ts
 	$(SOAK) --hypothesis-profile soak -m hypothesis
-	COURIER_SEEDS=$(SEEDS) COURIER_CASES=1500 $(SOAK) tests/web/test_desk_differential.py tests/backplane/test_simulation.py
+	COURIER_SEEDS=$(SEEDS) COURIER_CASES=1500 $(SOAK) tests/web/test_desk_differential.py \
+		tests/web/test_websocket_differential.py tests/backplane/test_simulation.py
+	COURIER_TEST_DESK=off $(SOAK) $(ALSO_WITHOUT_DESK)
 
 # Two minutes are enough to see that it works, and too few to trust what it says.
 churn: $(VENV)/ready

@@ -66,6 +66,7 @@ class Session:
     __slots__ = (
         "_before_ping",
         "_heard_at",
+        "_joined_at",
         "_life",
         "_next_token",
         "_peer",
@@ -109,7 +110,7 @@ class Session:
         self._pinged_at: float | None = None
         self._before_ping: int | None = None
         self._taken: int | None = None
-        self._heard_at = trio.current_time()
+        self._joined_at = self._heard_at = trio.current_time()
         self._quiet_until = self._heard_at + site.settings.heartbeat_seconds
         self._warn_at = math.inf
         self._live_until(expires_at)
@@ -214,7 +215,7 @@ class Session:
             code=ending.code,
             reason=ending.reason,
             aborted=subscriber.aborted,
-            seconds=round(time.time() - self.connected_at, 3),
+            seconds=round(trio.current_time() - self._joined_at, 3),
             delivered=subscriber.delivered,
             lag=subscriber.lag,
         )
@@ -361,7 +362,6 @@ class Session:
         if is_news(error):
             logger.error("Refresh failed", **self._facts(), exc_info=error)
         else:
-            facts = {name: fact for name, fact in self._facts().items() if name not in (self._request or {})}
-            notes.refresh_refused(self._site, reason, error, self.address, facts)
+            notes.refresh_refused(self._site, reason, error, self.address, self._facts())
         if reason is not CloseReason.TRY_AGAIN_LATER:
             self.subscriber.end(reason)

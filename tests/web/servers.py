@@ -1,6 +1,7 @@
 """A real server on a free port, and the two ways to talk to it: politely, and by raw bytes."""
 
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,8 +23,9 @@ PATIENCE_SECONDS = 20.0
 
 
 def settings_for(**overrides: object) -> Settings:
-    """Settings that read nothing of the machine's environment."""
-    defaults = {"bind": "127.0.0.1:0", "jwt_secret": SECRET, "rate_limit": 0}
+    """Settings that read nothing of the machine's environment, but for which path the tests are to take."""
+    desk = os.environ.get("COURIER_TEST_DESK", "on")
+    defaults = {"bind": "127.0.0.1:0", "jwt_secret": SECRET, "rate_limit": 0, "desk": desk}
     return load_settings({}, **(defaults | overrides))
 
 

@@ -246,7 +246,7 @@ async def test_without_it_a_subscriber_hears_events_and_the_heartbeat_only(
         with trio.fail_after(5):
             messages, close = await everything(websocket)
         assert close == TOKEN_EXPIRED
-        assert exp <= time.time() < exp + 1
+        assert exp <= time.time() < exp + 4
         assert [json.loads(text)["title"] for text in messages if text != "ping"] == ["0"]
         assert messages.count("ping") >= 2
 
