@@ -261,7 +261,7 @@ class Hub:
             self._changed = trio.Event()
             await self._changed.wait()
 
-    # What a subscriber asks: `courier.actors.wire.Home`
+    # What a subscriber asks: `courier.actors.subscriber.Home`
 
     def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
         self.supervisor.spawn(task)

@@ -46,7 +46,7 @@ class Stage:
     def open(self, wire: FakeWire) -> None:
         Held(self.subscriber, wire).open()
 
-    # What the subscriber asks: `courier.actors.wire.Home`
+    # What the subscriber asks: `courier.actors.subscriber.Home`
 
     def clock(self) -> int:
         return 0
