@@ -5,7 +5,8 @@ import math
 import re
 import sys
 import time
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import structlog
 import trio
@@ -47,9 +48,18 @@ def masked(text: str) -> str:
     return _TOKEN.sub(MASK, text) if any(mark in text for mark in _TOKEN_MARKS) else text
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+class Logger(structlog.stdlib.BoundLogger):
+    """structlog's, but that it asks first whether the line is to be written: one that is not costs little."""
+
+    def _proxy_to_logger(self, method_name: str, event: str | None = None, *args: Any, **facts: Any) -> None:
+        level = _LEVELS[method_name]
+        if self._logger.isEnabledFor(level) and _is_admitted(self._logger.name, event or "", level, facts):
+            super()._proxy_to_logger(method_name, event, *args, **facts)
+
+
+def get_logger(name: str) -> Logger:
     """A logger that takes a constant sentence and its facts: `logger.info("Drained", closed=3)`."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    logger: Logger = structlog.get_logger(name)
     return logger
 
 
@@ -106,12 +116,10 @@ def tell_what_was_left_out(now: float = math.inf) -> None:
             _handler.lost = 0
 
 
-def _is_admitted(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
-    """The first thing that is done with a line of ours, so that one that is left out costs little."""
-    kind = Kind(logger.name, line["event"], str(line.get("reason", "")))
-    if kind.message != LEFT_OUT and not _floods.admit(kind, _LEVELS[method], time.monotonic()):
-        raise structlog.DropEvent
-    return line
+def _is_admitted(name: str, message: str, level: int, facts: Mapping[str, Any]) -> bool:
+    """Whether a flood lets one of our own lines through."""
+    kind = Kind(name, message, str(facts.get("reason", "")))
+    return message == LEFT_OUT or _floods.admit(kind, level, time.monotonic())
 
 
 def admits(record: logging.LogRecord) -> bool:
@@ -189,13 +197,11 @@ _handler = StandardError()
 # Neither level nor format changes this, so loggers may keep what they were made with.
 structlog.configure(
     processors=[
-        structlog.stdlib.filter_by_level,
-        _is_admitted,
         *_GATHERING,
         structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
-    wrapper_class=structlog.stdlib.BoundLogger,
+    wrapper_class=Logger,
     cache_logger_on_first_use=True,
 )
 

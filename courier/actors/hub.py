@@ -2,7 +2,6 @@
 
 import math
 import random
-import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -185,7 +184,7 @@ class Hub:
         if 0 < most <= self._per_owner[owner]:
             raise NodeFull(f"user has {most} connections, the most that one may have")
         inbox = self.supervisor.inbox(channel)
-        subscriber = Subscriber(secrets.token_hex(8), channel, owner, self)
+        subscriber = Subscriber(f"{random.getrandbits(64):016x}", channel, owner, self)
         self._subscribers[subscriber.id] = subscriber
         self._per_owner[owner] += 1
         try:

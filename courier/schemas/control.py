@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from courier.schemas.position import POSITION_PATTERN
 
@@ -17,7 +17,7 @@ class _Control(BaseModel):
 
     def to_json(self) -> bytes:
         """The message as it goes into a text frame: compact JSON in UTF-8."""
-        return self.model_dump_json().encode()
+        return to_json(self)
 
 
 class GapReason(StrEnum):

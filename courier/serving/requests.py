@@ -16,9 +16,12 @@ END_OF_HEAD = b"\r\n\r\n"
 # RFC 9112, 3 and 5, less what is allowed and never sent: absolute targets, folded lines, space before the
 # colon, control characters and bytes beyond ASCII. The target is RFC 3986's path and query (3.3 and 3.4).
 _REQUEST_LINE = re.compile(
-    rb"([A-Z]{1,16}) (/[A-Za-z0-9._~!$&'()*+,;=:@%/|-]*)(?:\?([A-Za-z0-9._~!$&'()*+,;=:@%/?|-]*))? HTTP/1\.1"
+    r"([A-Z]{1,16}) (/[A-Za-z0-9._~!$&'()*+,;=:@%/|-]*)(?:\?([A-Za-z0-9._~!$&'()*+,;=:@%/?|-]*))?"
+    r" HTTP/1\.1(?=\r\n|\Z)"
 )
-_HEADER = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?")
+_HEADER = re.compile(
+    r"\r\n([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?|)(?=\r\n|\Z)"
+)
 
 _CHANGES_FRAMING = frozenset({"transfer-encoding", "expect", "te", "trailer", "http2-settings"})
 """Headers that would change how the request is to be read."""
@@ -42,19 +45,18 @@ def parse_head(raw: bytes) -> Head | None:
 
     Connections that are to be closed after the answer are not plain, so that a plain one always stays open.
     """
-    first, *lines = raw.split(b"\r\n")
-    line = _REQUEST_LINE.fullmatch(first)
+    if not raw.isascii():
+        return None
+    text = raw.decode("ascii")
+    line = _REQUEST_LINE.match(text)
     if line is None:
         return None
-    headers: dict[str, str] = {}
-    for each in lines:
-        found = _HEADER.fullmatch(each)
-        if found is None:
-            return None
-        name = found[1].decode().lower()
-        if name in headers or name in _CHANGES_FRAMING:
-            return None
-        headers[name] = (found[2] or b"").decode()
+    found = _HEADER.findall(text, line.end())
+    headers = {name.lower(): value for name, value in found}
+    if not text.count("\r\n") == len(found) == len(headers) or not headers.keys().isdisjoint(
+        _CHANGES_FRAMING
+    ):
+        return None
     length = headers.get("content-length", "0")
     options = {option.strip().lower() for option in headers.get("connection", "").split(",")}
     upgrade = "upgrade" in headers
@@ -64,7 +66,7 @@ def parse_head(raw: bytes) -> Head | None:
         or not options <= ({"", "keep-alive", "upgrade"} if upgrade else {"", "keep-alive"})
     ):
         return None
-    return Head(line[1].decode(), line[2].decode(), (line[3] or b"").decode(), headers, int(length))
+    return Head(line[1], line[2], line[3] or "", headers, int(length))
 
 
 def may_become_plain(begun: bytes) -> bool:

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -103,23 +103,57 @@ class Hmac(HMACAlgorithm):
         return self._prepared(key)
 
 
-_SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
+# Base64url without padding (RFC 7515 section 2), written in the one way in which an encoder writes it.
+_SEGMENT = re.compile(rb"(?:[\w-]{4})*+(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?", re.ASCII)
+_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
+
+KNOWN_HEADERS = 16
 
 
 class Signatures(jwt.PyJWS):
-    """PyJWT's, but that one pattern reads a part of a token, where PyJWT looks at each of its characters.
+    """PyJWT's, made quick: it reads the same header once, and a part of a token by one pattern, where PyJWT
+    looks at each of its characters.
 
-    What is not plain is left to PyJWT, which also knows what is wrong with it.
+    A token that is not plain, or has no good signature, is left to PyJWT, which also knows what is wrong.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[str, str] = {}
+        """Headers of good tokens, still encoded, with their algorithms. Those of one issuer are all alike."""
+
+    def payload(self, token: str, key: Any, algorithms: Sequence[str]) -> bytes:
+        """What the token says, when its signature is by `key`; else raises what PyJWT raises."""
+        header, _, rest = token.partition(".")
+        name = self._known.get(header)
+        if name is not None and name in algorithms:
+            payload, _, signature = rest.partition(".")
+            algorithm = self.get_algorithm_by_name(name)
+            with suppress(ValueError):
+                signed = f"{header}.{payload}".encode()
+                if algorithm.verify(signed, algorithm.prepare_key(key), self._segment(signature.encode())):
+                    return self._segment(payload.encode())
+        found = self.decode_complete(token, key, algorithms)
+        if len(self._known) >= KNOWN_HEADERS:
+            self._known.clear()
+        self._known[header] = found["header"]["alg"]
+        said: bytes = found["payload"]
+        return said
+
+    @staticmethod
+    def _segment(segment: bytes) -> bytes:
+        """A part of a token; ValueError for one that is not plain."""
+        if _SEGMENT.fullmatch(segment) is None or not segment:
+            raise ValueError
+        return a2b_base64(segment.translate(_TO_BASE64) + b"==")
 
     @staticmethod
     def _decode_base64url_segment(segment: bytes, name: str) -> bytes:
-        if _SEGMENT.fullmatch(segment) is not None and len(segment) % 4 != 1:
-            decoded = urlsafe_b64decode(segment + b"==")
-            if urlsafe_b64encode(decoded).rstrip(b"=") == segment:
-                return decoded
-        found: bytes = jwt.PyJWS._decode_base64url_segment(segment, name)
-        return found
+        try:
+            return Signatures._segment(segment)
+        except ValueError:
+            found: bytes = jwt.PyJWS._decode_base64url_segment(segment, name)
+            return found
 
 
 class Verifier:
@@ -198,7 +232,7 @@ class Verifier:
             raise TokenInvalid(f"token is longer than {MAX_TOKEN_BYTES} bytes")
         try:
             key, algorithms = self._key(token, fetched)
-            payload: bytes = self._signatures.decode(token, key, algorithms)
+            payload = self._signatures.payload(token, key, algorithms)
         except (jwt.PyJWTError, TypeError, ValueError, RecursionError) as error:
             why = _why_unread(error)
         else:

@@ -19,7 +19,7 @@ from courier.web.admission import admit
 from courier.web.auth import TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
 from courier.web.faults import is_news, is_ours
-from courier.web.head import is_plain, repeated_parameters
+from courier.web.head import is_plain
 from courier.web.paths import SUBSCRIBE
 from courier.web.request_ids import facts
 from courier.web.session import V1, Session
@@ -137,29 +137,30 @@ def _admit(
         allowed = "COURIER_ALLOWED_ORIGINS does not have this Origin"
         raise JoinRefused(CloseReason.ORIGIN_NOT_ALLOWED, f"{allowed}: {origin[:LONGEST_ORIGIN]}")
     query = parse_qs(handshake.query.decode("latin-1"), keep_blank_values=True)
-    repeated = repeated_parameters(handshake.query)
-    access = yield from admit(site, _token(handshake, query, repeated), handshake.channel, found)
-    if "since" in repeated:
+    access = yield from admit(site, _token(handshake, query), handshake.channel, found)
+    given = query.get("since", [])
+    if len(given) > 1:
         raise JoinRefused(CloseReason.UNREADABLE_SINCE, "query has the parameter since twice")
     try:
-        since = parse_since(query["since"][0]) if "since" in query else None
+        since = parse_since(given[0]) if given else None
     except ValueError as error:
         raise JoinRefused(CloseReason.UNREADABLE_SINCE, str(error)) from None
     subscriber = yield from hub.joining(access.channel, access.claims.user_id, since)
     return subscriber, access.claims
 
 
-def _token(handshake: Handshake, query: dict[str, list[str]], repeated: set[str]) -> str:
+def _token(handshake: Handshake, query: dict[str, list[str]]) -> str:
     """The token: `?token=`, else `Authorization: Bearer`, else the subprotocol `courier.bearer.<token>`.
 
     A browser cannot set the header; the subprotocol keeps the token out of URLs. It must stand beside one
     that can be selected, since it is itself never echoed.
     """
-    if "token" in repeated:
+    given = query.get("token", [])
+    if len(given) > 1:
         raise TokenInvalid("query has the parameter token twice")
     offered = handshake.subprotocols
     bearers = [protocol.removeprefix(BEARER) for protocol in offered if protocol.startswith(BEARER)]
-    token = query.get("token", [""])[0] or bearer(handshake.authorization)
+    token = (given[0] if given else "") or bearer(handshake.authorization)
     if token is None and bearers:
         if choose(offered) is None:
             raise TokenInvalid(

@@ -18,6 +18,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from courier.settings import DEVELOPMENT_SECRET, Settings, SettingsError, load_settings
 from courier.web.auth import (
+    KNOWN_HEADERS,
     AuthError,
     KeySet,
     KeysUnavailable,
@@ -456,3 +457,38 @@ def test_a_part_of_a_token_is_read_as_pyjwt_reads_it(segment: bytes) -> None:
             except jwt.DecodeError as error:
                 outcomes.append(str(error))
         assert outcomes[0] == outcomes[1]
+
+
+def read_by(signatures: jwt.PyJWS, text: str) -> bytes | str:
+    read = signatures.payload if isinstance(signatures, Signatures) else signatures.decode
+    try:
+        said: bytes = read(text, DEVELOPMENT_SECRET.encode(), ["HS256"])
+    except (jwt.PyJWTError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return said
+
+
+@given(st.data())
+def test_a_token_with_a_known_header_is_judged_as_pyjwt_judges_it(data: st.DataObject) -> None:
+    good, known = token(), Signatures()
+    assert read_by(known, good) == read_by(jwt.PyJWS(), good)
+    at = data.draw(st.integers(0, len(good)))
+    new = data.draw(st.text("AQgw48-_=. \u00e9", max_size=3))
+    changed = good[:at] + new + good[at + data.draw(st.integers(0, 3)) :]
+    assert read_by(known, changed) == read_by(jwt.PyJWS(), changed)
+
+
+def test_a_known_header_is_no_proof_for_another_key_or_another_algorithm() -> None:
+    known = Signatures()
+    known.payload(token(), DEVELOPMENT_SECRET.encode(), ["HS256"])
+    with pytest.raises(jwt.InvalidSignatureError):
+        known.payload(token(), b"another secret, of the length that it takes", ["HS256"])
+    with pytest.raises(jwt.InvalidAlgorithmError):
+        known.payload(token(), DEVELOPMENT_SECRET.encode(), ["HS512"])
+
+
+def test_headers_that_all_differ_are_not_kept_without_end() -> None:
+    known = Signatures()
+    for number in range(3 * KNOWN_HEADERS):
+        known.payload(token(header={"kid": str(number)}), DEVELOPMENT_SECRET.encode(), ["HS256"])
+    assert len(known._known) <= KNOWN_HEADERS

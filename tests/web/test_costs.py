@@ -7,12 +7,11 @@ import socket
 import ssl
 import struct
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 import trio
 import trio.testing
@@ -25,6 +24,8 @@ from courier.serving.desk.http import REQUESTS_AT_ONCE
 from courier.serving.hypercorn import worker
 from courier.serving.hypercorn.context import ServerContext
 from courier.serving.service import Service
+from courier.web.auth import Signatures
+from courier.web.session import Session
 from tests.web.servers import TestServer, a_server, announcement, events
 from tests.web.test_hypercorn import upgrade
 from tests.web.test_publish import authorized
@@ -92,6 +93,36 @@ async def test_publishes_that_came_together_are_answered_by_one_write(
         assert sends[server.port] == 1
 
 
+async def test_handshakes_that_came_together_are_answered_by_one_write_each_when_all_are_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk, "TURN_SECONDS", 10)  # however slow the machine is
+    steps: list[str] = []
+    start, send = Session.start, socket.socket.send
+
+    def note_start(self: Session) -> None:
+        steps.append("joined")
+        start(self)
+
+    def note_send(self: socket.socket, data: bytes) -> int:
+        if data.startswith(b"HTTP/1.1 101"):
+            steps.append("written")
+            assert b"courier.joined" in data
+        return send(self, data)
+
+    async with a_server() as server, server.subscribe():  # so that the channel runs
+        monkeypatch.setattr(Session, "start", note_start)
+        monkeypatch.setattr(socket.socket, "send", note_send)
+        with ExitStack() as stack:
+            for _ in range(SEVERAL):  # without a checkpoint, so that all stand at the door together
+                peer = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                peer.sendall(upgrade(b"Sec-WebSocket-Protocol: courier.v1\r\n"))
+            with trio.fail_after(10):
+                while len(steps) < 2 * SEVERAL:
+                    await trio.sleep(0)
+    assert steps == ["joined"] * SEVERAL + ["written"] * SEVERAL
+
+
 async def test_a_batch_is_delivered_by_one_write_a_subscriber(sends: Counter[int]) -> None:
     async with a_server() as server, AsyncExitStack() as stack:
         joined = [await stack.enter_async_context(server.subscribe()) for _ in range(SUBSCRIBERS)]
@@ -153,14 +184,14 @@ async def test_an_event_is_encoded_once_whoever_gets_it(monkeypatch: pytest.Monk
 
 async def test_a_service_token_is_verified_once_for_many_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
     verified = 0
-    decode = jwt.PyJWS.decode
+    payload = Signatures.payload
 
-    def count(self: jwt.PyJWS, *args: Any, **kwargs: Any) -> Any:
+    def count(self: Signatures, token: str, key: Any, algorithms: Sequence[str]) -> bytes:
         nonlocal verified
         verified += 1
-        return decode(self, *args, **kwargs)
+        return payload(self, token, key, algorithms)
 
-    monkeypatch.setattr(jwt.PyJWS, "decode", count)
+    monkeypatch.setattr(Signatures, "payload", count)
     async with a_server(publish_auth="required") as server, await server.connect() as stream:
         data = post(announcement(), **authorized())
         for _ in range(20):

@@ -124,7 +124,7 @@ class Desk:
                 if self.late():
                     break
             self._finish()
-            if len(ready) < BATCH or self.late():
+            if not ready or self.late():
                 break
 
     def _serve(self, row: Connection, events: int) -> None:

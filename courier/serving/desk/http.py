@@ -1,6 +1,5 @@
 """Http: a connection on which plain requests are answered, until it becomes a WebSocket or goes elsewhere."""
 
-import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NamedTuple, Protocol, TypeVarTuple
@@ -129,6 +128,8 @@ class Http:
             self.go_on(row)
 
     def due(self, row: Connection, now: float) -> None:
+        if row.owed:
+            return  # the next answer sets the time anew
         if row.unread:
             self._leave(row, bytes(row.unread))
         else:
@@ -220,7 +221,6 @@ class Http:
         """Until `go_on` leave what the peer sends, and what is unread."""
         row.owed = True
         row.pause()
-        row.call_at(math.inf)
 
     def _respond(self, row: Connection, answer: bytes) -> None:
         self.desk.guard(row, self._give, row, answer)
@@ -272,18 +272,19 @@ class Handshake:
             self._http.desk.guard(self._row, self._end, subprotocol, code, reason)
 
     def _begin(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
-        self._row.cork()
-        try:
-            self._switch(subprotocol)
-            self._row.endpoint = make(self._row)
-        finally:
-            self._row.uncork()
+        self._cork()
+        self._switch(subprotocol)
+        self._row.endpoint = make(self._row)
 
     def _end(self, subprotocol: str | None, code: int, reason: str) -> None:
-        self._row.cork()
+        self._cork()
         self._switch(subprotocol)
         self._http.websockets.refuse(self._row, code, reason)
-        self._row.uncork()
+
+    def _cork(self) -> None:
+        """Write all that is said now as one, and right behind the others' answers; see `Desk._finish`."""
+        self._row.cork()
+        self._http.desk.later(self._row, self._row.uncork)
 
     def _switch(self, subprotocol: str | None) -> None:
         """Answer 101 (RFC 6455, 4.2.2)."""
