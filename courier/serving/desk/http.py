@@ -274,7 +274,11 @@ class Handshake:
     def _begin(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
         self._cork()
         self._switch(subprotocol)
-        self._row.endpoint = make(self._row)
+        try:
+            self._row.endpoint = make(self._row)
+        except BaseException:
+            self._row.uncork()  # a peer that has been let in can tell a fault from a server that is not there
+            raise
 
     def _end(self, subprotocol: str | None, code: int, reason: str) -> None:
         self._cork()
