@@ -77,17 +77,19 @@ def token() -> None:
 )
 def user(user_id: str, wallet: str, ttl: int) -> None:
     """A subscriber's token."""
-    from courier.schemas.channels import SEGMENT_SAID, ChannelName, UnknownChannelError
+    from courier.schemas.channels import SEGMENT_SAID, Kinds, UnknownChannelError
     from courier.web.auth import mint_user_token
 
     try:
-        ChannelName.parse(f"user.{user_id}")
+        Kinds().parse(f"user.{user_id}")
     except UnknownChannelError:
         raise SystemExit(
             f"No token: there can be no channel user.<id> for this user, because an id is {SEGMENT_SAID}"
         ) from None
 
-    _print_token(partial(mint_user_token, user_id=user_id, wallet=wallet, ttl_seconds=ttl))
+    _print_token(
+        partial(mint_user_token, user_id=user_id, ttl_seconds=ttl, others={"wallet_address": wallet})
+    )
 
 
 @token.command()

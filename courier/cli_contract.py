@@ -42,7 +42,8 @@ def contract_asyncapi() -> None:
     """AsyncAPI 3.0 of the WebSocket side."""
     from courier.schemas.contract import asyncapi, json_schema
 
-    _print_json(asyncapi(json_schema(_registry())))
+    registry = _registry()
+    _print_json(asyncapi(json_schema(registry), registry.kinds))
 
 
 @contract.command("typescript")

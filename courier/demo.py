@@ -73,7 +73,7 @@ async def run(seconds: int) -> int:
             _introduce(url)
             if seconds:
                 nursery.start_soon(_stop_after, seconds, stop)
-            token = mint_user_token(settings, USER, "demo-wallet", 86_400)
+            token = mint_user_token(settings, USER, 86_400, {"wallet_address": "demo-wallet"})
             async with aclosing(subscribe(url, CHANNEL, token)) as events:
                 async for event in events:
                     offsets.append(int(event["id"].partition("-")[2]))

@@ -17,7 +17,7 @@ import trio
 from pydantic import SecretStr
 
 from courier.logs import admits, get_logger
-from courier.schemas.channels import ChannelName, UnknownChannelError
+from courier.schemas.channels import Kinds, UnknownChannelError
 
 if TYPE_CHECKING:
     import sentry_sdk
@@ -46,7 +46,7 @@ def check_reports(dsn: SecretStr | None) -> None:
 
 
 @asynccontextmanager
-async def open_error_reports(dsn: SecretStr | None, environment: str) -> AsyncIterator[None]:
+async def open_error_reports(dsn: SecretStr | None, environment: str, kinds: Kinds) -> AsyncIterator[None]:
     """For the length of a block, report what is logged at error and above with an exception; None: nothing.
 
     A thread of Sentry's client sends the reports. What it has not sent two seconds after the block's end is
@@ -71,7 +71,7 @@ async def open_error_reports(dsn: SecretStr | None, environment: str) -> AsyncIt
         max_request_body_size="never",
         transport_queue_size=QUEUED,
     )
-    handler = _Reports(client)
+    handler = _Reports(client, kinds)
     root = logging.getLogger()
     root.addHandler(handler)
     try:
@@ -83,9 +83,10 @@ async def open_error_reports(dsn: SecretStr | None, environment: str) -> AsyncIt
 
 
 class _Reports(logging.Handler):
-    def __init__(self, client: "sentry_sdk.Client") -> None:
+    def __init__(self, client: "sentry_sdk.Client", kinds: Kinds) -> None:
         super().__init__(logging.ERROR)
         self._client = client
+        self._kinds = kinds
         self.addFilter(admits)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -93,27 +94,27 @@ class _Reports(logging.Handler):
             line: dict[str, Any] = record.msg if isinstance(record.msg, dict) else {}
             error = line.get("exc_info") or (record.exc_info and record.exc_info[1])
             if isinstance(error, BaseException):
-                self._client.capture_event(_report(record, line, error))
+                self._client.capture_event(_report(record, line, error, self._kinds))
         except Exception as failure:  # noqa: BLE001 - a report that cannot be made stops nothing
             logger.warning("Error could not be reported", error=type(failure).__name__)
 
 
-def _report(record: logging.LogRecord, line: dict[str, Any], error: BaseException) -> Any:
+def _report(record: logging.LogRecord, line: dict[str, Any], error: BaseException, kinds: Kinds) -> Any:
     """What is sent of a line, of our own or of a library, whose facts `line` has."""
     connection = {"connection_id": line["connection_id"]} if "connection_id" in line else {}
     return {
         "level": "fatal" if record.levelno >= logging.CRITICAL else "error",
         "logger": record.name,
         "message": line.get("event", "A library has logged an error"),
-        "tags": connection | _kind(line.get("channel")),
+        "tags": connection | _kind(line.get("channel"), kinds),
         "exception": {"values": list(_exceptions(error))},
     }
 
 
-def _kind(channel: Any) -> dict[str, str]:
+def _kind(channel: Any, kinds: Kinds) -> dict[str, str]:
     """What kind of channel it is: its id may be a user's."""
     try:
-        return {"channel_kind": ChannelName.parse(channel).kind}
+        return {"channel_kind": kinds.parse(channel).kind}
     except (UnknownChannelError, TypeError):
         return {}
 

@@ -16,6 +16,8 @@ from courier.logs import get_logger
 from courier.metrics import Metrics, NodeState, Sources
 from courier.metrics.sources import NEWCOMERS
 from courier.pulse import Pulse
+from courier.schemas.channels import EVERY_NODES, Kinds
+from courier.schemas.history import declared
 from courier.settings import Settings
 from courier.timeline import Timeline
 
@@ -77,14 +79,19 @@ class Node:
 
 
 @asynccontextmanager
-async def open_node(settings: Settings, event_types: Iterable[str] = ()) -> AsyncIterator[Node]:
+async def open_node(
+    settings: Settings, event_types: Iterable[str] = (), kinds: Kinds = EVERY_NODES
+) -> AsyncIterator[Node]:
     """A node for the length of a block: backplane, then supervisor, then hub. `drain` it before the end.
 
-    `event_types` are those that may be published: what is counted is told by them.
+    `event_types` are those that may be published, and `kinds` those of its channels: both label what is
+    counted.
     """
+    history = declared(kinds, settings.history_events, settings.history_seconds)
     limits = Limits(
         history_events=settings.history_events,
         history_seconds=settings.history_seconds,
+        history_of_kinds=history,
         history_bytes=settings.history_bytes,
         inbox_events=settings.inbox_events,
         connections=settings.max_connections,
@@ -94,7 +101,7 @@ async def open_node(settings: Settings, event_types: Iterable[str] = ()) -> Asyn
         channels=settings.max_channels,
     )
     newcomers = NEWCOMERS if settings.publish_auth == "off" else 0
-    metrics = Metrics(event_types, Sources(settings.rate_limits, newcomers))
+    metrics = Metrics(event_types, Sources(settings.rate_limits, newcomers), kinds.names)
     if settings.redis_url is None:
         backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
         async with open_hub(backplane, limits, metrics=metrics) as hub:
@@ -105,6 +112,7 @@ async def open_node(settings: Settings, event_types: Iterable[str] = ()) -> Asyn
     options = RedisOptions(
         history_events=settings.history_events,
         history_seconds=settings.history_seconds,
+        history_of_kinds=history,
         history_bytes=settings.history_bytes,
         channels=settings.max_channels,
         inbox_events=settings.inbox_events,

@@ -226,7 +226,9 @@ class Settings(BaseSettings):
         Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)
     ] = "info"  # fmt: skip
     log_format: LogFormat = Field(default_factory=_log_format)
-    event_modules: Annotated[tuple[Annotated[str, AfterValidator(_module)], ...], *CommaSeparated] = ()
+    event_modules: Annotated[tuple[Annotated[str, AfterValidator(_module)], ...], *CommaSeparated] = (
+        "courier.lumiere",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -200,7 +200,7 @@ def test_where_there_is_no_node_subscribe_says_so() -> None:
 
 @pytest.mark.parametrize("kind", ["json-schema", "openapi", "asyncapi"])
 def test_each_document_is_printed_as_json_and_the_users_own_events_are_in_it(kind: str) -> None:
-    result = courier("contract", kind, EVENT_MODULES="tests.contract.acme")
+    result = courier("contract", kind, EVENT_MODULES="courier.lumiere,tests.contract.acme")
     assert result.exit_code == 0
     assert json.loads(result.stdout)
     assert "acme.order_shipped" in result.stdout
@@ -208,7 +208,7 @@ def test_each_document_is_printed_as_json_and_the_users_own_events_are_in_it(kin
 
 
 def test_the_types_are_printed_as_typescript() -> None:
-    text = courier("contract", "typescript", EVENT_MODULES="tests.contract.acme").stdout
+    text = courier("contract", "typescript", EVENT_MODULES="courier.lumiere,tests.contract.acme").stdout
     assert "export interface AcmeOrderShipped extends EventBase {" in text
     assert text.endswith(";\n")
 
@@ -222,7 +222,9 @@ def test_a_contract_that_cannot_be_made_is_refused_with_one_sentence() -> None:
 def test_two_contracts_are_compared_and_the_exit_code_says_whether_something_breaks(tmp_path: Path) -> None:
     old, new, none = (tmp_path / name for name in ("old.json", "new.json", "none.json"))
     old.write_text(courier("contract", "json-schema").stdout)
-    new.write_text(courier("contract", "json-schema", EVENT_MODULES="tests.contract.acme").stdout)
+    new.write_text(
+        courier("contract", "json-schema", EVENT_MODULES="courier.lumiere,tests.contract.acme").stdout
+    )
     none.write_text("{}")
     assert courier("contract", "diff", str(old), str(old)).stdout == "No difference.\n"
 

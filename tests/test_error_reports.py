@@ -21,7 +21,8 @@ from courier.actors.channel import Channel
 from courier.actors.supervisor import Supervisor
 from courier.error_reports import ReportsUnavailable, check_reports, open_error_reports
 from courier.logs import configure_logging, get_logger
-from courier.web import admission
+from courier.schemas.registry import default_registry
+from courier.web.access import Rules
 from courier.web.application import Application
 from tests.system.processes import a_free_port
 from tests.web.servers import SECRET, TestServer, a_server, announcement, closed, settings_for, token
@@ -138,7 +139,7 @@ async def test_a_joins_crash_arrives_without_the_token_however_that_came(
     def crash(claims: Any, channel: Any, ownership: Any, settings: Any) -> Any:
         raise RuntimeError(crash_text(*bearers, settings.redis_url, settings.jwt_secret.get_secret_value()))
 
-    monkeypatch.setattr(admission, "may_join", crash)
+    monkeypatch.setattr(Rules, "admit", crash)
     with a_sink() as sink:
         async with a_server(
             sentry_dsn=sink.dsn, redis_url=f"redis://:{PASSWORD}@127.0.0.1:{a_free_port()}"
@@ -163,7 +164,7 @@ async def refused_by_crash(server: TestServer, path: str, **kwargs: Any) -> None
 async def test_a_wires_crash_tells_the_connection() -> None:
     configure_logging("info", "json")
     with a_sink() as sink:
-        async with open_error_reports(SecretStr(sink.dsn), "production"):
+        async with open_error_reports(SecretStr(sink.dsn), "production", default_registry().kinds):
             facts = {"channel": "forge.job.secret-id", "connection_id": "c0ffee"}
             get_logger("courier").error("Wire failed", **facts, exc_info=ValueError())
             get_logger("courier").critical("Node failed", channel="none", exc_info=ValueError())
@@ -176,7 +177,7 @@ async def test_a_wires_crash_tells_the_connection() -> None:
 async def test_a_libraries_crash_arrives_without_its_sentence_and_what_is_no_crash_does_not() -> None:
     configure_logging("info", "json")
     with a_sink() as sink:
-        async with open_error_reports(SecretStr(sink.dsn), "development"):
+        async with open_error_reports(SecretStr(sink.dsn), "development", default_registry().kinds):
             try:
                 raise ZeroDivisionError
             except ZeroDivisionError:
@@ -217,7 +218,7 @@ async def test_a_sentry_that_does_not_answer_neither_stops_the_loop_nor_the_end(
     configure_logging("critical", "json")
     with a_sink(held=True) as sink:
         began = trio.current_time()
-        async with open_error_reports(SecretStr(sink.dsn), "development"):
+        async with open_error_reports(SecretStr(sink.dsn), "development", default_registry().kinds):
             for _ in range(1000):
                 logging.getLogger("courier").critical("Crash", exc_info=ValueError())
             assert trio.current_time() - began < 2

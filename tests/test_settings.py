@@ -47,7 +47,8 @@ def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
     assert (settings.inbox_events, settings.inbox_wait_seconds) == (1000, 1)
     assert (settings.drain_delay_seconds, settings.drain_seconds) == (0, 20)
     assert (settings.stall_seconds, settings.heartbeat_seconds) == (30, 30)
-    assert settings.allowed_origins == settings.event_modules == ()
+    assert settings.allowed_origins == ()
+    assert settings.event_modules == ("courier.lumiere",)
 
 
 def test_production_requires_publish_auth_and_logs_json_unless_told_otherwise() -> None:

@@ -51,6 +51,7 @@ class Channel:
     __slots__ = (
         "_clock",
         "_doubt",
+        "_kept",
         "_keys",
         "_limits",
         "_metrics",
@@ -92,6 +93,7 @@ class Channel:
         self._clock = clock
         self._metrics = metrics
         self._traffic = metrics.traffic[name.kind]
+        self._kept = limits.kept(name.kind)
         self._keys = keys
         self._over_budget = over_budget
         self._doubt = doubt
@@ -376,11 +378,11 @@ class Channel:
         asked, self.asked_trim = self.asked_trim, None
         if asked is not None:
             self.failed = asked
-            self.log.trim(keep=self._limits.history_events, before=asked.before, free_bytes=asked.free_bytes)
+            self.log.trim(keep=self._kept.events, before=asked.before, free_bytes=asked.free_bytes)
             asked.reply.give(None)
             self.failed = None
-        elif len(self.log) > self._limits.history_events:
-            self.log.trim(keep=self._limits.history_events)
+        elif len(self.log) > self._kept.events:
+            self.log.trim(keep=self._kept.events)
         if self.log.budget.excess_bytes:
             self._over_budget()
 

@@ -1,6 +1,9 @@
 """Limits: how large the things of a node may grow."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from courier.schemas.history import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +14,8 @@ class Limits:
     """Entries a channel's log keeps; then the oldest go."""
     history_seconds: float = 3600
     """How long an entry is kept."""
+    history_of_kinds: Mapping[str, Kept] = field(default_factory=dict)
+    """Both, for kinds of channels that have their own."""
     history_bytes: int = 256 * 1024 * 1024
     """Bytes that all logs keep together; then the appending channel's oldest go, and the largest log's."""
     inbox_events: int = 1000
@@ -25,3 +30,7 @@ class Limits:
     """Keys that are remembered, for five minutes at most; then the oldest go."""
     channels: int = 100_000
     """Channels of the node; then `TooManyChannels`. As many retired ones are remembered."""
+
+    def kept(self, kind: str) -> Kept:
+        """What the log of a channel of that kind keeps."""
+        return self.history_of_kinds.get(kind) or Kept(self.history_events, self.history_seconds)

@@ -256,16 +256,19 @@ class Supervisor:
         while True:
             await trio.sleep(SWEEP_SECONDS)
             self.swept_at = trio.current_time()
-            before = self.swept_at - self._limits.history_seconds
             for count, channel in enumerate(self, start=1):
                 if self._channels.get(channel.name.name) is not channel:
                     continue  # crashed, or given up, since the walk began
                 if channel.idle:
                     self.retire(channel)
-                elif channel.log.oldest_at < before:
+                elif channel.log.oldest_at < (before := self._too_old(channel)):
                     channel.inbox.put(Trim(before=before))
                 if count % SWEEP_PAUSE == 0:
                     await trio.lowlevel.checkpoint()
+
+    def _too_old(self, channel: Channel) -> float:
+        """When an entry of the channel must have been appended to be dropped by now."""
+        return self.swept_at - self._limits.kept(channel.name.kind).seconds
 
     async def look(self) -> None:
         """Note how far behind all subscribers are, again and again, for ever."""

@@ -12,7 +12,6 @@ from typing import NamedTuple, TypeVar
 from courier.metrics.histogram import Buckets, Histogram, summed
 from courier.metrics.sources import OTHER, Sources
 from courier.metrics.traffic import Traffic
-from courier.schemas.channels import KINDS, Kind
 from courier.schemas.closing import CloseReason, Departure
 
 LAG_EVENTS = (0.0, 1.0, 10.0, 100.0, 1000.0, 10_000.0)
@@ -37,6 +36,7 @@ COMPONENTS = (
     "redis",
     "refresh",
     "request",
+    "rule",
     "timeline",
     "wire",
 )
@@ -86,15 +86,20 @@ class NodeState(NamedTuple):
 
 
 class Metrics:
-    """The counts of one node; `event_types` and `sources` are what may be labels."""
+    """The counts of one node; `event_types`, `kinds` of channels and `sources` are what may be labels."""
 
-    def __init__(self, event_types: Iterable[str] = (), sources: Sources | None = None) -> None:
+    def __init__(
+        self,
+        event_types: Iterable[str] = (),
+        sources: Sources | None = None,
+        kinds: Iterable[str] = ("global", "user"),
+    ) -> None:
         self.sources = sources or Sources()
         self.state: Callable[[], NodeState] | None = None
         """Set by the hub, or the node, that is counted."""
         self._event_types = frozenset(event_types)
-        self.traffic = {kind: Traffic(self._event_types) for kind in KINDS}
-        self.events: dict[tuple[Kind, str, str], int] = {}
+        self.traffic = {kind: Traffic(self._event_types) for kind in kinds}
+        self.events: dict[tuple[str, str, str], int] = {}
         """Published, by kind, type and source."""
         self.invalid = Counter[tuple[str, str]]({(OTHER, OTHER): 0})
         """By type and source."""
@@ -109,7 +114,7 @@ class Metrics:
 
     # Publishing
 
-    def published(self, kind: Kind, service: str, event_types: Sequence[str], seconds: float) -> None:
+    def published(self, kind: str, service: str, event_types: Sequence[str], seconds: float) -> None:
         """Events of these types are in a channel's log, so long after their request began to be judged."""
         self.traffic[kind].publish_latency.observe(seconds, len(event_types))
         events = self.events
@@ -139,11 +144,11 @@ class Metrics:
 
     # Subscribers
 
-    def joined(self, kind: Kind) -> None:
+    def joined(self, kind: str) -> None:
         """A WebSocket has a subscription."""
         self.traffic[kind].connected += 1
 
-    def left(self, kind: Kind, reason: CloseReason | Departure) -> None:
+    def left(self, kind: str, reason: CloseReason | Departure) -> None:
         """It has none any more."""
         self.traffic[kind].disconnected[reason.word] += 1
 

@@ -1,6 +1,6 @@
 """The wire contract: names, positions, events, receipts and close codes, as values that know no I/O."""
 
-from courier.schemas.channels import KINDS, ChannelName, Kind, UnknownChannelError
+from courier.schemas.channels import ChannelKind, ChannelName, Kinds, UnknownChannelError
 from courier.schemas.claims import ServiceClaims, SubscriberClaims
 from courier.schemas.closing import CloseReason, ComeBack
 from courier.schemas.control import (
@@ -20,7 +20,7 @@ from courier.schemas.publish import Receipt
 from courier.schemas.registry import Registry, default_registry, registry_for
 
 __all__ = [
-    "KINDS",
+    "ChannelKind",
     "ChannelName",
     "CloseReason",
     "ComeBack",
@@ -32,7 +32,7 @@ __all__ = [
     "Joined",
     "JsonError",
     "JsonObject",
-    "Kind",
+    "Kinds",
     "Moment",
     "Position",
     "Receipt",

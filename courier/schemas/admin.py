@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from courier.schemas.answers import Answer, ChannelText, Count, InstantText, PositionText
-from courier.schemas.channels import Kind
+from courier.schemas.answers import Answer, ChannelText, Count, InstantText, KindText, PositionText
 
 
 class Stats(Answer):
@@ -78,7 +77,7 @@ class ChannelRow(Answer):
     """One channel, as this node has it."""
 
     channel: ChannelText
-    kind: Annotated[Kind, Field(examples=["user"])]
+    kind: KindText
     connections: Count
     position: PositionText
     """Its last event's."""
@@ -99,7 +98,7 @@ class ConnectionRow(Answer):
     id: Annotated[str, Field(examples=["c-17"])]
     user_id: Annotated[str, Field(examples=["alice"])]
     channel: ChannelText
-    kind: Annotated[Kind, Field(examples=["user"])]
+    kind: KindText
     state: Annotated[Literal["joining", "current", "behind", "closing"], Field(examples=["current"])]
     position: PositionText | None
     lag: Count

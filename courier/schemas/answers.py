@@ -7,10 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import MISSING, BaseModel, ConfigDict, Field
 
-from courier.schemas.channels import CHANNEL_PATTERN
 from courier.schemas.position import POSITION_PATTERN
 
-ChannelText = Annotated[str, Field(pattern=CHANNEL_PATTERN, examples=["user.alice"])]
+CHANNEL, KIND = "courier-channel", "courier-kind"
+"""Formats that stand for what a node's kinds of channels say; `courier.schemas.contract` puts that in."""
+
+ChannelText = Annotated[str, Field(json_schema_extra={"format": CHANNEL}, examples=["user.alice"])]
+KindText = Annotated[str, Field(json_schema_extra={"format": KIND}, examples=["user"])]
 PositionText = Annotated[str, Field(pattern=POSITION_PATTERN, examples=["k3v9x0qa-42"])]
 InstantText = Annotated[
     str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T12:00:00.000Z"])

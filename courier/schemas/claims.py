@@ -18,10 +18,12 @@ class _Claims(BaseModel):
 
 
 class SubscriberClaims(_Claims):
-    """Who subscribes; a wrong claim is a ValidationError, another claim is ignored (RFC 7519 section 4)."""
+    """Who subscribes; a wrong claim is a ValidationError, another claim is ignored (RFC 7519 section 4).
+
+    A model of your own derives from it and adds fields: rules get it, and tokens without those are refused.
+    """
 
     user_id: Id
-    wallet_address: str
 
 
 class ServiceClaims(_Claims):

@@ -1,4 +1,4 @@
-"""Registry: the event models of one Courier, as one union that reads what services publish."""
+"""Registry: what one Courier knows: its event models, its kinds of channels, and what its tokens say."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, core_schema, from_json
 
-from courier.schemas.channels import UNKNOWN_CHANNEL, ChannelName, UnknownChannelError
+from courier.schemas.channels import ChannelKind, ChannelName, Kinds, UnknownChannelError
+from courier.schemas.claims import SubscriberClaims
 from courier.schemas.errors import (
     RegistryError,
     SchemaError,
@@ -26,7 +27,7 @@ from courier.schemas.errors import (
     loss_error,
     schema_error,
 )
-from courier.schemas.events import backtest, forge, prophet, system, trading
+from courier.schemas.events import system
 from courier.schemas.events.base import Event
 from courier.schemas.exact import is_exact, tree
 
@@ -40,14 +41,27 @@ _LONGEST_TYPE = 128
 _TYPES_LISTED = 50
 
 
-class Registry:
-    """The models that may be published, each chosen by the literal `type` of an event.
+DEFAULT_MODULES = ("courier.lumiere",)
+"""What a node knows when no other modules are named."""
 
-    RegistryError if there are none, if two share a type, or if one cannot be delivered as what it is.
+
+class Registry:
+    """The models that may be published, each chosen by the literal `type` of an event; the kinds of channels;
+    and the model of a subscriber's claims.
+
+    RegistryError if there are no models, if two share a type, or if one cannot be delivered as what it is;
+    for kinds that cannot be told apart; and for claims models of which none derives from all others.
     """
 
-    def __init__(self, models: Iterable[type[Event]]) -> None:
+    def __init__(
+        self,
+        models: Iterable[type[Event]],
+        kinds: Iterable[ChannelKind] = (),
+        claims: Iterable[type[SubscriberClaims]] = (),
+    ) -> None:
         self.models = _by_type(models)
+        self.kinds = Kinds(kinds)
+        self.claims = _most_derived(claims)
         self.types = frozenset(self.models)
         self._listed = _listed(self.models)
         event = Annotated[Event, _ChosenByType(self.models)]
@@ -56,16 +70,21 @@ class Registry:
         self._request = create_model(
             "Request",
             __config__=ConfigDict(extra="forbid", strict=True),
-            channel=Annotated[str, AfterValidator(ChannelName.parse)],
+            channel=Annotated[str, AfterValidator(self.kinds.parse)],
             data=event,
         )
 
     def __eq__(self, other: object) -> bool:
         """Registries of the same models read the same, so that what is made of one is good for the other."""
-        return isinstance(other, Registry) and self.models == other.models
+        return (
+            isinstance(other, Registry)
+            and self.models == other.models
+            and self.kinds == other.kinds
+            and self.claims is other.claims
+        )
 
     def __hash__(self) -> int:
-        return hash(self.types)
+        return hash((self.types, self.kinds))
 
     def parse(self, body: bytes) -> Event:
         """The event that `body` is; JsonError when it is no JSON object, SchemaError when it is no event."""
@@ -94,7 +113,7 @@ class Registry:
             details = details_of(error)
             refusal = (
                 json_error(details, body)
-                or _channel_error(details)
+                or self._channel_error(details)
                 or schema_error(details, ("data",), self._listed)
             )
         else:
@@ -106,25 +125,73 @@ class Registry:
             refusal.channel = from_json(body)["channel"]
         raise refusal
 
+    def _channel_error(self, details: list[ErrorDetails]) -> UnknownChannelError | None:
+        wrong = any(each["loc"] == ("channel",) for each in details)
+        return UnknownChannelError(self.kinds.unknown) if wrong else None
+
     def encode(self, event: Event) -> bytes:
         """The JSON object that subscribers get, but for the `id` and `channel` that delivery adds."""
         return event.__pydantic_serializer__.to_json(event)
 
 
 def registry_for(modules: Sequence[str]) -> Registry:
-    """The built-in events and those of the named modules; RegistryError names the module at fault."""
-    if not modules:
-        return default_registry()
-    found = dict.fromkeys(_BUILT_IN)
-    for name in modules:
-        found.update(dict.fromkeys(_imported(name)))
-    return Registry(found)
+    """What the named modules declare, and the `system.*` events and kinds that each node has.
+
+    RegistryError names the module at fault.
+    """
+    return default_registry() if tuple(modules) == DEFAULT_MODULES else _registry_of(modules)
 
 
 @cache
 def default_registry() -> Registry:
-    """The registry of the built-in events alone, made once."""
-    return Registry(_BUILT_IN)
+    """What a node knows when no other modules are named; made once."""
+    return _registry_of(DEFAULT_MODULES)
+
+
+def _registry_of(modules: Sequence[str]) -> Registry:
+    found = _Declared()
+    for name in modules:
+        found.add(_imported(name))
+    found.models.update(dict.fromkeys(_SYSTEM))
+    return Registry(found.models, found.kinds, found.claims)
+
+
+class _Declared:
+    """What modules declare, in the order in which it was found, each once."""
+
+    def __init__(self) -> None:
+        self.models: dict[type[Event], None] = {}
+        self.kinds: dict[ChannelKind, None] = {}
+        self.claims: dict[type[SubscriberClaims], None] = {}
+
+    def add(self, module: ModuleType) -> None:
+        """RegistryError for a module that declares nothing."""
+        models, claims = _defined_in(module), _claims_in(module)
+        kinds = [each for each in vars(module).values() if isinstance(each, ChannelKind)]
+        if not (models or kinds or claims):
+            raise RegistryError(
+                f"{module.__name__!r} declares nothing: expected subclasses of Event with a literal type,"
+                " or kinds of channels"
+            )
+        self.models.update(dict.fromkeys(models))
+        self.kinds.update(dict.fromkeys(kinds))
+        self.claims.update(dict.fromkeys(claims))
+
+
+def _most_derived(models: Iterable[type[SubscriberClaims]]) -> type[SubscriberClaims]:
+    """The one that derives from all the others."""
+    chosen: type[SubscriberClaims] = SubscriberClaims
+    found = list(models)
+    for model in found:
+        if issubclass(model, chosen):
+            chosen = model
+    for model in found:
+        if not issubclass(chosen, model):
+            raise RegistryError(
+                f"the claims models {_name(chosen)} and {_name(model)} do not derive from each other:"
+                " let one derive from the other"
+            )
+    return chosen
 
 
 class _ChosenByType:
@@ -136,10 +203,6 @@ class _ChosenByType:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         choices = {name: handler.generate_schema(model) for name, model in self.models.items()}
         return core_schema.tagged_union_schema(choices, discriminator="type")
-
-
-def _channel_error(details: list[ErrorDetails]) -> UnknownChannelError | None:
-    return UnknownChannelError(UNKNOWN_CHANNEL) if any(d["loc"] == ("channel",) for d in details) else None
 
 
 def _by_type(models: Iterable[type[Event]]) -> dict[str, type[Event]]:
@@ -192,7 +255,7 @@ def _field_names(model: type[Event]) -> Iterator[str | None]:
         yield from (name, computed.alias)
 
 
-def _name(model: type[Event]) -> str:
+def _name(model: type[Event | SubscriberClaims]) -> str:
     return f"{model.__module__}.{model.__qualname__}"
 
 
@@ -202,16 +265,19 @@ def _listed(types: Iterable[str]) -> str:
     return ", ".join(known[:_TYPES_LISTED]) + more
 
 
-def _imported(name: str) -> list[type[Event]]:
+def _imported(name: str) -> ModuleType:
     try:
-        module = import_module(name)
+        return import_module(name)
+    except RegistryError as error:
+        raise RegistryError(f"{name!r}: {error}") from error
     except Exception as error:  # the module is somebody else's and may raise anything
         why = " ".join(str(error).split())
         raise RegistryError(f"{name!r} cannot be imported: {type(error).__name__}: {why}") from error
-    models = _defined_in(module)
-    if not models:
-        raise RegistryError(f"{name!r} defines no events: expected subclasses of Event with a literal type")
-    return models
+
+
+def _is_of(value: Any, module: ModuleType) -> bool:
+    """Whether a class is the module's own, or of a module below it."""
+    return isinstance(value, type) and f"{value.__module__}.".startswith(f"{module.__name__}.")
 
 
 def _defined_in(module: ModuleType) -> list[type[Event]]:
@@ -219,11 +285,18 @@ def _defined_in(module: ModuleType) -> list[type[Event]]:
     return [
         value
         for value in vars(module).values()
-        if isinstance(value, type)
+        if _is_of(value, module)
         and issubclass(value, Event)
-        and f"{value.__module__}.".startswith(f"{module.__name__}.")
         and (value.model_fields["type"].annotation is not str or "type" in value.__annotations__)
     ]
 
 
-_BUILT_IN = [model for module in (prophet, backtest, trading, forge, system) for model in _defined_in(module)]
+def _claims_in(module: ModuleType) -> list[type[SubscriberClaims]]:
+    return [
+        value
+        for value in vars(module).values()
+        if _is_of(value, module) and issubclass(value, SubscriberClaims)
+    ]
+
+
+_SYSTEM = _defined_in(system)

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from courier.schemas.channels import ChannelName, UnknownChannelError
+from courier.schemas.channels import SEGMENT_SAID, may_be_channel
 from courier.terminal.errors import Unreadable
 from courier.terminal.history import history
 from courier.terminal.publish import Result, publish
@@ -79,10 +79,8 @@ async def publish_file(
     url: str, channel: str, token: str | None, file: BufferedIOBase, patience_seconds: float, as_json: bool
 ) -> int:
     """Publish, show how far it is at a terminal, and say how it went: 0 when every event is published."""
-    try:
-        ChannelName.parse(channel)
-    except UnknownChannelError as error:
-        raise Unreadable(str(error)) from None
+    if not may_be_channel(channel):
+        raise Unreadable(f"Not a channel's name: expected segments of {SEGMENT_SAID}, joined by dots")
     results = publish(url, channel, token, file, patience_seconds, tell)
     published = refused = 0
     last: Result | None = None

@@ -1,13 +1,18 @@
-"""Access: may this subscriber join this channel?"""
+"""Access: may this subscriber read this channel? The one place that says so."""
 
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 from courier.backplane.steps import Steps
-from courier.schemas.channels import ChannelName
+from courier.logs import get_logger
+from courier.schemas.channels import Allows, Authority, ChannelKind, ChannelName, Kinds
 from courier.schemas.claims import SubscriberClaims
 from courier.settings import Settings
+
+logger = get_logger(__name__)
 
 
 class AccessRefused(Exception):
@@ -17,49 +22,78 @@ class AccessRefused(Exception):
     """
 
 
-class Owners(Protocol):
-    """Who knows whose a strategy is, as `courier.web.ownership.Ownership` does."""
-
-    async def owner_of(self, strategy_id: str) -> str | None: ...
+class AccessUnknown(Exception):
+    """Nobody can say now whether the subscriber may read the channel; it may try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Proof that a subscriber may join a channel. Only `may_join` makes it."""
+    """Proof that a subscriber may read a channel. Only `Rules.admit` makes it."""
 
     claims: SubscriberClaims
     channel: ChannelName
 
 
-def may_join(
-    claims: SubscriberClaims, channel: ChannelName, ownership: Owners | None, settings: Settings
-) -> Steps[Access]:
-    """Admit the bearer of `claims` to `channel`. Ids are compared whole and exact. It waits only for the
-    owner of a strategy.
+class Rules:
+    """The rules of all kinds of channels, judged alike at a join, a refresh, and a history request."""
 
-    Raises AccessRefused, or OwnershipUnknown when nobody can say now whose strategy it is. `ownership` is
-    None when no one knows about strategies: then any valid token will do in development, and none in
-    production.
-    """
-    match channel.kind, channel.id:
-        case "global" | "backtest" | "forge.job", _:
-            admitted = True
-        case "user", user_id:
-            admitted = user_id == claims.user_id
-        case "strategy", _ if ownership is None:
-            admitted = settings.env == "development"
-        case "strategy", str(strategy_id):
-            admitted = (yield partial(ownership.owner_of, strategy_id)) == claims.user_id
-        case _:
-            admitted = False
-    if not admitted:
-        raise AccessRefused(_why_not(channel, ownership))
-    return Access(claims, channel)
+    def __init__(
+        self, kinds: Kinds, asked: Mapping[str, Allows], error: Callable[[str, BaseException], None]
+    ) -> None:
+        """`asked` answers for the kinds whose rule asks somebody else; `error` counts a rule that failed."""
+        self._kinds = kinds
+        self._asked = asked
+        self._error = error
+
+    def admit(self, claims: SubscriberClaims, channel: ChannelName) -> Steps[Access]:
+        """Let the bearer of `claims` read `channel`. It waits only where somebody else is asked.
+
+        Raises AccessRefused, or AccessUnknown when nobody can say now.
+        """
+        kind = self._kinds[channel.kind]
+        match kind.join:
+            case "everyone":
+                pass
+            case "owner":
+                if channel.ids[0] != claims.user_id:
+                    raise AccessRefused("channel is another user's")
+            case "granted":
+                raise AccessRefused("no grant in the token names the channel")
+            case rule:
+                asked = self._asked.get(kind.name)
+                if asked is None:
+                    admitted: Any = self._judge(kind, rule, claims, channel)
+                else:
+                    admitted = yield partial(asked, claims, channel)
+                if admitted is not True:
+                    raise AccessRefused(f"rule of kind {kind.name} does not admit this user")
+        return Access(claims, channel)
+
+    def _judge(self, kind: ChannelKind, rule: Any, claims: SubscriberClaims, channel: ChannelName) -> bool:
+        """What a function says. One that fails, or says anything but a bool, admits nobody."""
+        try:
+            return _bool(rule(claims, channel))
+        except Exception as error:  # the rule is somebody else's and may raise anything
+            self._error("rule", error)
+            logger.error("Rule failed", kind=kind.name, exc_info=error)
+            return False
 
 
-def _why_not(channel: ChannelName, ownership: Owners | None) -> str:
-    if channel.kind != "strategy":
-        return "channel is another user's"
-    if ownership is None:
-        return "nobody can say who owns a strategy: COURIER_ARCHITECT_URL is not set"
-    return "strategy has another owner, or does not exist"
+def _bool(said: Any) -> bool:
+    if not isinstance(said, bool):
+        raise TypeError(f"rule gave {type(said).__name__}: expected True or False")
+    return said
+
+
+@asynccontextmanager
+async def open_rules(
+    kinds: Kinds, settings: Settings, error: Callable[[str, BaseException], None]
+) -> AsyncIterator[Rules]:
+    """Rules for the length of a block, with whatever is asked by them."""
+    async with AsyncExitStack() as stack:
+        asked = {
+            kind.name: await stack.enter_async_context(kind.join.opened(settings))
+            for kind in kinds
+            if isinstance(kind.join, Authority)
+        }
+        yield Rules(kinds, asked, error)

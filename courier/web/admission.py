@@ -5,9 +5,8 @@ from functools import partial
 import trio
 
 from courier.backplane.steps import Steps
-from courier.schemas.channels import ChannelName
 from courier.schemas.claims import SubscriberClaims
-from courier.web.access import Access, may_join
+from courier.web.access import Access
 from courier.web.site import Site
 
 
@@ -15,13 +14,13 @@ def admit(site: Site, token: str | None, channel: str, known: dict[str, str]) ->
     """Judge a token, then the channel's name, then whether the one may read the other.
 
     `known` gets what a line may give of it, as soon as it is found. Raises AuthError, ChannelError,
-    AccessRefused or OwnershipUnknown.
+    AccessRefused or AccessUnknown.
     """
     claims = yield from verify(site, token)
     known["user_id"] = claims.user_id
-    name = ChannelName.parse(channel)
+    name = site.registry.kinds.parse(channel)
     known["channel"] = name.name
-    access = yield from may_join(claims, name, site.ownership, site.settings)
+    access = yield from site.rules.admit(claims, name)
     return access
 
 

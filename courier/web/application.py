@@ -18,6 +18,7 @@ from courier.serving.peer import Opening
 from courier.serving.requests import Head
 from courier.serving.service import Route, Service
 from courier.settings import Settings, SettingsError, check_bind, load_settings
+from courier.web.access import Rules, open_rules
 from courier.web.answer import answer_to
 from courier.web.asgi import send_answer
 from courier.web.auth import Verifier
@@ -26,7 +27,6 @@ from courier.web.factory import create_app
 from courier.web.head import ONCE_HEADERS, check_path, check_query
 from courier.web.history import is_history, serve_history
 from courier.web.join import join_at_desk
-from courier.web.ownership import Ownership, open_ownership
 from courier.web.paths import SUBSCRIBE
 from courier.web.publishing.route import route_of
 from courier.web.publishing.stream import is_stream, serve_stream
@@ -183,11 +183,14 @@ class Application:
             raise RuntimeError(WRONG_SERVER)
         settings = self._load()
         registry = registry_for(settings.event_modules)
-        async with open_error_reports(settings.sentry_dsn, settings.env):
+        async with open_error_reports(settings.sentry_dsn, settings.env, registry.kinds):
             opened = False
             try:
-                async with open_node(settings, registry.types) as node, open_ownership(settings) as ownership:
-                    self._site = _site(node, registry, ownership)
+                async with (
+                    open_node(settings, registry.types, registry.kinds) as node,
+                    open_rules(registry.kinds, settings, node.metrics.error) as rules,
+                ):
+                    self._site = _site(node, registry, rules)
                     self._quart = create_app(self._site)
                     node.hub.supervisor.spawn(self._site.walker.run)
                     node.hub.supervisor.spawn(logs.tell_of_floods)
@@ -217,12 +220,12 @@ def _fault(scope: Any) -> HttpError | None:
     return None
 
 
-def _site(node: Node, registry: Registry, ownership: Ownership | None) -> Site:
+def _site(node: Node, registry: Registry, rules: Rules) -> Site:
     settings = node.settings
-    verifier = Verifier(settings)
+    verifier = Verifier(settings, registry.claims)
     if verifier.key_set is not None:
         node.hub.supervisor.spawn(verifier.key_set.look)
-    return Site(node, registry, verifier, _limiter(settings, node), ownership)
+    return Site(node, registry, verifier, _limiter(settings, node), rules)
 
 
 def _limiter(settings: Settings, node: Node) -> RateLimiter | SharedRateLimiter:

@@ -4,10 +4,11 @@ import math
 import re
 import time
 from binascii import a2b_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from hmac import compare_digest
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
@@ -163,7 +164,13 @@ class Verifier:
     only, so that nobody can sign with a key that everybody can read (RFC 8725 section 3.1).
     """
 
-    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        claims: type[SubscriberClaims] = SubscriberClaims,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._subscriber_claims = claims
         self._by_secret = [name for name in settings.jwt_algorithms if name.startswith("HS")]
         self._by_public_key = [name for name in settings.jwt_algorithms if not name.startswith("HS")]
         self._secret = settings.jwt_secret.get_secret_value().encode()
@@ -181,11 +188,11 @@ class Verifier:
 
     async def subscriber(self, token: str | None) -> SubscriberClaims:
         """Who subscribes; raises TokenMissing, TokenInvalid, TokenExpired or KeysUnavailable."""
-        return self._claims(SubscriberClaims, await self._payload(token))
+        return self._claims(self._subscriber_claims, await self._payload(token))
 
     def subscriber_nowait(self, token: str | None) -> SubscriberClaims:
         """As `subscriber`, when no key must be fetched for it; else `trio.WouldBlock`."""
-        return self._claims(SubscriberClaims, self._payload_nowait(token))
+        return self._claims(self._subscriber_claims, self._payload_nowait(token))
 
     async def service(self, token: str | None) -> ServiceClaims:
         """Which service publishes; raises as `subscriber` does.
@@ -456,17 +463,19 @@ async def fetch(client: httpx.AsyncClient, url: str, max_bytes: int, token: str 
 
 
 def mint_user_token(
-    settings: Settings, user_id: str, wallet: str, ttl_seconds: int, now: Callable[[], float] = time.time
+    settings: Settings,
+    user_id: str,
+    ttl_seconds: int,
+    others: Mapping[str, Any] = MappingProxyType({}),
+    now: Callable[[], float] = time.time,
 ) -> str:
-    """A subscriber's token, good for `ttl_seconds`, signed with the secret.
+    """A subscriber's token, good for `ttl_seconds`, signed with the secret. `others` are further claims.
 
     Raises SettingsError when no HS* algorithm is configured, and ValueError for claims that would be refused.
     """
     issued_at = int(now())
-    claims = SubscriberClaims(
-        user_id=user_id, wallet_address=wallet, iat=issued_at, exp=issued_at + ttl_seconds
-    )  # fmt: skip
-    return _sign(settings, claims)
+    claims = SubscriberClaims(user_id=user_id, iat=issued_at, exp=issued_at + ttl_seconds)
+    return _sign(settings, {**others, **claims.model_dump()})
 
 
 def mint_service_token(
@@ -474,15 +483,16 @@ def mint_service_token(
 ) -> str:
     """A service's token, made and refused as `mint_user_token` does."""
     issued_at = int(now())
-    return _sign(settings, ServiceClaims(service=name, iat=issued_at, exp=issued_at + ttl_seconds))
+    claims = ServiceClaims(service=name, iat=issued_at, exp=issued_at + ttl_seconds)
+    return _sign(settings, claims.model_dump())
 
 
-def _sign(settings: Settings, claims: SubscriberClaims | ServiceClaims) -> str:
+def _sign(settings: Settings, claims: Mapping[str, Any]) -> str:
     algorithm = next((name for name in settings.jwt_algorithms if name.startswith("HS")), None)
     if algorithm is None:
         raise SettingsError(
             "COURIER_JWT_ALGORITHMS must name an HS algorithm for Courier to sign tokens with"
         )
     addressed = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience}
-    payload = claims.model_dump() | {claim: value for claim, value in addressed.items() if value is not None}
+    payload = {**claims, **{claim: value for claim, value in addressed.items() if value is not None}}
     return jwt.encode(payload, settings.jwt_secret.get_secret_value(), algorithm)

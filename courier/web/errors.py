@@ -10,9 +10,8 @@ from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull, KeyCon
 from courier.schemas.channels import UnknownChannelError
 from courier.schemas.closing import CloseReason
 from courier.schemas.errors import JsonError, SchemaError, TooManyEvents
-from courier.web.access import AccessRefused
+from courier.web.access import AccessRefused, AccessUnknown
 from courier.web.auth import AuthError, ClaimInvalid, KeysUnavailable, TokenExpired, TokenMissing
-from courier.web.ownership import OwnershipUnknown
 
 FIELDS_SHOWN = 5
 """How many of an event's wrong fields a cause tells."""
@@ -114,7 +113,7 @@ def close_reason(error: Exception) -> CloseReason:
             return CloseReason.TOKEN_REQUIRED
         case TokenExpired():
             return CloseReason.TOKEN_EXPIRED
-        case KeysUnavailable() | OwnershipUnknown() | BackplaneAway() | Refused():
+        case KeysUnavailable() | AccessUnknown() | BackplaneAway() | Refused():
             return CloseReason.TRY_AGAIN_LATER
         case AuthError():
             return CloseReason.INVALID_TOKEN
@@ -149,8 +148,8 @@ def cause_of(error: Exception) -> str:
             return "node is draining"
         case KeysUnavailable():
             return "verification keys cannot be fetched"
-        case OwnershipUnknown():
-            return "Architect did not say whose strategy it is"
+        case AccessUnknown():
+            return str(error)
         case BackplaneAway():
             return str(error) or "Redis unreachable"
         case AuthError() | AccessRefused() | Refused() | InboxFull() | JoinRefused():

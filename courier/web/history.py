@@ -14,7 +14,7 @@ from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since, parse_since
 from courier.web import notes
-from courier.web.access import AccessRefused
+from courier.web.access import AccessRefused, AccessUnknown
 from courier.web.admission import admit
 from courier.web.answer import Answer, answer_to
 from courier.web.asgi import send_answer
@@ -22,7 +22,6 @@ from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMiss
 from courier.web.cors import cors_headers
 from courier.web.errors import RETRY_AFTER, HttpError, cause_for_bearer
 from courier.web.faults import is_news, is_ours
-from courier.web.ownership import OwnershipUnknown
 from courier.web.request_ids import echo, facts
 from courier.web.site import Site
 
@@ -118,8 +117,8 @@ async def _admit(site: Site, channel: str, token: str | None, known: dict[str, s
         raise unauthorized(error) from None
     except AccessRefused as error:
         raise forbidden(str(error)) from None
-    except OwnershipUnknown:
-        raise owner_unknown() from None
+    except AccessUnknown:
+        raise access_unknown() from None
     return access.channel
 
 
@@ -137,9 +136,9 @@ def forbidden(why: str = "") -> HttpError:
     return HttpError(403, "Unauthorized access to channel", why=why)
 
 
-def owner_unknown() -> HttpError:
-    """The 503 of a strategy of which nobody can say now whose it is."""
-    return HttpError(503, "Strategy's owner is not to be had at the moment", RETRY_AFTER)
+def access_unknown() -> HttpError:
+    """The 503 of a channel of which nobody can say now who may read it."""
+    return HttpError(503, "Nobody can say now who may read this channel; try again later", RETRY_AFTER)
 
 
 def read_since(text: str | None) -> Since | None:

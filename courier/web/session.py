@@ -18,7 +18,7 @@ from courier.schemas.closing import CloseReason, Departure
 from courier.schemas.control import ControlMessage, Drain, Joined, Refresh, Refreshed, TokenExpiring
 from courier.serving.peer import Closed, Loss, Peer
 from courier.web import notes
-from courier.web.access import AccessRefused, may_join
+from courier.web.access import AccessRefused
 from courier.web.admission import verify
 from courier.web.auth import TokenInvalid
 from courier.web.errors import close_reason
@@ -342,7 +342,7 @@ class Session:
         claims = yield from verify(self._site, token)
         if claims.user_id != self.subscriber.owner:
             raise AccessRefused("new token is another user's")
-        yield from may_join(claims, self.subscriber.channel, self._site.ownership, self._site.settings)
+        yield from self._site.rules.admit(claims, self.subscriber.channel)
         return claims
 
     def _go_on_with(self, claims: SubscriberClaims) -> None:

@@ -8,8 +8,8 @@ from courier.logs import SERVICE
 from courier.node import Node
 from courier.schemas.registry import Registry
 from courier.settings import Settings
+from courier.web.access import Rules
 from courier.web.auth import Verifier
-from courier.web.ownership import Ownership
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.readers import Readers
 from courier.web.refusals import Refusals
@@ -27,8 +27,7 @@ class Site:
     registry: Registry
     verifier: Verifier
     limiter: RateLimiter | SharedRateLimiter
-    ownership: Ownership | None
-    """None when nobody knows whose a strategy is."""
+    rules: Rules
     walker: Walker = field(init=False)
     turns: Turns = field(default_factory=Turns)
     readers: Readers = field(default_factory=Readers)

@@ -15,11 +15,13 @@ from courier.backplane.memory import MemoryBackplane
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Since
+from courier.schemas.registry import default_registry
 from tests.actors.wires import FakeWire, Held
+from tests.names import channel_name
 
 START_MS = 1_700_000_000_000
-CHANNEL = ChannelName.parse("user.u1")
-OTHER = ChannelName.parse("user.u2")
+CHANNEL = channel_name("user.u1")
+OTHER = channel_name("user.u2")
 
 
 class WallClock:
@@ -42,12 +44,19 @@ class WallClock:
 wall_clock = WallClock()
 
 
+def every_kind() -> Metrics:
+    """Counts for the kinds of channels that a node without settings has."""
+    return Metrics(kinds=default_registry().kinds.names)
+
+
 @asynccontextmanager
 async def a_hub(
     limits: Limits | None = None, *, metrics: Metrics | None = None, remembered: int = 1000
 ) -> AsyncIterator[Hub]:
     backplane = MemoryBackplane(started_ms=wall_clock(), remembered=remembered)
-    async with open_hub(backplane, limits or Limits(), clock=wall_clock, metrics=metrics) as hub:
+    async with open_hub(
+        backplane, limits or Limits(), clock=wall_clock, metrics=metrics or every_kind()
+    ) as hub:
         yield hub
 
 

@@ -39,8 +39,9 @@ from courier.serving.peer import Loss
 from tests.actors.hubs import START_MS, a_hub, wall_clock
 from tests.actors.ledger import Ledger, Publication
 from tests.actors.wires import CLOSE, FakeWire, Held
+from tests.names import channel_name
 
-CHANNELS = (ChannelName.parse("user.u1"), ChannelName.parse("user.u2"))
+CHANNELS = (channel_name("user.u1"), channel_name("user.u2"))
 PEERS = (0, 0, 0, 1, 1)
 """Which channel each peer subscribes to."""
 AUDITOR = len(PEERS)

@@ -16,12 +16,12 @@ from courier.actors.messages import Deliver, Trim
 from courier.backplane import Outcome, Publication
 from courier.backplane.reply import Reply
 from courier.metrics.traffic import Traffic
-from courier.schemas.channels import ChannelName
 from courier.schemas.position import parse_since
 from tests.actors.hubs import CHANNEL, OTHER, a_hub, events, join, numbers, publish
 from tests.actors.wires import FakeWire
+from tests.names import channel_name
 
-NODE = [ChannelName.parse(f"strategy.s{number}") for number in range(10)]
+NODE = [channel_name(f"strategy.s{number}") for number in range(10)]
 
 
 def crash_at_joins(monkeypatch: pytest.MonkeyPatch, times: int) -> None:

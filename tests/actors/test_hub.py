@@ -26,6 +26,7 @@ from courier.schemas.position import Moment, Position
 from courier.serving.peer import Loss
 from tests.actors.hubs import CHANNEL, OTHER, START_MS, a_hub, events, join, numbers, publish
 from tests.actors.wires import FakeWire, Held
+from tests.names import channel_name
 
 
 async def test_an_event_is_delivered_with_its_position_and_its_channel(autojump_clock: MockClock) -> None:
@@ -530,7 +531,7 @@ async def test_a_channel_is_not_retired_while_a_message_is_on_its_way(autojump_c
 
 async def test_all_logs_together_stay_within_the_byte_budget(autojump_clock: MockClock) -> None:
     async with a_hub(Limits(history_bytes=100_000)) as hub:
-        names = [ChannelName.parse(f"user.u{number}") for number in range(10)]
+        names = [channel_name(f"user.u{number}") for number in range(10)]
         for number in range(2000):
             await publish(hub, number, channel=names[number * number % 10])
             assert hub.supervisor.budget.excess_bytes <= 3000

@@ -24,6 +24,7 @@ from courier.schemas.closing import CloseReason
 from courier.schemas.control import GapReason
 from courier.schemas.position import Moment, Position, Since
 from tests.actors.wires import FakeWire, Held
+from tests.names import channel_name
 
 EPOCH = "abcdefgh"
 
@@ -38,7 +39,7 @@ class Stage:
     left: list[Subscriber] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.subscriber = Subscriber("id", ChannelName.parse("user.u1"), "u1", self)
+        self.subscriber = Subscriber("id", channel_name("user.u1"), "u1", self)
 
     def start(self, since: Since | None = None) -> None:
         self.subscriber.start(self.log, self.log.since(since), since)

@@ -13,9 +13,10 @@ from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since
 from tests.actors.wires import Held
 from tests.backplane.worlds import PATIENCE_SECONDS, Ear
+from tests.names import channel_name
 
-CHANNEL = ChannelName.parse("user.u1")
-OTHER = ChannelName.parse("user.u2")
+CHANNEL = channel_name("user.u1")
+OTHER = channel_name("user.u2")
 
 
 def event(number: int) -> bytes:

@@ -9,9 +9,10 @@ from courier.backplane import Appended, Outcome, Publication
 from courier.backplane.redis import RedisBackplane, RedisOptions, open_redis
 from courier.schemas.channels import ChannelName
 from tests.backplane.feeds import Recorder
+from tests.names import channel_name
 
-GLOBAL = ChannelName.parse("global")
-ONE, TWO = ChannelName.parse("user.u1"), ChannelName.parse("user.u2")
+GLOBAL = channel_name("global")
+ONE, TWO = channel_name("user.u1"), channel_name("user.u2")
 SEED = 7
 
 

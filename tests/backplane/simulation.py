@@ -26,8 +26,9 @@ from tests.actors.simulation import leaf
 from tests.actors.wires import FakeWire, Held
 from tests.backplane.ordeal import Nodes, Place
 from tests.backplane.witness import Subscription
+from tests.names import channel_name
 
-QUIET = ChannelName.parse("user.u3")
+QUIET = channel_name("user.u3")
 CHANNELS = (CHANNEL, CHANNEL, CHANNEL, OTHER)
 PUBLISHED_TO = (*CHANNELS, QUIET)
 """The last has no subscribers."""

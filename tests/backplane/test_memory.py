@@ -10,11 +10,11 @@ import pytest
 from courier.actors.log import Budget, Log
 from courier.backplane import Backplane, Origin
 from courier.backplane.memory import MemoryBackplane
-from courier.schemas.channels import ChannelName
 from courier.schemas.position import EPOCH_LENGTH, Position
+from tests.names import channel_name
 
 STARTED_MS = 1_700_000_000_000
-ONE, TWO = ChannelName.parse("user.u1"), ChannelName.parse("user.u2")
+ONE, TWO = channel_name("user.u1"), channel_name("user.u2")
 
 BACKPLANES: dict[str, Callable[[], Backplane]] = {
     "memory": lambda: MemoryBackplane(started_ms=STARTED_MS, remembered=100),
@@ -81,9 +81,9 @@ async def test_where_one_channel_stopped_says_nothing_about_another(backplane: B
 
 async def stopped(backplane: MemoryBackplane, channel: str, *, at_ms: int) -> Position:
     """A channel that had one event and stopped."""
-    origin = await backplane.follow(ChannelName.parse(channel))
+    origin = await backplane.follow(channel_name(channel))
     position = Position(origin.position.epoch, origin.position.offset + 1)
-    backplane.unfollow(ChannelName.parse(channel), Origin(position, at_ms))
+    backplane.unfollow(channel_name(channel), Origin(position, at_ms))
     return position
 
 
@@ -94,7 +94,7 @@ async def test_the_longest_retired_is_forgotten_and_starts_a_new_epoch() -> None
     assert born_again.position.offset == 0
     assert born_again.position.epoch != one.epoch
     assert (await backplane.follow(TWO)).position == two
-    assert (await backplane.follow(ChannelName.parse("user.u3"))).position == three
+    assert (await backplane.follow(channel_name("user.u3"))).position == three
 
 
 async def test_a_channel_that_retires_again_is_the_last_to_be_forgotten() -> None:
@@ -109,10 +109,10 @@ async def test_a_channel_that_retires_again_is_the_last_to_be_forgotten() -> Non
 
 async def test_what_was_forgotten_makes_every_new_channel_unsure_of_what_came_before() -> None:
     backplane = MemoryBackplane(started_ms=STARTED_MS, remembered=1)
-    assert (await backplane.follow(ChannelName.parse("global"))).floor_ms == STARTED_MS
+    assert (await backplane.follow(channel_name("global"))).floor_ms == STARTED_MS
     for number, at_ms in enumerate((STARTED_MS + 50, STARTED_MS + 20, STARTED_MS + 90)):
         await stopped(backplane, f"user.u{number}", at_ms=at_ms)
-    assert (await backplane.follow(ChannelName.parse("strategy.s1"))).floor_ms == STARTED_MS + 50
+    assert (await backplane.follow(channel_name("strategy.s1"))).floor_ms == STARTED_MS + 50
 
 
 async def test_a_backplane_that_remembers_nothing_still_serves() -> None:

@@ -12,6 +12,7 @@ from courier.schemas.channels import ChannelName
 from courier.schemas.position import UNBORN, Position
 from tests.backplane.redis_nodes import GLOBAL, ONE, SEED, TWO, appended, eventually, publish, redis_node
 from tests.backplane.redis_servers import RedisServer, needs_redis
+from tests.names import channel_name
 
 pytestmark = needs_redis
 
@@ -41,7 +42,7 @@ async def test_offsets_count_up_from_one_and_arrivals_never_go_back(server: Redi
 
 
 async def test_every_character_of_an_id_stays_one_channel_and_one_hash_tag(server: RedisServer) -> None:
-    channel = ChannelName.parse("user.auth0|a:b@c+d~e_f-g")
+    channel = channel_name("user.auth0|a:b@c+d~e_f-g")
     async with redis_node(server.url) as (publisher, _), redis_node(server.url) as (backplane, feed):
         origin = await backplane.follow(channel)
         [outcome] = appended(
@@ -117,10 +118,10 @@ async def test_a_flood_of_large_events_leaves_in_several_pipelines(
         before = backplane.pipelines
         async with trio.open_nursery() as nursery:
             for number in range(20):
-                channel = ChannelName.parse(f"user.{number % channels}")
+                channel = channel_name(f"user.{number % channels}")
                 nursery.start_soon(publish, backplane, channel, *[b"x" * 60_000] * 20)
         assert 5 <= backplane.pipelines - before <= 12, "24 megabytes, four at a time"
-        assert (await backplane.follow(ChannelName.parse("user.0"))).position.offset == 400 // channels
+        assert (await backplane.follow(channel_name("user.0"))).position.offset == 400 // channels
 
 
 async def test_a_log_keeps_about_so_many_events_and_outlives_the_last_by_so_many_seconds(
@@ -357,7 +358,7 @@ async def test_a_follow_that_is_cancelled_leaves_no_subscription_and_harms_no_ot
 
 async def test_following_many_channels_at_once_takes_few_round_trips(server: RedisServer) -> None:
     async with redis_node(server.url) as (backplane, feed):
-        channels = [ChannelName.parse(f"user.{number}") for number in range(1000)]
+        channels = [channel_name(f"user.{number}") for number in range(1000)]
         before = backplane.pipelines
         async with trio.open_nursery() as nursery:
             for channel in channels:

@@ -22,6 +22,7 @@ from tests.backplane.redis_servers import (
     redis_sentinel,
     redis_server,
 )
+from tests.names import channel_name
 
 pytestmark = needs_redis
 
@@ -120,7 +121,7 @@ def cluster() -> Iterator[RedisCluster]:
 
 
 async def test_a_cluster_keeps_each_channel_on_one_server_and_feeds_every_node(cluster: RedisCluster) -> None:
-    channels = [ChannelName.parse(f"user.{number}") for number in range(12)]
+    channels = [channel_name(f"user.{number}") for number in range(12)]
     assert {cluster.owner_of(f"{{{channel}}}").port for channel in channels} == {
         server.port for server in cluster.servers
     }
@@ -154,7 +155,7 @@ async def test_on_a_cluster_the_documented_user_may_do_what_is_needed_and_no_mor
         server.cli("CONFIG", "RESETSTAT")
     async with redis_node(cluster.url.replace("://", "://courier:PASSWORD@")) as (backplane, feed):
         assert backplane.trouble is None
-        channels = [ChannelName.parse(f"user.c{number}") for number in range(6)]
+        channels = [channel_name(f"user.c{number}") for number in range(6)]
         await works(backplane, feed, *channels)
         await eventually(lambda: backplane.usage is not None)
         assert backplane.trouble is None
@@ -163,7 +164,7 @@ async def test_on_a_cluster_the_documented_user_may_do_what_is_needed_and_no_mor
 
 
 async def test_a_slot_that_moves_to_another_server_takes_its_channel_along(cluster: RedisCluster) -> None:
-    channel = ChannelName.parse("user.moving")
+    channel = channel_name("user.moving")
     tag = f"{{{channel}}}"
     slot = cluster.servers[0].cli("CLUSTER", "KEYSLOT", tag)
     source = cluster.owner_of(tag)
@@ -194,7 +195,7 @@ async def test_a_node_leaves_in_peace_while_a_server_of_its_cluster_hangs(cluste
 
 async def test_a_cluster_that_lost_a_server_is_away_and_comes_back_with_it(cluster: RedisCluster) -> None:
     owner = cluster.owner_of("{user.lost}")
-    channel = ChannelName.parse("user.lost")
+    channel = channel_name("user.lost")
     async with redis_node(cluster.url, seconds=25) as (backplane, feed):
         await backplane.follow(channel)
         owner.kill()

@@ -3,11 +3,11 @@
 import trio
 
 from courier.backplane.redis import RedisOptions
-from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
 from courier.schemas.position import UNBORN, Position
 from tests.backplane.redis_nodes import ONE, publish, redis_node
 from tests.backplane.redis_servers import RedisServer, needs_redis
+from tests.names import channel_name
 
 pytestmark = needs_redis
 
@@ -18,7 +18,7 @@ async def test_reads_and_joins_of_channels_that_nobody_published_to_write_no_key
     async with redis_node(server.url) as (backplane, _):
 
         async def ask(number: int) -> None:
-            channel = ChannelName.parse(f"backtest.{number}")
+            channel = channel_name(f"backtest.{number}")
             await backplane.read(channel, None if number % 2 else Position("k3v9x0qa", 1), 10)
             backplane.unfollow(channel, await backplane.follow(channel))
 

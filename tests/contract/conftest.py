@@ -27,7 +27,7 @@ def bundle(registry: Registry) -> Schema:
 @pytest.fixture(scope="session")
 def acme() -> Registry:
     """The built-in events, and a user's own."""
-    return registry_for(["tests.contract.acme"])
+    return registry_for(["courier.lumiere", "tests.contract.acme"])
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,12 @@ from typing import Any, get_args
 import jsonschema_rs
 import pytest
 
-from courier.schemas import KINDS, CloseReason, ControlMessage, Registry
+from courier.schemas import CloseReason, ControlMessage, Registry, default_registry
 from courier.schemas.contract import asyncapi
 from courier.schemas.contract.shapes import Schema
 from tests.web.messages import check_message
+
+KINDS = default_registry().kinds
 
 
 def resolved(document: Schema, value: Any) -> Any:
@@ -34,7 +36,7 @@ def references(value: Any) -> list[str]:
 def test_asyncapis_own_schema_takes_it(
     which: str, request: pytest.FixtureRequest, node_modules: Path
 ) -> None:
-    document = asyncapi(request.getfixturevalue(which))
+    document = asyncapi(request.getfixturevalue(which), KINDS)
     path = node_modules / "@asyncapi" / "specs" / "schemas" / "3.0.0-without-$id.json"
     jsonschema_rs.Draft7Validator(json.loads(path.read_text(encoding="utf-8"))).validate(document)
     for reference in references(document):
@@ -42,9 +44,12 @@ def test_asyncapis_own_schema_takes_it(
 
 
 def test_every_kind_of_channel_can_be_joined_and_says_what_is_sent_and_taken(bundle: Schema) -> None:
-    document = asyncapi(bundle)
+    document = asyncapi(bundle, KINDS)
     addresses = {channel["address"] for channel in document["channels"].values()}
-    assert addresses == {"/ws/global", *(f"/ws/{kind}.{{id}}" for kind in KINDS if kind != "global")}
+    assert addresses == {
+        "/ws/global",
+        *(f"/ws/{kind}.{{id}}" for kind in KINDS.names if kind != "global"),
+    }
     for operation in document["operations"].values():
         channel = resolved(document, operation["channel"])
         assert ("{id}" in channel["address"]) == ("parameters" in channel)
@@ -55,7 +60,7 @@ def test_every_kind_of_channel_can_be_joined_and_says_what_is_sent_and_taken(bun
 def test_courier_sends_all_events_and_takes_only_a_refresh_and_the_heartbeat(
     bundle: Schema, registry: Registry
 ) -> None:
-    document = asyncapi(bundle)
+    document = asyncapi(bundle, KINDS)
     said: dict[str, set[str]] = {
         action: {
             resolved(document, message)["name"] for message in document["operations"][action]["messages"]
@@ -68,7 +73,7 @@ def test_courier_sends_all_events_and_takes_only_a_refresh_and_the_heartbeat(
 
 
 def test_every_example_of_what_is_sent_is_a_message(bundle: Schema) -> None:
-    document = asyncapi(bundle)
+    document = asyncapi(bundle, KINDS)
     for message in document["operations"]["send.global"]["messages"]:
         [example] = resolved(document, message)["examples"]
         payload = example["payload"]
@@ -91,5 +96,7 @@ def test_what_is_no_message_fails_the_test_that_got_it(message: str) -> None:
 
 
 def test_the_close_codes_are_all_there(bundle: Schema) -> None:
-    told = [(each["code"], each["reason"], each["comeBack"]) for each in asyncapi(bundle)["x-close-codes"]]
+    told = [
+        (each["code"], each["reason"], each["comeBack"]) for each in asyncapi(bundle, KINDS)["x-close-codes"]
+    ]
     assert told == [(each.code, each.reason, each.come_back) for each in CloseReason]

@@ -22,10 +22,12 @@ from courier.actors.hub import Hub
 from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull
 from courier.schemas import Registry
 from courier.schemas.contract.shapes import Schema
-from courier.web import admission, body, readers
+from courier.web import body, readers
+from courier.web.access import AccessUnknown, Rules
 from courier.web.auth import KeysUnavailable, Verifier
+from courier.web.errors import HttpError
 from courier.web.openapi import openapi
-from courier.web.ownership import OwnershipUnknown
+from courier.web.publishing import single
 from tests.web.messages import closed
 from tests.web.servers import SECRET, Response, TestServer, a_server, exchange, token
 
@@ -358,6 +360,13 @@ class Provoker:
         if name in failing:
             with self.raising(Hub, "publish_nowait", failing[name]):
                 return await self.post(where, good)
+        of_the_kind = {
+            "event_type": HttpError(400, "Event type is not allowed on this channel"),
+            "publisher": HttpError(403, "Service may not publish to this channel"),
+        }
+        if name in of_the_kind:  # the kinds of this node take all
+            with self.raising(single, "check_rights", of_the_kind[name]):
+                return await self.post(where, good)
         match name:
             case "not_json":
                 return await self.post(where, b'{"type": ')
@@ -398,7 +407,7 @@ class Provoker:
         failing: dict[str, tuple[object, str, Exception | None]] = {
             "draining": (Hub, "draining", None),
             "keys_unavailable": (Verifier, "subscriber_nowait", KeysUnavailable()),
-            "owner_unknown": (admission, "may_join", OwnershipUnknown()),
+            "access_unknown": (Rules, "admit", AccessUnknown()),
             "redis_unreachable": (Hub, "read", BackplaneAway()),
             "redis_refused": (Hub, "read", BackplaneRefused("the read: NOPERM")),
             "too_many_channels": (Hub, "read", TooManyChannels()),
@@ -412,7 +421,7 @@ class Provoker:
             case "token_invalid":
                 return await get(bearer="junk")
             case "claim_invalid":
-                return await get(bearer=token("alice", wallet_address=None))
+                return await get(bearer=token("alice", exp=None))
             case "token_expired":
                 return await get(bearer=token("alice", exp=1_700_000_000, iat=1_600_000_000))
             case "channel":

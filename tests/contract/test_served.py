@@ -32,7 +32,7 @@ async def test_each_document_is_the_one_that_is_made_of_the_models(
     bundle = json_schema(registry)
     expected = {
         "/openapi.json": openapi(registry, bundle),
-        "/asyncapi.json": asyncapi(bundle),
+        "/asyncapi.json": asyncapi(bundle, registry.kinds),
         "/schemas": bundle,
         "/schemas/backtest.progress": type_schemas(bundle)["backtest.progress"],
         "/schemas/courier.gap": type_schemas(bundle)["courier.gap"],
@@ -82,7 +82,9 @@ async def test_a_page_of_an_allowed_origin_may_read_them_and_of_no_other(server:
 
 
 async def test_they_are_made_once_for_the_same_models(registry: Registry) -> None:
-    assert documents_of(Registry(registry.models.values())) is documents_of(registry)
+    assert documents_of(
+        Registry(registry.models.values(), registry.kinds, [registry.claims])
+    ) is documents_of(registry)
 
 
 async def test_the_page_may_load_nothing_from_anywhere_else(server: TestServer) -> None:

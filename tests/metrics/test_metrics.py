@@ -125,14 +125,14 @@ def test_the_first_error_of_a_class_is_a_rise_of_what_was_there_before() -> None
 
 
 def test_every_component_that_the_code_names_is_counted_from_the_start() -> None:
-    calls = re.compile(r"""\berror\(\s*"(\w+)",|metrics\.error, "(\w+)"\)""")
+    calls = re.compile(r"""\b_?error\(\s*"(\w+)",|metrics\.error, "(\w+)"\)""")
     code = "".join(file.read_text(encoding="utf-8") for file in Path(courier.__file__).parent.rglob("*.py"))
     named = {one or other for one, other in calls.findall(code)}
     assert named == set(COMPONENTS)
 
 
 def test_totals_are_over_all_kinds_and_do_not_change_afterwards() -> None:
-    metrics = Metrics(["a"], Sources(["s"]))
+    metrics = Metrics(["a"], Sources(["s"]), ["global", "user", "strategy"])
     metrics.published("user", "s", ["a", "a"], 0.003)
     metrics.published("global", "s", ["a"], 2.0)
     metrics.traffic["user"].deliver([An("a", 0)], 4, 30)

@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courier.schemas.channels import KINDS, ChannelName, UnknownChannelError
+from courier.schemas.channels import UnknownChannelError
+from courier.schemas.registry import default_registry
+from tests.names import channel_name
 
+KINDS = default_registry().kinds.names
 ID_CHARACTERS = string.ascii_letters + string.digits + "_-@|:+~"
 
 TEXTS = st.one_of(
@@ -33,19 +36,19 @@ def expected(text: str) -> tuple[str, str, str | None] | None:
 @given(TEXTS)
 def test_a_text_names_a_channel_exactly_when_the_contract_says_so(text: str) -> None:
     if (channel := expected(text)) is not None:
-        assert ChannelName.parse(text) == channel
+        assert channel_name(text) == channel
     else:
         with pytest.raises(UnknownChannelError):
-            ChannelName.parse(text)
+            channel_name(text)
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
 def test_an_id_has_from_1_to_128_characters(kind: str) -> None:
     for identifier in ("x", "x" * 128, *ID_CHARACTERS):
-        assert ChannelName.parse(f"{kind}.{identifier}") == (f"{kind}.{identifier}", kind, identifier)
+        assert channel_name(f"{kind}.{identifier}") == (f"{kind}.{identifier}", kind, identifier)
     for identifier in ("", "x" * 129):
         with pytest.raises(UnknownChannelError):
-            ChannelName.parse(f"{kind}.{identifier}")
+            channel_name(f"{kind}.{identifier}")
 
 
 @pytest.mark.parametrize(
@@ -56,15 +59,15 @@ def test_an_id_has_from_1_to_128_characters(kind: str) -> None:
 )  # fmt: skip
 def test_a_lookalike_is_no_channel(text: str) -> None:
     with pytest.raises(UnknownChannelError):
-        ChannelName.parse(text)
+        channel_name(text)
 
 
 def test_the_refusal_says_what_was_expected_and_not_what_came() -> None:
     with pytest.raises(UnknownChannelError, match=r"expected global, user\.<id>, .* 1 to 128 of") as refusal:
-        ChannelName.parse("topic.secret")
+        channel_name("topic.secret")
     assert "secret" not in str(refusal.value)
     assert all(kind in str(refusal.value) for kind in KINDS)
 
 
 def test_a_channel_is_written_as_its_name() -> None:
-    assert str(ChannelName.parse("forge.job.j1")) == "forge.job.j1"
+    assert str(channel_name("forge.job.j1")) == "forge.job.j1"

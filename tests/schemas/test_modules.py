@@ -14,7 +14,7 @@ HEAD = """
 from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, computed_field
 from courier.schemas import Event, JsonObject
-from courier.schemas.events.prophet import MessageChunk
+from courier.lumiere.prophet import MessageChunk
 """
 
 GOOD = """
@@ -45,7 +45,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 
 def test_the_events_of_a_module_join_the_built_in_ones(write: Write) -> None:
-    registry = registry_for([write("acme_events", GOOD)])
+    registry = registry_for(["courier.lumiere", write("acme_events", GOOD)])
     assert registry.types == default_registry().types | {"acme.order_shipped"}
     event = registry.parse(
         b'{"type":"acme.order_shipped","source":"acme","timestamp":"2026-01-01T00:00:00Z","shop":"x","facts":{}}'
@@ -58,7 +58,7 @@ def test_the_events_of_a_module_join_the_built_in_ones(write: Write) -> None:
 def test_a_package_may_pass_on_the_events_of_its_own_modules_and_be_named_beside_them(write: Write) -> None:
     write("acme.orders", GOOD)
     write("acme.__init__", "from acme.orders import OrderShipped")
-    registry = registry_for(["acme", "acme.orders", "acme"])
+    registry = registry_for(["courier.lumiere", "acme", "acme.orders", "acme"])
     assert registry.types == default_registry().types | {"acme.order_shipped"}
 
 
@@ -66,19 +66,21 @@ def test_a_base_that_says_nothing_of_its_type_is_no_event(write: Write) -> None:
     text = (
         "class Base(Event):\n    order_id: str\nclass Shipped(Base):\n    type: Literal['acme.shipped_2']\n"
     )
-    assert registry_for([write("acme_based", text)]).types == default_registry().types | {"acme.shipped_2"}
+    assert registry_for(["courier.lumiere", write("acme_based", text)]).types == default_registry().types | {
+        "acme.shipped_2"
+    }
 
 
 def test_a_model_may_have_several_types_and_postponed_annotations(write: Write) -> None:
     text = "class Switched(Event):\n    type: \"Literal['acme.on', 'acme.off']\"\n    by: \"JsonObject\"\n"
-    assert registry_for([write("acme_switch", text)]).types > {"acme.on", "acme.off"}
+    assert registry_for(["courier.lumiere", write("acme_switch", text)]).types > {"acme.on", "acme.off"}
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "'acme_bad' defines no events"),
-        ("class Base(Event): ...", "'acme_bad' defines no events"),
+        ("", "'acme_bad' declares nothing"),
+        ("class Base(Event): ...", "'acme_bad' declares nothing"),
         ("raise OSError('a\\nb')", "'acme_bad' cannot be imported: OSError: a b"),
         (
             "class X(Event):\n    type: Literal['prophet.error']",
@@ -136,7 +138,7 @@ def test_a_module_that_cannot_be_used_is_named_in_one_sentence(
     write: Write, text: str, sentence: str
 ) -> None:
     with pytest.raises(RegistryError) as refusal:
-        registry_for([write("acme_bad", text)])
+        registry_for(["courier.lumiere", write("acme_bad", text)])
     assert str(refusal.value).startswith(sentence)
     assert "\n" not in str(refusal.value)
 

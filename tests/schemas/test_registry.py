@@ -226,4 +226,5 @@ def test_a_registry_without_events_is_refused() -> None:
 
 def test_the_default_registry_is_made_once() -> None:
     assert default_registry() is REGISTRY
-    assert registry_for([]) is REGISTRY
+    assert registry_for(["courier.lumiere"]) is REGISTRY
+    assert registry_for([]) is not REGISTRY

@@ -308,7 +308,7 @@ async def test_one_bad_line_is_named_and_every_good_line_is_published(
     [
         (["history", "user.u2"], 1, "403 Unauthorized access to channel"),
         (["history", "user.u1", "--since", "x"], 1, "400 Unreadable since: expected a position"),
-        (["publish", "nowhere"], 2, "Unknown channel: expected global, user.<id>"),
+        (["publish", "user/u1"], 2, "Not a channel's name: expected segments of 1 to 128 of"),
         (["publish", "global", "{tmp}/none"], 2, "No such file or directory"),
         (["publish", "global", "{tmp}/empty"], 2, "There was no event to publish"),
         (["publish", "global", "{tmp}/two"], 1, 'line 1: 400 Event has no "source"'),

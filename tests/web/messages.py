@@ -9,25 +9,26 @@ from trio_websocket import WebSocketConnection
 
 from courier.schemas.contract import asyncapi, json_schema
 from courier.schemas.contract.shapes import Schema
-from courier.schemas.registry import default_registry
+from courier.schemas.registry import Registry, default_registry
 
 
-def check_message(message: str | bytes) -> None:
+def check_message(message: str | bytes, registry: Registry | None = None) -> None:
     """Fail for a message that the document does not have: of another type, or with more or fewer fields."""
+    known = registry or default_registry()
     if isinstance(message, str) and message in _plain_texts():
         return
-    said = json.loads(message)
-    assert said["type"] in _validators(), f"the document has no message {said['type']!r}"
-    _validators()[said["type"]].validate(said)
+    said, validators = json.loads(message), _validators(known)
+    assert said["type"] in validators, f"the document has no message {said['type']!r}"
+    validators[said["type"]].validate(said)
 
 
-def checked(websocket: WebSocketConnection) -> WebSocketConnection:
+def checked(websocket: WebSocketConnection, registry: Registry) -> WebSocketConnection:
     """The same, but what it gets is checked first."""
     get_message = websocket.get_message
 
     async def get_checked() -> str | bytes:
         message: str | bytes = await get_message()
-        check_message(message)
+        check_message(message, registry)
         return message
 
     websocket.get_message = get_checked  # type: ignore[method-assign]
@@ -50,20 +51,20 @@ def closed(schema: Any) -> Any:
 
 
 @cache
-def _document() -> Schema:
-    return asyncapi(json_schema(default_registry()))
+def _document(registry: Registry) -> Schema:
+    return asyncapi(json_schema(registry), registry.kinds)
 
 
 @cache
 def _plain_texts() -> frozenset[str]:
-    messages = _document()["components"]["messages"].values()
+    messages = _document(default_registry())["components"]["messages"].values()
     return frozenset(each["payload"]["const"] for each in messages if each["contentType"] == "text/plain")
 
 
 @cache
-def _validators() -> dict[str, jsonschema_rs.Draft202012Validator]:
+def _validators(registry: Registry) -> dict[str, jsonschema_rs.Draft202012Validator]:
     """By type. Only messages that Courier sends: a refresh is none of them."""
-    document = _document()
+    document = _document(registry)
     schemas = closed(document["components"]["schemas"])
     names = [
         each["$ref"].rpartition("/")[2]

@@ -14,6 +14,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from courier.schemas.registry import Registry, default_registry, registry_for
 from courier.settings import Settings, load_settings
 from courier.web.server import open_server
 from tests.web.messages import checked
@@ -61,8 +62,10 @@ class TestServer:
 
     __test__ = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, registry: Registry | None = None) -> None:
+        """`registry`: what the node knows, if that is not what one without settings does."""
         self.url = url
+        self._registry = registry or default_registry()
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
@@ -115,7 +118,7 @@ class TestServer:
                 nursery, stream, f"{self.host}:{self.port}", path, message_queue_size=10_000, **kwargs
             )
             try:
-                yield checked(websocket)
+                yield checked(websocket, self._registry)
             finally:
                 with trio.move_on_after(1, shield=True):
                     await websocket.aclose()
@@ -198,5 +201,6 @@ async def a_server(
 ) -> AsyncIterator[TestServer]:
     """A node served by real sockets for the length of a block, and drained at its end."""
     with trio.fail_after(60):
-        async with open_server(settings_for(**overrides), certfile=certfile, keyfile=keyfile) as url:
-            yield TestServer(url)
+        settings = settings_for(**overrides)
+        async with open_server(settings, certfile=certfile, keyfile=keyfile) as url:
+            yield TestServer(url, registry_for(settings.event_modules))

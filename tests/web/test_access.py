@@ -3,18 +3,19 @@
 import pytest
 
 from courier.backplane.steps import walk
-from courier.schemas.channels import ChannelName
-from courier.schemas.claims import SubscriberClaims
+from courier.lumiere import LumiereClaims
+from courier.lumiere.ownership import Ownership, open_authority
+from courier.schemas.registry import default_registry
 from courier.settings import Settings, load_settings
-from courier.web.access import Access, AccessRefused, may_join
-from courier.web.ownership import OwnershipUnknown
+from courier.web.access import Access, AccessRefused, AccessUnknown, Rules
+from tests.names import channel_name
 
-CLAIMS = SubscriberClaims(user_id="u1", wallet_address="w", iat=0, exp=1)
+CLAIMS = LumiereClaims(user_id="u1", wallet_address="w", iat=0, exp=1)
 DEVELOPMENT = load_settings({})
 PRODUCTION = load_settings({"COURIER_ENV": "production", "JWT_SECRET": "x" * 32})
 
 
-class Owners:
+class Owners(Ownership):
     """Strategies with an owner each; one called `unknown` gets no answer."""
 
     def __init__(self, **owners: str) -> None:
@@ -22,7 +23,7 @@ class Owners:
 
     async def owner_of(self, strategy_id: str) -> str | None:
         if strategy_id == "unknown":
-            raise OwnershipUnknown
+            raise AccessUnknown
         return self.owners.get(strategy_id)
 
 
@@ -30,11 +31,14 @@ OWNERS = Owners(mine="u1", theirs="u2")
 
 
 async def admitted(channel: str, owners: Owners | None = OWNERS, settings: Settings = DEVELOPMENT) -> bool:
-    name = ChannelName.parse(channel)
-    try:
-        access = await walk(may_join(CLAIMS, name, owners, settings))
-    except AccessRefused:
-        return False
+    name = channel_name(channel)
+    async with open_authority(settings) as anybody:
+        asked = anybody if owners is None else owners.may_join
+        rules = Rules(default_registry().kinds, {"strategy": asked}, lambda component, error: None)
+        try:
+            access = await walk(rules.admit(CLAIMS, name))
+        except AccessRefused:
+            return False
     assert access == Access(CLAIMS, name)
     return True
 
@@ -61,7 +65,7 @@ async def test_an_owner_is_compared_whole_and_exact() -> None:
 
 
 async def test_an_owner_who_cannot_be_known_is_never_let_in() -> None:
-    with pytest.raises(OwnershipUnknown):
+    with pytest.raises(AccessUnknown):
         await admitted("strategy.unknown")
 
 

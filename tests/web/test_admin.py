@@ -15,6 +15,7 @@ from courier.web.admin.overview import CHANNELS_A_TURN, overview
 from courier.web.auth import Verifier
 from courier.web.rate_limit import RateLimiter
 from courier.web.site import Site
+from tests.names import PLAIN_RULES
 from tests.web.admins import BEARER, TOKEN, get, in_production, listed, post
 from tests.web.servers import TestServer, a_server, announcement, closed, events, settings_for, token
 
@@ -308,7 +309,7 @@ async def test_the_overview_shows_the_past_minutes_and_then_only_what_is_new() -
 async def test_the_overview_says_that_the_node_leaves() -> None:
     config = settings_for()
     async with open_node(config) as node:
-        site = Site(node, default_registry(), Verifier(config), RateLimiter(0, 60), None)
+        site = Site(node, default_registry(), Verifier(config), RateLimiter(0, 60), PLAIN_RULES)
         for phase in Phase:
             node.phase = phase
             assert overview(site, {})["node"]["phase"] == phase.value

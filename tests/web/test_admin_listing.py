@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from courier.actors.hub import Hub
 from courier.node import open_node
-from courier.schemas.channels import ChannelName
 from courier.schemas.registry import default_registry
 from courier.web.admin.connections import list_connections
 from courier.web.admin.listing import ROWS_A_TURN, Found, Query, Table, find
@@ -18,6 +17,7 @@ from courier.web.auth import Verifier
 from courier.web.rate_limit import RateLimiter
 from courier.web.sessions import SessionStatistics
 from courier.web.site import Site
+from tests.names import PLAIN_RULES, channel_name
 from tests.web.servers import settings_for
 
 ROWS = 10_000
@@ -107,14 +107,16 @@ class Stand:
 
 
 async def ten_thousand(hub: Hub) -> list[Any]:
-    return [Stand(await hub.join(ChannelName.parse(f"user.u{n % 2000}"), f"u{n}")) for n in range(ROWS)]
+    return [Stand(await hub.join(channel_name(f"user.u{n % 2000}"), f"u{n}")) for n in range(ROWS)]
 
 
 async def test_ten_thousand_connections_are_listed_within_a_moment() -> None:
     config = settings_for(max_connections_per_user=0)
     async with open_node(config) as node:
         sessions = {one.subscriber.id: one for one in await ten_thousand(node.hub)}
-        site = Site(node, default_registry(), Verifier(config), RateLimiter(0, 60), None, sessions=sessions)
+        site = Site(
+            node, default_registry(), Verifier(config), RateLimiter(0, 60), PLAIN_RULES, sessions=sessions
+        )
         began = time.process_time()
         answer = await list_connections(site, {"sort": "lag", "order": "desc", "offset": "9990"})
         spent = time.process_time() - began

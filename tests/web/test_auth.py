@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from courier.lumiere import LumiereClaims
 from courier.settings import DEVELOPMENT_SECRET, Settings, SettingsError, load_settings
 from courier.web.auth import (
     KNOWN_HEADERS,
@@ -54,7 +55,7 @@ def jwk(key: Any, **more: str) -> dict[str, Any]:
 
 
 def verifier(settings: Settings = DEFAULTS, now: float = NOW) -> Verifier:
-    return Verifier(settings, lambda: now)
+    return Verifier(settings, LumiereClaims, lambda: now)
 
 
 def claims(**changed: Any) -> dict[str, Any]:
@@ -413,7 +414,7 @@ async def test_minted_tokens_are_accepted_until_they_end() -> None:
     settings = load_settings(
         {}, jwt_issuer="a", jwt_audience="b", jwt_algorithms="HS512,HS256", jwt_secret="s" * 64
     )
-    user = mint_user_token(settings, "u1", "w1", 60, now=lambda: NOW + 0.9)
+    user = mint_user_token(settings, "u1", 60, {"wallet_address": "w1"}, now=lambda: NOW + 0.9)
     service = mint_service_token(settings, "prophet", 60, now=lambda: NOW)
     assert (await verifier(settings).subscriber(user)).model_dump() == GOOD
     assert (await verifier(settings).service(service)).service == "prophet"
@@ -423,8 +424,8 @@ async def test_minted_tokens_are_accepted_until_they_end() -> None:
 
 def test_a_token_that_would_be_refused_is_not_minted() -> None:
     makers: list[Callable[[], str]] = [
-        lambda: mint_user_token(DEFAULTS, "", "w1", 60),
-        lambda: mint_user_token(DEFAULTS, "u" * 129, "w1", 60),
+        lambda: mint_user_token(DEFAULTS, "", 60, {"wallet_address": "w1"}),
+        lambda: mint_user_token(DEFAULTS, "u" * 129, 60, {"wallet_address": "w1"}),
         lambda: mint_service_token(DEFAULTS, "Prophet", 60),
     ]
     for make in makers:
@@ -435,7 +436,7 @@ def test_a_token_that_would_be_refused_is_not_minted() -> None:
 def test_without_an_hs_algorithm_courier_says_that_it_cannot_sign() -> None:
     settings = load_settings({}, jwt_algorithms="ES256", jwt_public_key=pem(EC))
     with pytest.raises(SettingsError, match=r"^COURIER_JWT_ALGORITHMS must name an HS algorithm"):
-        mint_user_token(settings, "u1", "w1", 60)
+        mint_user_token(settings, "u1", 60, {"wallet_address": "w1"})
 
 
 async def test_no_error_tells_anything_of_the_token() -> None:

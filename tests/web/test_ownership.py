@@ -10,9 +10,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from courier.lumiere.ownership import MAX_ANSWER_BYTES, Answers, Ownership, open_ownership
 from courier.settings import DEVELOPMENT_SECRET, load_settings
+from courier.web.access import AccessUnknown
 from courier.web.auth import Verifier
-from courier.web.ownership import MAX_ANSWER_BYTES, Answers, Ownership, OwnershipUnknown, open_ownership
 
 Answer = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -176,7 +177,7 @@ async def test_answers_are_remembered_and_so_is_that_there_is_no_such_strategy()
 async def test_no_answer_is_unknown_and_is_asked_again(answer: Answer) -> None:
     with trio.fail_after(5):
         async with asking(answer, OWNED, limit_seconds=SHORT_SECONDS) as (_, ownership):
-            with pytest.raises(OwnershipUnknown):
+            with pytest.raises(AccessUnknown):
                 await ownership.owner_of("s1")
             assert await ownership.owner_of("s1") == "u1"
 
@@ -184,13 +185,13 @@ async def test_no_answer_is_unknown_and_is_asked_again(answer: Answer) -> None:
 async def test_an_answer_without_an_end_is_cut_off_by_its_size_long_before_its_time() -> None:
     with trio.fail_after(5):
         async with asking(floods, limit_seconds=60) as (_, ownership):
-            with pytest.raises(OwnershipUnknown):
+            with pytest.raises(AccessUnknown):
                 await ownership.owner_of("s1")
 
 
 async def test_a_redirect_is_no_answer_and_is_not_followed() -> None:
     async with asking(says("", 302, "Location: /strategies/mine"), OWNED) as (server, ownership):
-        with pytest.raises(OwnershipUnknown):
+        with pytest.raises(AccessUnknown):
             await ownership.owner_of("s1")
     assert server.paths == ["/strategies/s1"]
 
@@ -200,7 +201,7 @@ async def test_nobody_listening_is_no_answer() -> None:
         pass
     async with open_ownership(load_settings({}, architect_url=server.url)) as ownership:
         assert ownership is not None
-        with pytest.raises(OwnershipUnknown):
+        with pytest.raises(AccessUnknown):
             await ownership.owner_of("s1")
 
 
@@ -234,7 +235,7 @@ async def test_all_who_wait_for_no_answer_learn_it_together() -> None:
     async with asking(never, limit_seconds=SHORT_SECONDS) as (server, ownership):
 
         async def ask() -> None:
-            with pytest.raises(OwnershipUnknown):
+            with pytest.raises(AccessUnknown):
                 await ownership.owner_of("s1")
             unknown.append(trio.current_time())
 

@@ -16,9 +16,8 @@ import trio
 from courier.actors.channel import Channel
 from courier.actors.messages import Deliver, Message
 from courier.node import Node
-from courier.schemas.channels import UNKNOWN_CHANNEL
 from courier.schemas.events.base import Event
-from courier.schemas.registry import Registry
+from courier.schemas.registry import Registry, default_registry
 from courier.web.head import PATH_SENTENCE
 from courier.web.server import serve
 from tests.schemas.examples import EXAMPLES
@@ -35,6 +34,8 @@ from tests.web.servers import (
     settings_for,
     token,
 )
+
+UNKNOWN_CHANNEL = default_registry().kinds.unknown
 
 JSON = {"Content-Type": "application/json"}
 CALLER = JSON | {"X-Service-Name": "tests"}

@@ -16,11 +16,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from courier.metrics import COMPONENTS
-from courier.schemas.channels import KINDS
 from courier.schemas.closing import CloseReason
+from courier.schemas.registry import default_registry
 from courier.web.application import Application
 from tests.web.servers import SECRET, TestServer, a_server, announcement, closed, events, token
 from tests.web.ways import answers_at_the_desk
+
+KINDS = default_registry().kinds.names
 
 Figures = dict[str, float]
 

@@ -14,9 +14,10 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from courier.lumiere.ownership import Ownership
 from courier.web import session, token_life
+from courier.web.access import AccessUnknown
 from courier.web.auth import KeysUnavailable, Verifier
-from courier.web.ownership import Ownership, OwnershipUnknown
 from tests.web.servers import TestServer, a_server, closed, events, token
 from tests.web.test_hypercorn import open_raw
 from tests.web.test_join import (
@@ -397,7 +398,7 @@ class Owner:
         return None
 
     async def silence(self) -> str | None:
-        raise OwnershipUnknown
+        raise AccessUnknown
 
 
 ARCHITECT = {"architect_url": "http://127.0.0.1:1"}

@@ -14,7 +14,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from courier.actors.subscriber import GOODBYE_SECONDS, Beginning, Subscriber
 from courier.backplane import Publication
 from courier.node import open_node
-from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Since
 from courier.schemas.registry import default_registry
@@ -24,9 +23,10 @@ from courier.web.rate_limit import RateLimiter
 from courier.web.session import Session
 from courier.web.site import Site
 from tests.actors.wires import FakeWire
+from tests.names import PLAIN_RULES, channel_name
 from tests.web.servers import settings_for, token
 
-CHANNEL = ChannelName.parse("user.u1")
+CHANNEL = channel_name("user.u1")
 
 
 class Stage:
@@ -77,7 +77,9 @@ class Stage:
 async def a_stage() -> AsyncIterator[Stage]:
     settings = settings_for()
     async with open_node(settings) as node:
-        yield Stage(Site(node, default_registry(), Verifier(settings), RateLimiter(0, 60, {}, 10), None))
+        yield Stage(
+            Site(node, default_registry(), Verifier(settings), RateLimiter(0, 60, {}, 10), PLAIN_RULES)
+        )
 
 
 async def test_a_minute_before_its_token_ends_a_subscriber_is_told_once_and_then_it_ends_in_time(

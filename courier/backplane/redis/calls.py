@@ -65,9 +65,6 @@ class Calls:
         """Where the channel's events are published. Pub/sub knows no databases, so the name bears it."""
         return f"courier:{{{channel}}}:feed:{self._database}"
 
-    def channel_of(self, feed: str) -> ChannelName:
-        return ChannelName.parse(feed[feed.index("{") + 1 : feed.index("}")])
-
     def make(self, requests: Sequence[Request]) -> Call:
         """One call for requests with one subject."""
         match requests[0]:
@@ -90,21 +87,22 @@ class Calls:
         return [f"{tagged}:where", f"{tagged}:log"], [
             " ".join(map(str, self._known.of(channel.name))),
             new_epoch(),
-            self._options.remembered_ms,
+            self._options.remembered_ms(channel.kind),
             self._publish_verb,
             self.feed_of(channel),
         ]
 
     def _publish(self, requests: Sequence[Publish]) -> Call:
         channel = requests[0].channel
+        kept = self._options.kept(channel.kind)
         keys, arguments = self._channel(channel)
         keys.append(f"courier:{{{channel}}}:call:{self._node}")
         arguments += (
             next(self._numbers),
             CALL_SECONDS,
             KEY_SECONDS,
-            self._options.history_events,
-            self._options.history_ms,
+            kept.events,
+            kept.milliseconds,
             self._options.history_bytes,
         )
         for request in requests:
@@ -150,7 +148,7 @@ class Calls:
                 arguments += ("unborn", "", offset)
             case Position(epoch, offset):
                 arguments += ("position", epoch, offset)
-        arguments += (request.limit, READ_BYTES, self._options.history_ms)
+        arguments += (request.limit, READ_BYTES, self._options.kept(request.channel.kind).milliseconds)
 
         def settle(answer: Sequence[Any]) -> None:
             if answer == [b"behind"]:

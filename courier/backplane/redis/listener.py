@@ -63,6 +63,8 @@ class Listener:
         self._feed = feed
         self._line: Line | None = None
         self._channels: dict[ChannelName, _Subscription] = {}
+        self._feeds: dict[bytes, ChannelName] = {}
+        """The same channels by the names of their feeds."""
         self._again: set[ChannelName] = set()
         """Channels whose events may have been missed, and which are not heard again yet."""
         self._due = 0
@@ -77,6 +79,7 @@ class Listener:
     async def want(self, channel: ChannelName) -> None:
         """Return when all that is published from now on will be heard; `BackplaneAway` if that takes long."""
         subscription = self._channels.setdefault(channel, _Subscription())
+        self._feeds[self._calls.feed_of(channel).encode()] = channel
         subscription.wanted = True
         self._ask(channel, subscription)
         with trio.move_on_after(FOLLOW_SECONDS):
@@ -129,14 +132,14 @@ class Listener:
                 self._again.add(channel)
                 self._ask(channel, subscription)
             else:
-                del self._channels[channel]
+                self._forget(channel)
         self._all_again()
 
     def _ask(self, channel: ChannelName, subscription: _Subscription) -> None:
         """Tell Redis what is wanted, if that is not what it was told last."""
         if self._line is None:
             if not subscription.wanted:
-                self._channels.pop(channel, None)
+                self._forget(channel)
             return
         if subscription.wanted == subscription.asked:
             return
@@ -159,14 +162,14 @@ class Listener:
         if name == self._probed:
             self.trouble = None
             return
-        channel = self._calls.channel_of(name.decode())
-        subscription = self._channels.get(channel)
+        channel = self._feeds.get(name)
+        subscription = None if channel is None else self._channels.get(channel)
         match kind:
             case b"message" | b"smessage":
-                if subscription is not None and subscription.wanted:
+                if channel is not None and subscription is not None and subscription.wanted:
                     self._dispatch(channel, rest[0])
             case b"subscribe" | b"unsubscribe" | b"ssubscribe" | b"sunsubscribe":
-                if subscription is None or not subscription.due:
+                if channel is None or subscription is None or not subscription.due:
                     # Nobody asked: the channel's slot has moved to another server of the cluster.
                     raise ConnectionResetError("Redis has ended a subscription")
                 self._answered(channel, subscription)
@@ -178,12 +181,16 @@ class Listener:
         if subscription.due:
             return
         if not subscription.asked:
-            del self._channels[channel]
+            self._forget(channel)
             return
         subscription.heard.set()
         if channel in self._again:
             self._again.discard(channel)
             self._all_again()
+
+    def _forget(self, channel: ChannelName) -> None:
+        self._channels.pop(channel, None)
+        self._feeds.pop(self._calls.feed_of(channel).encode(), None)
 
     def _all_again(self) -> None:
         if not self._again:

@@ -1,6 +1,9 @@
 """RedisOptions: how much the shared logs hold, and how long Redis may take."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from courier.schemas.history import Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +13,8 @@ class RedisOptions:
     history_events: int = 10_000
     """Of one channel; a stream is trimmed by the block, so a few more may be there."""
     history_seconds: float = 3600.0
+    history_of_kinds: Mapping[str, Kept] = field(default_factory=dict)
+    """Both, for kinds of channels that have their own."""
     history_bytes: int = 256 * 1024 * 1024
     """Of the events of one channel."""
     channels: int = 100_000
@@ -26,11 +31,10 @@ class RedisOptions:
     look_again_seconds: float = 40.0
     """How often every followed channel is compared with its shared log, though nothing seems missing."""
 
-    @property
-    def history_ms(self) -> int:
-        return round(self.history_seconds * 1000)
+    def kept(self, kind: str) -> Kept:
+        """What the log of a channel of that kind keeps."""
+        return self.history_of_kinds.get(kind) or Kept(self.history_events, self.history_seconds)
 
-    @property
-    def remembered_ms(self) -> int:
-        """How long the position of a quiet channel is kept after its last event."""
-        return self.history_ms + round(self.remembered_seconds * 1000)
+    def remembered_ms(self, kind: str) -> int:
+        """How long the position of a quiet channel of that kind is kept after its last event."""
+        return self.kept(kind).milliseconds + round(self.remembered_seconds * 1000)

@@ -20,7 +20,7 @@ class Probes:
 
     def __init__(self, url: RedisUrl, options: RedisOptions, name: str) -> None:
         kept = replace(
-            options, history_events=1, history_bytes=0, history_seconds=KEPT_SECONDS, remembered_seconds=0
+            options, history_events=1, history_seconds=KEPT_SECONDS, history_bytes=0, remembered_seconds=0
         )
         self._calls = Calls(url, kept, name, Known(0))
         self.log = ChannelName(f"probe:{name}", "global", None)

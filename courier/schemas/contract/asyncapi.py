@@ -1,19 +1,11 @@
 """AsyncAPI 3.0 of the WebSocket side: channels, what Courier sends and takes, and every message."""
 
-from courier.schemas.channels import KINDS, SEGMENT_SAID, Kind
+from courier.schemas.channels import SEGMENT_SAID, ChannelKind, Kinds
 from courier.schemas.closing import CloseReason
 from courier.schemas.contract.bundle import CONTROL, DELIVERED, REFRESH, VERSION, members
 from courier.schemas.contract.shapes import Schema, renamed, with_nested
 
 COMPONENTS = "#/components/schemas/"
-
-_ABOUT: dict[Kind, str] = {
-    "global": "For everybody. Any valid token may join.",
-    "user": "For one user: the token whose `user_id` is exactly the channel's id.",
-    "strategy": "For a strategy's owner.",
-    "backtest": "About one backtest. Any valid token may join: keep the id to those who should see it.",
-    "forge.job": "About one of Forge's jobs. Any valid token may join, likewise.",
-}
 
 _HEARTBEATS = {
     "Ping": ("ping", "Are you there? Whoever gets it answers `pong`."),
@@ -53,7 +45,7 @@ _HEADERS: Schema = {
 }
 
 
-def asyncapi(bundle: Schema) -> Schema:
+def asyncapi(bundle: Schema, kinds: Kinds) -> Schema:
     """AsyncAPI 3.0 of what `json_schema` made, as if asked of the node itself."""
     sent = [*members(bundle, DELIVERED), *members(bundle, CONTROL), *_HEARTBEATS]
     received = [REFRESH, *_HEARTBEATS]
@@ -76,10 +68,10 @@ def asyncapi(bundle: Schema) -> Schema:
                 "bindings": {"ws": {}},
             }
         },
-        "channels": {_key(kind): _channel(kind, sent, received) for kind in KINDS},
+        "channels": {_key(kind): _channel(kind, sent, received) for kind in kinds},
         "operations": {
-            **{f"send.{kind}": _operation("send", kind, sent) for kind in KINDS},
-            **{f"receive.{kind}": _operation("receive", kind, received) for kind in KINDS},
+            **{f"send.{kind.name}": _operation("send", kind, sent) for kind in kinds},
+            **{f"receive.{kind.name}": _operation("receive", kind, received) for kind in kinds},
         },
         "components": {
             "messages": {
@@ -115,31 +107,47 @@ _SECURITY: Schema = {
 }
 
 
-def _key(kind: Kind) -> str:
-    return kind.replace(".", "_")
+def _key(kind: ChannelKind) -> str:
+    return kind.name.replace(".", "_")
 
 
-def _channel(kind: Kind, sent: list[str], received: list[str]) -> Schema:
-    whole = kind == "global"
+def _channel(kind: ChannelKind, sent: list[str], received: list[str]) -> Schema:
+    names = ["id"] if kind.id_segments == 1 else [f"id{place + 1}" for place in range(kind.id_segments)]
     channel: Schema = {
-        "address": f"/ws/{kind}" if whole else f"/ws/{kind}.{{id}}",
-        "description": _ABOUT[kind],
+        "address": f"/ws/{kind.name}" + "".join(f".{{{name}}}" for name in names),
+        "description": kind.about or f"{kind.form}: {who_may_join(kind)}",
         "messages": {
             name: {"$ref": f"#/components/messages/{name}"} for name in dict.fromkeys([*sent, *received])
         },
         "bindings": {"ws": {"method": "GET", "query": _QUERY, "headers": _HEADERS}},
     }
-    if not whole:
+    if names:
         channel["parameters"] = {
-            "id": {
+            name: {
                 "description": f"{SEGMENT_SAID}; percent-encoded as `encodeURIComponent` does it.",
                 "examples": ["alice", "auth0|5f7c8ec7"],
             }
+            for name in names
         }
     return channel
 
 
-def _operation(action: str, kind: Kind, names: list[str]) -> Schema:
+def who_may_join(kind: ChannelKind) -> str:
+    """The rule of a kind, as a sentence."""
+    match kind.join:
+        case "everyone":
+            return "Any valid token may join."
+        case "owner":
+            return "The user whom the first segment names may join."
+        case "granted":
+            return "Whoever has a grant for it may join."
+        case "ask":
+            return "Your own service says who may join."
+        case _:
+            return "A rule of the node says who may join."
+
+
+def _operation(action: str, kind: ChannelKind, names: list[str]) -> Schema:
     said = "What Courier sends to a subscriber." if action == "send" else "What a subscriber may say."
     channel = f"#/channels/{_key(kind)}"
     return {

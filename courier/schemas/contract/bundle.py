@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel, ValidationError
 
 from courier.schemas import admin, answers
-from courier.schemas.channels import CHANNEL_PATTERN
+from courier.schemas.channels import Kinds
 from courier.schemas.closing import CloseReason
 from courier.schemas.contract.examples import TIME, example_of
 from courier.schemas.contract.shapes import (
@@ -61,7 +61,7 @@ DELIVERY: Schema = {
     },
     "channel": {
         "type": "string",
-        "pattern": CHANNEL_PATTERN,
+        "format": answers.CHANNEL,
         "description": "The channel that it was published to.",
         "examples": ["user.alice"],
     },
@@ -124,6 +124,7 @@ def json_schema(registry: Registry) -> Schema:
         "enum": [each.reason for each in CloseReason],
     }
     definitions.schemas[HISTORY]["properties"]["events"]["items"] = _ref(DELIVERED)  # not any object
+    _put_kinds(definitions.schemas, registry.kinds)
     return {
         "$schema": DIALECT,
         "$id": f"urn:courier:contract:{VERSION}",
@@ -184,6 +185,23 @@ def _put_event(definitions: Definitions, registry: Registry, event: _Entry) -> N
     channel = "global" if event.event_type.startswith("system.") else "user.alice"
     said = json.loads(registry.encode(event.model.model_validate_json(json.dumps(example))))
     delivered["examples"] = [{"id": "k3v9x0qa-42", "channel": channel, **said}]
+
+
+def _put_kinds(schema: Any, kinds: Kinds) -> None:
+    """Say, in place, what channels and kinds there are."""
+    if isinstance(schema, list):
+        for each in schema:
+            _put_kinds(each, kinds)
+    elif isinstance(schema, dict):
+        match schema.get("format"):
+            case answers.CHANNEL:
+                del schema["format"]
+                schema["pattern"] = kinds.pattern
+            case answers.KIND:
+                del schema["format"]
+                schema["enum"] = list(kinds.names)
+        for each in schema.values():
+            _put_kinds(each, kinds)
 
 
 def _typed(shape: Shape, own: Schema, before: Schema) -> Shape:

@@ -8,7 +8,6 @@ from courier.actors.channel import Channel
 from courier.actors.frames import event_json
 from courier.actors.statistics import ChannelStatistics
 from courier.backplane import Stretch
-from courier.schemas.channels import ChannelName
 from courier.schemas.position import Since, parse_since
 from courier.web.admin import connections
 from courier.web.admin.answers import HEADERS, at
@@ -60,7 +59,7 @@ async def show_channel(site: Site, name: str, given: Mapping[str, str]) -> Answe
     query = parse_query(given, connections.TABLE.columns)
     limit = number(given, "events", EVENTS, least=1, most=LARGEST_EVENTS)
     since = read_position(given.get("since"))
-    channel = site.node.hub.supervisor.running(ChannelName.parse(name))
+    channel = site.node.hub.supervisor.running(site.registry.kinds.parse(name))
     if channel is None:
         raise not_running()
     subscribers = await connections.connections_of(site, channel, query)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from courier.actors.channel import Channel
-from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.web.admin.answers import at
 from courier.web.admin.listing import Found, Query, Table, find, parse_query
@@ -81,7 +80,7 @@ def _row(session: Served) -> dict[str, Any]:
         "id": subscriber.id,
         "user_id": subscriber.owner,
         "channel": subscriber.channel,
-        "kind": ChannelName.parse(subscriber.channel).kind,
+        "kind": session.subscriber.channel.kind,
         "state": subscriber.state,
         "position": None if subscriber.position is None else str(subscriber.position),
         "lag": subscriber.lag,

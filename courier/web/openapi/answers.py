@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from courier.schemas.channels import CHANNEL_PATTERN
+from courier.schemas.channels import Kinds
 from courier.schemas.contract.examples import example_of
 from courier.schemas.contract.shapes import Schema
 from courier.web.openapi.refusals import Refusals, examples
@@ -140,13 +140,13 @@ def ref(name: str) -> Schema:
     return {"$ref": COMPONENTS + name}
 
 
-def channel_parameter() -> Schema:
+def channel_parameter(kinds: Kinds) -> Schema:
     """The channel in a path."""
     return {
         "name": "channel",
         "in": "path",
         "required": True,
-        "description": "`global`, `user.<id>`, `strategy.<id>`, `backtest.<id>` or `forge.job.<id>`.",
-        "schema": {"type": "string", "pattern": CHANNEL_PATTERN},
+        "description": " or ".join(f"`{kind.form}`" for kind in kinds) + ".",
+        "schema": {"type": "string", "pattern": kinds.pattern},
         "example": "user.alice",
     }

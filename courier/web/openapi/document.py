@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from courier.schemas.batch import BATCH_EVENTS
-from courier.schemas.channels import CHANNEL_PATTERN
 from courier.schemas.contract.bundle import PUBLISHED, VERSION, members
 from courier.schemas.contract.shapes import Schema, renamed
 from courier.schemas.names import SERVICE_NAME_PATTERN
@@ -100,13 +99,13 @@ def openapi(registry: Registry, bundle: Schema) -> Schema:
         ],
         "paths": {
             **_publish(registry, bundle, first),
-            **_history(bundle),
+            **_history(registry, bundle),
             **_health(),
             **operators(registry, bundle, first),
             **_documents(),
         },
         "components": {
-            "schemas": _schemas(bundle),
+            "schemas": _schemas(registry, bundle),
             "responses": {
                 "NotFound": refused(anywhere(), 404),
                 "MethodNotAllowed": refused(anywhere(), 405),
@@ -172,7 +171,7 @@ def _publish(registry: Registry, bundle: Schema, first: Any) -> Schema:
                 "tags": ["Publish"],
                 "summary": "Publish one event.",
                 "security": _BY_SERVICE,
-                "parameters": [channel_parameter(), _SERVICE, _KEY],
+                "parameters": [channel_parameter(registry.kinds), _SERVICE, _KEY],
                 "requestBody": body_of({JSON: content_of(PUBLISHED, one)}),
                 "responses": single,
             }
@@ -228,7 +227,7 @@ def _publish(registry: Registry, bundle: Schema, first: Any) -> Schema:
     }
 
 
-def _history(bundle: Schema) -> Schema:
+def _history(registry: Registry, bundle: Schema) -> Schema:
     stretch = {"stretch": example_named("History", bundle)}
     return {
         "/history/{channel}": {
@@ -239,10 +238,10 @@ def _history(bundle: Schema) -> Schema:
                 "description": "For whoever may join the channel. One answer has at most 1 MiB of events, or"
                 " one event; `more` says that others follow.",
                 "security": _BY_SUBSCRIBER,
-                "parameters": [channel_parameter(), _SINCE, _LIMIT],
+                "parameters": [channel_parameter(registry.kinds), _SINCE, _LIMIT],
                 "responses": {
                     **answer("History", stretch, "A stretch of the log, oldest first.", ()),
-                    **refusals_of(history_refusals()),
+                    **refusals_of(history_refusals(registry)),
                 },
             }
         }
@@ -355,7 +354,7 @@ def _document(name: str, about: str) -> Schema:
     }
 
 
-def _schemas(bundle: Schema) -> Schema:
+def _schemas(registry: Registry, bundle: Schema) -> Schema:
     """The contract's own, and the two that only requests have."""
     schemas = renamed(bundle["$defs"], lambda name: name, COMPONENTS)
     schemas[PUBLISHED]["discriminator"] = {
@@ -369,7 +368,10 @@ def _schemas(bundle: Schema) -> Schema:
         "description": "An event, and the channel that it goes to.",
         "type": "object",
         "additionalProperties": False,
-        "properties": {"channel": {"type": "string", "pattern": CHANNEL_PATTERN}, "data": ref(PUBLISHED)},
+        "properties": {
+            "channel": {"type": "string", "pattern": registry.kinds.pattern},
+            "data": ref(PUBLISHED),
+        },
         "required": ["channel", "data"],
     }
     schemas["Batch"] = {

@@ -82,8 +82,8 @@ def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
                 "openChannel",
                 "One channel, a page of its subscribers, and its latest events.",
                 "OpenedChannel",
-                opened_channel_refusals(of_connections),
-                channel_parameter(),
+                opened_channel_refusals(registry, of_connections),
+                channel_parameter(registry.kinds),
                 *_page(of_connections),
                 _number("events", "How many events at most.", channels.EVENTS, 1, channels.LARGEST_EVENTS),
                 {

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from courier.actors.errors import ChannelFailed, Draining, TooManyChannels
 from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
 from courier.schemas.batch import BATCH_EVENTS, cut_batch
-from courier.schemas.channels import ChannelName
+from courier.schemas.channels import ChannelKind
 from courier.schemas.claims import ServiceClaims
 from courier.schemas.registry import Registry
 from courier.settings import load_settings
@@ -19,12 +19,13 @@ from courier.web.auth import ClaimInvalid, KeysUnavailable, TokenExpired, TokenI
 from courier.web.body import too_large, too_slow
 from courier.web.caller import Caller
 from courier.web.errors import another_method, http_answer, nothing_here
-from courier.web.history import forbidden, owner_unknown, read_limit, read_since, unauthorized
+from courier.web.history import access_unknown, forbidden, read_limit, read_since, unauthorized
 from courier.web.publishing.batch import BATCH_BYTES, check_rate
 from courier.web.publishing.judge import (
     JSON,
     check_claims,
     check_key,
+    check_kind,
     check_media_type,
     check_service,
     check_source,
@@ -36,6 +37,9 @@ from courier.web.readers import too_many_of_node, too_many_of_user
 RESET_AT = "2026-01-31T12:00:13.000Z"
 _OVER = Verdict(admitted=False, limit=100, remaining=0, reset_seconds=12.5, window_seconds=60)
 _CALLER = Caller("shop", None, JSON)
+
+_PICKY = ChannelKind("order", join="owner", events=["shop.order_*"])
+_CLOSED = ChannelKind("order", join="owner", publishers=["warehouse"])
 
 Refusals = dict[str, Exception]
 """What may be refused, by a name for it."""
@@ -69,9 +73,11 @@ def publish_refusals(registry: Registry, event: dict[str, Any]) -> Refusals:
         "media_type": _raised(lambda: check_media_type(Caller("shop", None, "text/plain"), JSON)),
         "not_json": _raised(lambda: registry.parse(b'{"type": ')),
         "not_an_object": _raised(lambda: registry.parse(b"[]")),
-        "channel": _unknown_channel(),
+        "channel": _unknown_channel(registry),
         "schema": _schema(registry, event),
         "source": _source(registry, event),
+        "event_type": _raised(lambda: check_kind(_PICKY, registry.parse(json.dumps(event).encode()), "shop")),
+        "publisher": _raised(lambda: check_kind(_CLOSED, registry.parse(json.dumps(event).encode()), "shop")),
         "key": _key(),
         "key_conflict": KeyConflict(),
         **_of_the_log(),
@@ -94,18 +100,18 @@ def batch_refusals(registry: Registry) -> Refusals:
     }
 
 
-def history_refusals() -> Refusals:
+def history_refusals(registry: Registry) -> Refusals:
     """Of a stretch of history, in the order in which it is judged."""
     return {
         "draining": Draining(),
         "token_missing": unauthorized(TokenMissing()),
         "token_invalid": unauthorized(TokenInvalid()),
-        "claim_invalid": unauthorized(ClaimInvalid("claim wallet_address is missing")),
+        "claim_invalid": unauthorized(ClaimInvalid("claim exp is missing")),
         "token_expired": unauthorized(TokenExpired("claim exp is 35 s in the past")),
         "keys_unavailable": KeysUnavailable(),
-        "channel": _unknown_channel(),
+        "channel": _unknown_channel(registry),
         "access": forbidden(),
-        "owner_unknown": owner_unknown(),
+        "access_unknown": access_unknown(),
         "since": _raised(lambda: read_since("yesterday")),
         "limit": _raised(lambda: read_limit("0")),
         "too_many_of_user": too_many_of_user(),
@@ -157,13 +163,13 @@ def overview_refusals() -> Refusals:
     }
 
 
-def opened_channel_refusals(columns: Iterable[str]) -> Refusals:
+def opened_channel_refusals(registry: Registry, columns: Iterable[str]) -> Refusals:
     """Of one channel with a page of its subscribers."""
     return {
         **listing_refusals(columns),
         "events": _raised(lambda: number({"events": "0"}, "events", EVENTS, least=1, most=LARGEST_EVENTS)),
         "since": _raised(lambda: read_position("yesterday")),
-        "channel": _unknown_channel(),
+        "channel": _unknown_channel(registry),
         "not_running": not_running(),
     }
 
@@ -210,8 +216,8 @@ def _of_the_log() -> Refusals:
     }
 
 
-def _unknown_channel() -> Exception:
-    return _raised(lambda: ChannelName.parse("users.alice"))
+def _unknown_channel(registry: Registry) -> Exception:
+    return _raised(lambda: registry.kinds.parse("users.alice"))
 
 
 def _schema(registry: Registry, event: dict[str, Any]) -> Exception:

@@ -25,7 +25,7 @@ from courier.web.publishing.judge import (
     authenticate,
     check_key,
     check_media_type,
-    check_source,
+    check_rights,
     rate_headers,
     too_many,
 )
@@ -130,7 +130,7 @@ def publishing_all(
             continue
         channel, event = item
         try:
-            check_source(event, service)
+            check_rights(site, channel, event, service)
         except HttpError as error:
             results[place] = error
             continue

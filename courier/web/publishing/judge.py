@@ -11,7 +11,7 @@ from courier.actors.errors import Draining
 from courier.backplane import BackplaneAway
 from courier.backplane.steps import Steps
 from courier.logs import get_logger
-from courier.schemas.channels import ChannelName
+from courier.schemas.channels import ChannelKind, ChannelName
 from courier.schemas.claims import ServiceClaims
 from courier.schemas.errors import SchemaError
 from courier.schemas.events.base import Event
@@ -104,11 +104,27 @@ def media_type(caller: Caller) -> str:
     return (caller.content_type or "").partition(";")[0].strip().lower()
 
 
+def check_rights(site: Site, channel: ChannelName, event: Event, service: str) -> None:
+    """Raise 400 or 403 for an event that the service may not publish to the channel."""
+    check_source(event, service)
+    check_kind(site.registry.kinds[channel.kind], event, service)
+
+
 def check_source(event: Event, service: str) -> None:
     """Raise 400 for an event in another service's name."""
     if event.source != service:
         why = f"source is {event.source}, X-Service-Name is {service}"
         raise HttpError(400, "Event source must match X-Service-Name header", why=why)
+
+
+def check_kind(kind: ChannelKind, event: Event, service: str) -> None:
+    """Raise 400 for an event that the kind does not take, 403 for a service that it does not hear."""
+    if not kind.takes(event.type):
+        why = f"kind {kind.name} does not take {event.type}"
+        raise HttpError(400, "Event type is not allowed on this channel", why=why)
+    if not kind.hears(service):
+        why = f"kind {kind.name} does not name {service}"
+        raise HttpError(403, "Service may not publish to this channel", why=why)
 
 
 def rate_headers(verdict: Verdict) -> dict[str, str]:
@@ -144,9 +160,9 @@ def parse(site: Site, channel: str | None, body: bytes) -> tuple[ChannelName, Ev
     try:
         event = site.registry.parse(body)
     except SchemaError as error:
-        error.channel = ChannelName.parse(channel).name
+        error.channel = site.registry.kinds.parse(channel).name
         raise
-    return ChannelName.parse(channel), event
+    return site.registry.kinds.parse(channel), event
 
 
 def check_key(caller: Caller) -> None:

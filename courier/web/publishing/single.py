@@ -16,7 +16,7 @@ from courier.web.publishing.judge import (
     authenticate,
     check_key,
     check_media_type,
-    check_source,
+    check_rights,
     parse,
     rate_headers,
     too_many,
@@ -48,7 +48,7 @@ def publishing(site: Site, caller: Caller, channel: str | None, body: bytes) -> 
             raise too_many(verdict)  # noqa: TRY301 - the table of errors answers for this one, too
         check_media_type(caller, JSON)
         known = name, event = parse(site, channel, body)
-        check_source(event, service)
+        check_rights(site, name, event, service)
         check_key(caller)
         by = now + site.settings.inbox_wait_seconds
         [outcome] = yield from deliver(site, caller, name, [event], [caller.idempotency_key], by, began)

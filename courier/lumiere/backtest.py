@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from courier.schemas.events import jobs
+from courier.lumiere import jobs
 from courier.schemas.events.base import Event, Fraction
 from courier.schemas.names import Id
 

@@ -11,8 +11,11 @@ import trio
 from pydantic import BaseModel, ValidationError
 
 from courier.logs import get_logger
+from courier.schemas.channels import Allows, ChannelName
+from courier.schemas.claims import SubscriberClaims
 from courier.schemas.names import Id
 from courier.settings import Settings
+from courier.web.access import AccessRefused, AccessUnknown
 from courier.web.auth import FetchError, NotFound, fetch, mint_service_token
 
 LIMIT_SECONDS = 2.0
@@ -26,10 +29,6 @@ RENEW_TOKEN_SECONDS = 60
 """Before its end, so that a token does not end on its way."""
 
 logger = get_logger(__name__)
-
-
-class OwnershipUnknown(Exception):
-    """Architect did not say whose strategy it is: nobody may join its channel now, all may try again."""
 
 
 class _Strategy(BaseModel):
@@ -90,10 +89,17 @@ class Ownership:
         self._token = ""
         self._token_ends = -math.inf
 
+    async def may_join(self, claims: SubscriberClaims, channel: ChannelName) -> bool:
+        """Whether the strategy is this user's; raises AccessRefused when it is not, or AccessUnknown."""
+        assert channel.id is not None
+        if await self.owner_of(channel.id) != claims.user_id:
+            raise AccessRefused("strategy has another owner, or does not exist")
+        return True
+
     async def owner_of(self, strategy_id: str) -> str | None:
         """The user who owns a strategy, or None when there is no such strategy.
 
-        Raises OwnershipUnknown when Architect does not say, in time and in the shape that was agreed.
+        Raises AccessUnknown when Architect does not say, in time and in the shape that was agreed.
         """
         try:
             return self._answers.get(strategy_id, trio.current_time())
@@ -106,7 +112,7 @@ class Ownership:
         else:
             await question.answered.wait()
         if question.failed:
-            raise OwnershipUnknown
+            raise AccessUnknown("Architect did not say whose strategy it is")
         return question.owner
 
     async def _ask(self, strategy_id: str, question: _Question) -> None:
@@ -143,9 +149,31 @@ async def open_ownership(
 ) -> AsyncIterator[Ownership | None]:
     """An Ownership for the length of a block, or None when `COURIER_ARCHITECT_URL` is not set."""
     if settings.architect_url is None:
-        if settings.env == "development":
-            logger.warning("Every valid token may join strategy channels: COURIER_ARCHITECT_URL is not set")
         yield None
         return
     async with httpx.AsyncClient(timeout=None) as client:  # noqa: S113 - one limit for the whole, not for each step
         yield Ownership(client, settings, limit_seconds, now)
+
+
+@asynccontextmanager
+async def open_authority(settings: Settings) -> AsyncIterator[Allows]:
+    """Who may join a strategy's channel, for the length of a block.
+
+    When no Architect can be asked, any valid token will do in development, and none in production.
+    """
+    async with open_ownership(settings) as ownership:
+        if ownership is not None:
+            yield ownership.may_join
+        elif settings.env == "development":
+            logger.warning("Every valid token may join strategy channels: COURIER_ARCHITECT_URL is not set")
+            yield _anybody
+        else:
+            yield _nobody
+
+
+async def _anybody(claims: SubscriberClaims, channel: ChannelName) -> bool:
+    return True
+
+
+async def _nobody(claims: SubscriberClaims, channel: ChannelName) -> bool:
+    raise AccessRefused("nobody can say who owns a strategy: COURIER_ARCHITECT_URL is not set")

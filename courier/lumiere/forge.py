@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from courier.schemas.events import jobs
+from courier.lumiere import jobs
 
 
 class ForgeJobStarted(jobs.Started):

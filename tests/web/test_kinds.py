@@ -1,0 +1,74 @@
+"""A node with kinds of channels of somebody's own: joins, history, publishes, on both transports."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from courier.metrics import Metrics
+from courier.schemas.closing import CloseReason
+from tests.web.servers import TestServer, a_server, announcement, events, token
+
+UNAUTHORIZED = (CloseReason.UNAUTHORIZED.code, CloseReason.UNAUTHORIZED.reason)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TestServer]:
+    async with a_server(event_modules="tests.acme", publish_auth="off") as server:
+        yield server
+
+
+def shipped(source: str = "shop") -> dict[str, Any]:
+    return {"type": "acme.order_shipped", "source": source, "order_id": "7"}
+
+
+async def test_a_function_of_claims_and_channel_says_who_joins_and_reads(server: TestServer) -> None:
+    theirs, others = token(tenant="7", wallet_address=None), token(tenant="8", wallet_address=None)
+    async with server.websocket(f"/ws/tenant.7.invoices?token={theirs}") as websocket:
+        await server.publish("tenant.7.invoices", announcement())
+        await events(websocket, 1)
+    assert await server.refused(f"/ws/tenant.7.invoices?token={others}") == UNAUTHORIZED
+    assert (await server.request("GET", f"/history/tenant.7.invoices?token={theirs}")).status == 200
+    assert (await server.request("GET", f"/history/tenant.7.invoices?token={others}")).status == 403
+
+
+async def test_a_kind_without_an_id_is_for_everyone(server: TestServer) -> None:
+    async with server.websocket(f"/ws/news?token={token()}") as websocket:
+        await server.publish("news", announcement())
+        await events(websocket, 1)
+
+
+@pytest.mark.parametrize("id", ["raises", "one", "none"])
+async def test_a_rule_that_fails_admits_nobody_and_is_counted(
+    id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[str, str]] = []
+
+    def note(_: Metrics, component: str, error: BaseException) -> None:
+        counted.append((component, type(error).__name__))
+
+    monkeypatch.setattr(Metrics, "error", note)
+    async with a_server(event_modules="tests.acme", publish_auth="off") as server:
+        assert await server.refused(f"/ws/odd.{id}?token={token()}") == UNAUTHORIZED
+        assert counted == [("rule", "RuntimeError" if id == "raises" else "TypeError")]
+        async with server.websocket(f"/ws/odd.fine?token={token()}"):
+            pass
+
+
+async def test_a_kind_takes_only_its_events_from_its_publishers(server: TestServer) -> None:
+    assert (await server.publish("order.7", shipped(), service="shop")).status == 200
+    wrong = await server.publish("order.7", announcement(source="shop"), service="shop")
+    assert (wrong.status, wrong.error) == (400, {"error": "Event type is not allowed on this channel"})
+    other = await server.publish("order.7", shipped("bank"), service="bank")
+    assert (other.status, other.error) == (403, {"error": "Service may not publish to this channel"})
+
+
+async def test_a_channel_keeps_as_much_as_its_kind_says(server: TestServer) -> None:
+    for _ in range(5):
+        assert (await server.publish("order.7", shipped(), service="shop")).status == 200
+        await server.publish("news", announcement())
+    held = []
+    for name in ("order.7", "news"):
+        page = await server.request("GET", f"/admin/channels/{name}", headers={"Host": "localhost"})
+        held.append(page.json["channel"]["events"])
+    assert held == [3, 5]
