@@ -88,10 +88,8 @@ class Subscriber:
             size = self._receive(_BUFFER)
         except ConnectionError:
             size = 0
-        if size and not self._rest and self.tape.data.startswith(_BUFFER[:size], self.position):
-            self.position += size
-        elif size:
-            self.take(bytes(_BUFFER[:size]))
+        if size:
+            self.take(_BUFFER[:size])
         else:
             self.is_open = False
             self._sock.close()
@@ -102,12 +100,15 @@ class Subscriber:
         """Leave, as one whose connection breaks."""
         self._sock.close()
 
-    def take(self, data: bytes) -> None:
-        """Judge `data`, the next bytes of this WebSocket, frame by frame."""
+    def take(self, data: bytes | memoryview) -> None:
+        """Judge `data`, the next bytes of this WebSocket: frame by frame, unless the tape says the same."""
         tape = self.tape
+        if not self._rest and tape.data.startswith(data, self.position):
+            self.position += len(data)
+            return
         whole = self._next
         start = tape.ends[whole - 1] if whole else 0
-        data = bytes(tape.data[start : self.position]) + self._rest + data
+        data = bytes(tape.data[start : self.position]) + self._rest + bytes(data)
         self.position = start
         end = 0
         for frame in frames.split(data):
