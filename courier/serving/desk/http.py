@@ -88,7 +88,8 @@ class Http:
 
     def begin(self, row: Connection) -> None:
         row.used_at = self.desk.now()
-        row.call_at(row.used_at + self._idle_seconds)
+        if row.due_at > row.used_at + self._idle_seconds:  # else it is looked at sooner, and left alone then
+            row.call_at(row.used_at + self._idle_seconds)
 
     def go_on(self, row: Connection) -> None:
         row.owed = False
@@ -128,10 +129,13 @@ class Http:
             self.go_on(row)
 
     def due(self, row: Connection, now: float) -> None:
+        idle_until = row.used_at + self._idle_seconds
         if row.owed:
             return  # the next answer sets the time anew
         if row.unread:
             self._leave(row, bytes(row.unread))
+        elif now < idle_until:
+            row.call_at(idle_until)
         else:
             self._lingering.take(row)
 
