@@ -97,6 +97,21 @@ async def test_whoever_leaves_while_older_events_are_read_gets_none(autojump_clo
         assert not numbers(wire)
 
 
+async def test_whoever_leaves_before_older_events_are_read_harms_nobody(autojump_clock: MockClock) -> None:
+    shared = a_shared_log()
+    async with a_node(shared, Limits(history_events=2)) as one:
+        subscriber, wire = await join(one.hub, FakeWire(room=0))
+        await publish_each(one, *range(10))
+        wire._room = math.inf
+        subscriber.writable()  # older events are to be read, by a task that has not begun
+        subscriber.close()
+        await trio.sleep(5)
+        _, other = await join(one.hub)
+        await publish(one.hub, 10)
+        await wait_all_tasks_blocked()
+        assert numbers(other) == [10]
+
+
 async def test_what_is_on_no_shelf_is_a_gap_once_and_the_second_time_too_slow(
     autojump_clock: MockClock,
 ) -> None:
