@@ -130,13 +130,14 @@ def check() -> None:
     from courier.schemas.registry import registry_for
     from courier.settings import SettingsError, check_bind, describe, load_settings
     from courier.strays import strays
+    from courier.web.ask import check_asked
 
     try:
         settings = load_settings()
         for name, value in describe(settings):
             click.echo(f"{name}={value}")
         check_bind(settings, [settings.bind])
-        registry_for(settings.event_modules)
+        check_asked(registry_for(settings.event_modules).kinds, settings)
         check_reports(settings.sentry_dsn)
     except (SettingsError, RegistryError, ReportsUnavailable) as error:
         raise SystemExit(f"Courier would not start: {error}") from None

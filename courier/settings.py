@@ -154,6 +154,8 @@ Bytes = Annotated[int, Field(ge=1024, le=2**40)]
 Seconds = Annotated[float, Field(gt=0, le=30 * 86_400, allow_inf_nan=False)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Url = Annotated[str, AfterValidator(_url)]
+Claim = Annotated[str, Field(min_length=1, max_length=128)]
+"""The name of a claim."""
 CommaSeparated = (NoDecode, BeforeValidator(_split))
 
 
@@ -185,6 +187,9 @@ class Settings(BaseSettings):
         default=SecretStr(DEVELOPMENT_SECRET),
         validation_alias=AliasChoices("COURIER_JWT_SECRET", "JWT_SECRET"),
     )
+    jwt_previous_secret: Annotated[SecretStr, AfterValidator(_secret)] | None = None
+    jwt_user_claim: Claim = "user_id"
+    jwt_channels_claim: Claim | None = None
     jwt_algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1), *CommaSeparated] = ("HS256",)
     jwt_public_key: Annotated[str, AfterValidator(_public_key)] | None = None
     """PEM text, wherever it came from."""
@@ -201,6 +206,7 @@ class Settings(BaseSettings):
     history_events: Count = 10_000
     history_seconds: Seconds = 3600
     history_bytes: Bytes = 256 * 1024 * 1024
+    revocation_seconds: Annotated[int, Field(ge=1, le=10 * 365 * 86_400)] = 86_400
     redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(default=None, repr=False)
 
     max_connections: Count = 20_000
@@ -220,6 +226,7 @@ class Settings(BaseSettings):
     desk: Literal["on", "off"] = "on"
     admin_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = None
     metrics_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = None
+    access_url: Url | None = None
     architect_url: Url | None = None
     sentry_dsn: Annotated[SecretStr, AfterValidator(_dsn)] | None = None
     log_level: Annotated[
@@ -267,11 +274,13 @@ _UNSHOWN = frozenset(
         variable,
         (
             "jwt_secret",
+            "jwt_previous_secret",
             "jwt_public_key",
             "jwks_url",
             "redis_url",
             "admin_token",
             "metrics_token",
+            "access_url",
             "architect_url",
             "sentry_dsn",
         ),
@@ -356,6 +365,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     elif production and settings.secret_in_use and len(secret.encode()) < MIN_SECRET_BYTES:
         yield f"{_SECRET} must have at least {MIN_SECRET_BYTES} bytes in production"
 
+    previous = settings.jwt_previous_secret
+    if previous is not None and production and settings.secret_in_use:
+        if previous.get_secret_value() == DEVELOPMENT_SECRET:
+            yield "COURIER_JWT_PREVIOUS_SECRET must not be the development secret: everybody knows that"
+        elif len(previous.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            yield f"COURIER_JWT_PREVIOUS_SECRET must have at least {MIN_SECRET_BYTES} bytes in production"
+
     for field in ("admin_token", "metrics_token"):
         token: SecretStr | None = getattr(settings, field)
         if production and token is not None and len(token.get_secret_value()) < MIN_TOKEN_BYTES:
@@ -373,11 +389,18 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield f"COURIER_JWT_PUBLIC_KEY must be a public key for {' and '.join(unfit)}"
     if production and settings.jwks_url is not None and not settings.jwks_url.lower().startswith("https://"):
         yield "COURIER_JWKS_URL must be an https:// URL in production"
-    if settings.architect_url is not None and not settings.secret_in_use:
-        yield (
-            "COURIER_JWT_ALGORITHMS must name an HS algorithm when COURIER_ARCHITECT_URL is set,"
-            " because Courier signs the token that it shows to Architect"
-        )
+    if (
+        production
+        and settings.access_url is not None
+        and not settings.access_url.lower().startswith("https://")
+    ):
+        yield "COURIER_ACCESS_URL must be an https:// URL in production"
+    for field in ("access_url", "architect_url"):
+        if getattr(settings, field) is not None and not settings.secret_in_use:
+            yield (
+                f"COURIER_JWT_ALGORITHMS must name an HS algorithm when {variable(field)} is set,"
+                " because Courier signs the token that it shows there"
+            )
 
 
 def _fits(public_key: str, algorithm: Algorithm) -> bool:

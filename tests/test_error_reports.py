@@ -22,8 +22,8 @@ from courier.actors.supervisor import Supervisor
 from courier.error_reports import ReportsUnavailable, check_reports, open_error_reports
 from courier.logs import configure_logging, get_logger
 from courier.schemas.registry import default_registry
-from courier.web.access import Rules
 from courier.web.application import Application
+from courier.web.revoking import Revoking
 from tests.system.processes import a_free_port
 from tests.web.servers import SECRET, TestServer, a_server, announcement, closed, settings_for, token
 from tests.web.test_publish import authorized, service_token
@@ -136,10 +136,10 @@ async def test_a_joins_crash_arrives_without_the_token_however_that_came(
 ) -> None:
     bearers = [token(number=number) for number in range(3)]
 
-    def crash(claims: Any, channel: Any, ownership: Any, settings: Any) -> Any:
-        raise RuntimeError(crash_text(*bearers, settings.redis_url, settings.jwt_secret.get_secret_value()))
+    def crash(revoking: Any, identity: Any) -> Any:
+        raise RuntimeError(crash_text(*bearers))
 
-    monkeypatch.setattr(Rules, "admit", crash)
+    monkeypatch.setattr(Revoking, "check_subscriber", crash)
     with a_sink() as sink:
         async with a_server(
             sentry_dsn=sink.dsn, redis_url=f"redis://:{PASSWORD}@127.0.0.1:{a_free_port()}"

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from courier.backplane.errors import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
 from courier.backplane.origin import Origin
 from courier.backplane.reply import Reply
+from courier.backplane.revocations import Revocation, Revocations
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
 from courier.schemas.position import Position, Since
@@ -137,6 +138,16 @@ class Backplane(Protocol):
 
         What cannot be read any more is a gap, and the stretch then starts with the oldest record there is.
         """
+
+    revocations: Revocations
+    """As far as this node knows them."""
+
+    async def revoke(self, entries: Sequence[Revocation] = ()) -> None:
+        """Remember these on all nodes; returns when they are kept, and count on this one. Others hear of them
+        within a second, or when they can reach the backplane again."""
+
+    async def disconnect(self, user_id: str) -> None:
+        """Have `revocations.disconnect` called on all nodes that can be reached."""
 
 
 class Feed(Protocol):

@@ -1,10 +1,12 @@
 """The memory backplane: one node, whose own logs are the only ones."""
 
+import time
 from collections.abc import Sequence
 
 from courier.backplane import Feed, Outcome, Publication, Stretch, Usage
 from courier.backplane.origin import Origin
 from courier.backplane.reply import Reply
+from courier.backplane.revocations import Revocation, Revocations
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since, new_epoch
 
@@ -25,6 +27,7 @@ class MemoryBackplane:
         self._floor_ms = started_ms
         self._remembered = remembered
         self._retired: dict[str, Origin] = {}
+        self.revocations = Revocations(known=True)
 
     async def follow(self, channel: ChannelName, known: Position | None = None) -> Origin:
         if known is not None:
@@ -53,6 +56,13 @@ class MemoryBackplane:
     ) -> Reply[list[Outcome]]:
         assert self.feed is not None
         return self.feed.append_nowait(channel, publications)
+
+    async def revoke(self, entries: Sequence[Revocation] = ()) -> None:
+        self.revocations.merge(entries, time.time())
+        self.revocations.expire(time.time())
+
+    async def disconnect(self, user_id: str) -> None:
+        self.revocations.disconnect(user_id)
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         assert self.feed is not None

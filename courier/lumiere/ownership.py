@@ -1,6 +1,5 @@
 """Ownership: whose strategy is it? Asked of Architect, and remembered for a minute."""
 
-import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -12,21 +11,15 @@ from pydantic import BaseModel, ValidationError
 
 from courier.logs import get_logger
 from courier.schemas.channels import Allows, ChannelName
-from courier.schemas.claims import SubscriberClaims
 from courier.schemas.names import Id
 from courier.settings import Settings
 from courier.web.access import AccessRefused, AccessUnknown
-from courier.web.auth import FetchError, NotFound, fetch, mint_service_token
+from courier.web.auth import FetchError, Identity, NotFound, OwnToken, fetch
 
 LIMIT_SECONDS = 2.0
 REMEMBERED_SECONDS = 60.0
 REMEMBERED = 10_000
 MAX_ANSWER_BYTES = 64 * 1024
-
-SERVICE = "courier"
-TOKEN_SECONDS = 300
-RENEW_TOKEN_SECONDS = 60
-"""Before its end, so that a token does not end on its way."""
 
 logger = get_logger(__name__)
 
@@ -83,16 +76,14 @@ class Ownership:
         self._client = client
         self._settings = settings
         self._limit_seconds = limit_seconds
-        self._now = now
         self._answers = Answers()
         self._questions: dict[str, _Question] = {}
-        self._token = ""
-        self._token_ends = -math.inf
+        self._token = OwnToken(settings, now)
 
-    async def may_join(self, claims: SubscriberClaims, channel: ChannelName) -> bool:
+    async def may_join(self, identity: Identity, channel: ChannelName) -> bool:
         """Whether the strategy is this user's; raises AccessRefused when it is not, or AccessUnknown."""
         assert channel.id is not None
-        if await self.owner_of(channel.id) != claims.user_id:
+        if await self.owner_of(channel.id) != identity.claims.user_id:
             raise AccessRefused("strategy has another owner, or does not exist")
         return True
 
@@ -131,16 +122,10 @@ class Ownership:
     async def _fetch(self, strategy_id: str) -> str | None:
         url = f"{self._settings.architect_url}/strategies/{quote(strategy_id, safe='')}"
         try:
-            body = await fetch(self._client, url, MAX_ANSWER_BYTES, self._service_token())
+            body = await fetch(self._client, url, MAX_ANSWER_BYTES, self._token())
         except NotFound:
             return None
         return _Strategy.model_validate_json(body).user_id
-
-    def _service_token(self) -> str:
-        if self._now() >= self._token_ends - RENEW_TOKEN_SECONDS:
-            self._token = mint_service_token(self._settings, SERVICE, TOKEN_SECONDS, self._now)
-            self._token_ends = self._now() + TOKEN_SECONDS
-        return self._token
 
 
 @asynccontextmanager
@@ -171,9 +156,9 @@ async def open_authority(settings: Settings) -> AsyncIterator[Allows]:
             yield _nobody
 
 
-async def _anybody(claims: SubscriberClaims, channel: ChannelName) -> bool:
+async def _anybody(identity: Identity, channel: ChannelName) -> bool:
     return True
 
 
-async def _nobody(claims: SubscriberClaims, channel: ChannelName) -> bool:
+async def _nobody(identity: Identity, channel: ChannelName) -> bool:
     raise AccessRefused("nobody can say who owns a strategy: COURIER_ARCHITECT_URL is not set")

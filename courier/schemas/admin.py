@@ -5,7 +5,7 @@ The bytes are made where the answer is; tests hold them against these.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import MISSING, Field
 
 from courier.schemas.answers import Answer, ChannelText, Count, InstantText, KindText, PositionText
 
@@ -190,6 +190,50 @@ class Closing(Answer):
     code: Annotated[int, Field(examples=[1013])]
     """Of the close frame, as its `reason`."""
     reason: Annotated[str, Field(examples=["Try again later"])]
+
+
+class RevocationRow(Answer):
+    """A revocation; it names one of `user_id`, `token_id` and `service`."""
+
+    id: Annotated[str, Field(examples=["9f2c4e0d1b7a6358"])]
+    user_id: Annotated[str | MISSING, Field(examples=["alice"])] = MISSING
+    token_id: Annotated[str | MISSING, Field(examples=["5f7c8ec7"])] = MISSING
+    """The claim `jti` of the one token that it is about."""
+    service: Annotated[str | MISSING, Field(examples=["shop"])] = MISSING
+    issued_before: Annotated[int | None, Field(examples=[1_767_225_600])]
+    """Tokens made until then, in Unix seconds, count no more; null for a `token_id`."""
+    expires_at: InstantText
+    """Until when it is kept."""
+
+
+class Revoked(RevocationRow):
+    """A revocation that was just made; it counts on all nodes that can be reached."""
+
+    status: Literal["revoked"]
+
+
+class RevocationPage(Answer):
+    """One page of the revocations that count."""
+
+    revocations: list[RevocationRow]
+    total: Count
+    limit: Count
+    offset: Count
+
+
+class TakenBack(Answer):
+    """A revocation that counts no more."""
+
+    status: Literal["taken_back"]
+    id: Annotated[str, Field(examples=["9f2c4e0d1b7a6358"])]
+
+
+class Disconnecting(Answer):
+    """All connections of a user are being closed, on all nodes."""
+
+    status: Literal["disconnecting"]
+    connections: Count
+    """How many of them this node has."""
 
 
 class EventSchemas(Answer):

@@ -1,9 +1,10 @@
 """ChannelName and ChannelKind: what channels are called, and what is declared of all those of one kind."""
 
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from inspect import iscoroutinefunction
 from itertools import combinations
@@ -99,10 +100,14 @@ class ChannelKind:
     """How long it keeps them; None: COURIER_HISTORY_SECONDS."""
     about: str = ""
     """A sentence or two for whoever publishes or subscribes, in the documents."""
+    module: str = field(init=False, repr=False)
+    """Where it is declared."""
 
     def __post_init__(self) -> None:
+        declared_in = sys._getframe(2).f_globals["__name__"]  # below the `__init__` that `dataclass` makes
+        object.__setattr__(self, "module", declared_in)
         if fault := _fault(self):
-            raise RegistryError(f"ChannelKind {self.name!r:.{LONGEST_KIND + 2}} {fault}")
+            raise RegistryError(f"{self.module}: ChannelKind {self.name!r:.{LONGEST_KIND + 2}} {fault}")
 
     @property
     def form(self) -> str:
@@ -145,14 +150,14 @@ def _fault(kind: ChannelKind) -> str | None:
         return f"has id_segments={kind.id_segments!r}: expected a whole number from 0 to {MOST_SEGMENTS}"
     if fault := _rule_fault(kind):
         return fault
-    for field, patterns in (("events", kind.events), ("publishers", kind.publishers)):
+    for name, patterns in (("events", kind.events), ("publishers", kind.publishers)):
         if isinstance(patterns, str) or not all(
             isinstance(each, str) and _PATTERN.fullmatch(each) for each in patterns
         ):
-            return f"has {field}={patterns!r}: expected a list of names, or of prefixes followed by *"
-    for field, limit in (("history_events", kind.history_events), ("history_seconds", kind.history_seconds)):
+            return f"has {name}={patterns!r}: expected a list of names, or of prefixes followed by *"
+    for name, limit in (("history_events", kind.history_events), ("history_seconds", kind.history_seconds)):
         if limit is not None and not (type(limit) in (int, float) and limit > 0):
-            return f"has {field}={limit!r}: expected a number above 0, or None"
+            return f"has {name}={limit!r}: expected a number above 0, or None"
     return None
 
 
@@ -192,16 +197,14 @@ class Kinds:
         self._by_name: dict[str, ChannelKind] = {}
         for kind in dict.fromkeys((*ALWAYS, *kinds)):
             other = self._by_name.setdefault(kind.name, kind)
-            if other in ALWAYS and other is not kind:
-                raise RegistryError(
-                    f"ChannelKind {kind.name!r} is one that every node has: declare another name"
-                )
             if other is not kind:
-                raise RegistryError(f"two kinds of channels are called {kind.name!r}")
+                whose = "every node has one" if other in ALWAYS else f"{other.module} has one"
+                raise RegistryError(f"{kind.module}: ChannelKind {kind.name!r} needs another name: {whose}")
         for one, two in combinations(self, 2):
             if _overlap(one, two):
                 raise RegistryError(
-                    f"the kinds {one.name!r} and {two.name!r} could have a channel of the same name"
+                    f"{two.module}: ChannelKind {two.name!r} and {one.name!r} of {one.module}"
+                    " could have a channel of the same name"
                 )
         self._pattern = re.compile("|".join(f"({kind.pattern})" for kind in self))
         self._order = tuple(self)

@@ -26,6 +26,7 @@ class CloseReason(Enum):
     TOKEN_REQUIRED = 1008, "Authentication token required", ComeBack.WITH_NEW_TOKEN
     INVALID_TOKEN = 1008, "Invalid token", ComeBack.WITH_NEW_TOKEN
     TOKEN_EXPIRED = 1008, "Token expired", ComeBack.WITH_NEW_TOKEN
+    TOKEN_REVOKED = 1008, "Token revoked", ComeBack.WITH_NEW_TOKEN
     UNAUTHORIZED = 1008, "Unauthorized access to channel", ComeBack.NO
     UNKNOWN_CHANNEL = 1008, "Unknown channel", ComeBack.NO
     ORIGIN_NOT_ALLOWED = 1008, "Origin not allowed", ComeBack.NO

@@ -268,8 +268,8 @@ def _listed(types: Iterable[str]) -> str:
 def _imported(name: str) -> ModuleType:
     try:
         return import_module(name)
-    except RegistryError as error:
-        raise RegistryError(f"{name!r}: {error}") from error
+    except RegistryError:
+        raise  # of a kind, which names its module
     except Exception as error:  # the module is somebody else's and may raise anything
         why = " ".join(str(error).split())
         raise RegistryError(f"{name!r} cannot be imported: {type(error).__name__}: {why}") from error

@@ -1,16 +1,15 @@
 """Access: may this subscriber read this channel? The one place that says so."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from courier.backplane.steps import Steps
 from courier.logs import get_logger
-from courier.schemas.channels import Allows, Authority, ChannelKind, ChannelName, Kinds
+from courier.schemas.channels import Allows, ChannelKind, ChannelName, Kinds
 from courier.schemas.claims import SubscriberClaims
-from courier.settings import Settings
+from courier.web.auth import Identity
 
 logger = get_logger(__name__)
 
@@ -30,7 +29,7 @@ class AccessUnknown(Exception):
 class Access:
     """Proof that a subscriber may read a channel. Only `Rules.admit` makes it."""
 
-    claims: SubscriberClaims
+    identity: Identity
     channel: ChannelName
 
 
@@ -38,21 +37,29 @@ class Rules:
     """The rules of all kinds of channels, judged alike at a join, a refresh, and a history request."""
 
     def __init__(
-        self, kinds: Kinds, asked: Mapping[str, Allows], error: Callable[[str, BaseException], None]
+        self,
+        kinds: Kinds,
+        asked: Mapping[str, Allows],
+        error: Callable[[str, BaseException], None],
+        forget: Callable[[str], None] = lambda user_id: None,
     ) -> None:
         """`asked` answers for the kinds whose rule asks somebody else; `error` counts a rule that failed."""
+        self.forget = forget
+        """Ask anew when this user comes back: what was answered for it may be otherwise now."""
         self._kinds = kinds
         self._asked = asked
         self._error = error
 
-    def admit(self, claims: SubscriberClaims, channel: ChannelName) -> Steps[Access]:
-        """Let the bearer of `claims` read `channel`. It waits only where somebody else is asked.
+    def admit(self, identity: Identity, channel: ChannelName) -> Steps[Access]:
+        """Let a subscriber read `channel`. It waits only where somebody else is asked.
 
         Raises AccessRefused, or AccessUnknown when nobody can say now.
         """
-        kind = self._kinds[channel.kind]
+        claims, kind = identity.claims, self._kinds[channel.kind]
         match kind.join:
             case "everyone":
+                pass
+            case _ if channel in identity.grants:
                 pass
             case "owner":
                 if channel.ids[0] != claims.user_id:
@@ -64,10 +71,10 @@ class Rules:
                 if asked is None:
                     admitted: Any = self._judge(kind, rule, claims, channel)
                 else:
-                    admitted = yield partial(asked, claims, channel)
+                    admitted = yield partial(asked, identity, channel)
                 if admitted is not True:
                     raise AccessRefused(f"rule of kind {kind.name} does not admit this user")
-        return Access(claims, channel)
+        return Access(identity, channel)
 
     def _judge(self, kind: ChannelKind, rule: Any, claims: SubscriberClaims, channel: ChannelName) -> bool:
         """What a function says. One that fails, or says anything but a bool, admits nobody."""
@@ -83,17 +90,3 @@ def _bool(said: Any) -> bool:
     if not isinstance(said, bool):
         raise TypeError(f"rule gave {type(said).__name__}: expected True or False")
     return said
-
-
-@asynccontextmanager
-async def open_rules(
-    kinds: Kinds, settings: Settings, error: Callable[[str, BaseException], None]
-) -> AsyncIterator[Rules]:
-    """Rules for the length of a block, with whatever is asked by them."""
-    async with AsyncExitStack() as stack:
-        asked = {
-            kind.name: await stack.enter_async_context(kind.join.opened(settings))
-            for kind in kinds
-            if isinstance(kind.join, Authority)
-        }
-        yield Rules(kinds, asked, error)

@@ -5,8 +5,8 @@ from functools import partial
 import trio
 
 from courier.backplane.steps import Steps
-from courier.schemas.claims import SubscriberClaims
 from courier.web.access import Access
+from courier.web.auth import Identity
 from courier.web.site import Site
 
 
@@ -16,18 +16,20 @@ def admit(site: Site, token: str | None, channel: str, known: dict[str, str]) ->
     `known` gets what a line may give of it, as soon as it is found. Raises AuthError, ChannelError,
     AccessRefused or AccessUnknown.
     """
-    claims = yield from verify(site, token)
-    known["user_id"] = claims.user_id
+    identity = yield from verify(site, token)
+    known["user_id"] = identity.claims.user_id
     name = site.registry.kinds.parse(channel)
     known["channel"] = name.name
-    access = yield from site.rules.admit(claims, name)
+    access = yield from site.rules.admit(identity, name)
     return access
 
 
-def verify(site: Site, token: str | None) -> Steps[SubscriberClaims]:
-    """The claims of a subscriber's token; raises AuthError. It waits only for a key that must be fetched."""
+def verify(site: Site, token: str | None) -> Steps[Identity]:
+    """Who a subscriber's token says it is; raises AuthError, or BackplaneAway when it is not known what was
+    revoked. It waits only for a key that must be fetched."""
     try:
-        return site.verifier.subscriber_nowait(token)
+        identity = site.verifier.subscriber_nowait(token)
     except trio.WouldBlock:
-        claims: SubscriberClaims = yield partial(site.verifier.subscriber, token)
-        return claims
+        identity = yield partial(site.verifier.subscriber, token)
+    site.revoking.check_subscriber(identity)
+    return identity

@@ -18,9 +18,10 @@ from courier.serving.peer import Opening
 from courier.serving.requests import Head
 from courier.serving.service import Route, Service
 from courier.settings import Settings, SettingsError, check_bind, load_settings
-from courier.web.access import Rules, open_rules
+from courier.web.access import Rules
 from courier.web.answer import answer_to
 from courier.web.asgi import send_answer
+from courier.web.ask import check_asked, open_rules
 from courier.web.auth import Verifier
 from courier.web.errors import HttpError
 from courier.web.factory import create_app
@@ -80,7 +81,7 @@ class Application:
         try:
             settings = self._load()
             check_bind(settings, [*config.bind, *config.insecure_bind])
-            registry_for(settings.event_modules)
+            check_asked(registry_for(settings.event_modules).kinds, settings)
             check_reports(settings.sentry_dsn)
         except (SettingsError, RegistryError, ReportsUnavailable) as error:
             raise SystemExit(f"Courier does not start: {error}") from None

@@ -22,6 +22,7 @@ from pydantic_core import from_json
 from courier.logs import get_logger
 from courier.schemas.claims import ServiceClaims, SubscriberClaims
 from courier.settings import Settings, SettingsError
+from courier.web.grants import NOTHING, Grants
 
 MAX_TOKEN_BYTES = 8192
 LEEWAY_SECONDS = 30
@@ -32,9 +33,14 @@ JWKS_BYTES = 256 * 1024
 REFETCH_SECONDS = 30.0
 RENEW_SECONDS = 600.0
 
+OWN_SERVICE = "courier"
+TOKEN_SECONDS = 300
+RENEW_TOKEN_SECONDS = 60
+"""Before its end, so that a token does not end on its way."""
+
 KNOWN_SECONDS = 60.0
 KNOWN_TOKENS = 1024
-_UNKNOWN = (None, 0.0)
+_UNKNOWN = (None, 0.0, 0.0)
 
 logger = get_logger(__name__)
 
@@ -62,6 +68,13 @@ class ClaimInvalid(TokenInvalid):
 
 class TokenExpired(AuthError):
     """The token was good, and has ended; the text says when."""
+
+
+class TokenRevoked(AuthError):
+    """The token was good, and was revoked."""
+
+    def __init__(self) -> None:
+        super().__init__("token was revoked")
 
 
 class KeysUnavailable(AuthError):
@@ -123,17 +136,26 @@ class Signatures(jwt.PyJWS):
         self._known: dict[str, str] = {}
         """Headers of good tokens, still encoded, with their algorithms. Those of one issuer are all alike."""
 
-    def payload(self, token: str, key: Any, algorithms: Sequence[str]) -> bytes:
-        """What the token says, when its signature is by `key`; else raises what PyJWT raises."""
+    def payload(self, token: str, keys: Sequence[Any], algorithms: Sequence[str]) -> bytes:
+        """What the token says, when its signature is by one of the keys; else raises what PyJWT raises."""
         header, _, rest = token.partition(".")
         name = self._known.get(header)
         if name is not None and name in algorithms:
             payload, _, signature = rest.partition(".")
             algorithm = self.get_algorithm_by_name(name)
             with suppress(ValueError):
-                signed = f"{header}.{payload}".encode()
-                if algorithm.verify(signed, algorithm.prepare_key(key), self._segment(signature.encode())):
-                    return self._segment(payload.encode())
+                signed, mark = f"{header}.{payload}".encode(), self._segment(signature.encode())
+                for key in keys:
+                    if algorithm.verify(signed, algorithm.prepare_key(key), mark):
+                        return self._segment(payload.encode())
+        *earlier, last = keys
+        for key in earlier:
+            with suppress(jwt.InvalidSignatureError):
+                return self._read(token, key, algorithms)
+        return self._read(token, last, algorithms)
+
+    def _read(self, token: str, key: Any, algorithms: Sequence[str]) -> bytes:
+        header = token.partition(".")[0]
         found = self.decode_complete(token, key, algorithms)
         if len(self._known) >= KNOWN_HEADERS:
             self._known.clear()
@@ -157,6 +179,27 @@ class Signatures(jwt.PyJWS):
             return found
 
 
+class Identity(NamedTuple):
+    """Who subscribes, as a token proves it."""
+
+    claims: SubscriberClaims
+    grants: Grants
+    """Channels that the token names."""
+    said: Mapping[str, Any]
+    """All that it says."""
+
+
+class Publisher(NamedTuple):
+    """Which service publishes."""
+
+    name: str
+    channels: Grants | None = None
+    """The only channels that its token lets it publish to; None: its token limits nothing."""
+    issued_at: int = 0
+    """When its token was made, in Unix seconds; 0 without one."""
+    token_id: str | None = None
+
+
 class Verifier:
     """Judges tokens by the settings alone: nothing that a token says chooses how it is judged.
 
@@ -173,28 +216,38 @@ class Verifier:
         self._subscriber_claims = claims
         self._by_secret = [name for name in settings.jwt_algorithms if name.startswith("HS")]
         self._by_public_key = [name for name in settings.jwt_algorithms if not name.startswith("HS")]
-        self._secret = settings.jwt_secret.get_secret_value().encode()
+        previous = settings.jwt_previous_secret
+        self._secrets = [settings.jwt_secret.get_secret_value().encode()]
+        if previous is not None:
+            self._secrets.append(previous.get_secret_value().encode())
         pem = settings.jwt_public_key
         self._public_key = None if pem is None else PublicKey(load_pem_public_key(pem.encode()))
         self.key_set = None if settings.jwks_url is None else KeySet(settings.jwks_url)
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         self._now = now
-        self._known: dict[str, tuple[ServiceClaims | None, float]] = {}
+        self._user_claim = settings.jwt_user_claim
+        self._channels_claim = settings.jwt_channels_claim
+        self._known: dict[str, tuple[Publisher | None, float, float]] = {}
+        """By tokens: whose it is, when it ends (Unix seconds), and until when it is not judged again."""
         self._signatures = Signatures()
         for name in self._by_secret:
             self._signatures.unregister_algorithm(name)
             self._signatures.register_algorithm(name, Hmac(_HASHES[name]))
 
-    async def subscriber(self, token: str | None) -> SubscriberClaims:
+    async def subscriber(self, token: str | None) -> Identity:
         """Who subscribes; raises TokenMissing, TokenInvalid, TokenExpired or KeysUnavailable."""
-        return self._claims(self._subscriber_claims, await self._payload(token))
+        return self._identity(await self._payload(token))
 
-    def subscriber_nowait(self, token: str | None) -> SubscriberClaims:
+    def subscriber_nowait(self, token: str | None) -> Identity:
         """As `subscriber`, when no key must be fetched for it; else `trio.WouldBlock`."""
-        return self._claims(self._subscriber_claims, self._payload_nowait(token))
+        return self._identity(self._payload_nowait(token))
 
-    async def service(self, token: str | None) -> ServiceClaims:
+    def _identity(self, payload: bytes) -> Identity:
+        claims, said = self._claims(self._subscriber_claims, payload, self._user_claim)
+        return Identity(claims, self._grants(said) or NOTHING, said)
+
+    async def service(self, token: str | None) -> Publisher:
         """Which service publishes; raises as `subscriber` does.
 
         A token that was good is taken as good for a minute, or until it ends: a service shows the same one
@@ -202,21 +255,32 @@ class Verifier:
         """
         return self._known_service(token) or self._service(token, await self._payload(token))
 
-    def service_nowait(self, token: str | None) -> ServiceClaims:
+    def service_nowait(self, token: str | None) -> Publisher:
         """As `service`, when no key must be fetched for it; else `trio.WouldBlock`."""
         return self._known_service(token) or self._service(token, self._payload_nowait(token))
 
-    def _known_service(self, token: str | None) -> ServiceClaims | None:
-        claims, until = self._known.get(token or "", _UNKNOWN)
-        good = claims is not None and claims.exp > self._now() and until > trio.current_time()
-        return claims if good else None
+    def _known_service(self, token: str | None) -> Publisher | None:
+        publisher, exp, until = self._known.get(token or "", _UNKNOWN)
+        return publisher if exp > self._now() and until > trio.current_time() else None
 
-    def _service(self, token: str | None, payload: bytes) -> ServiceClaims:
-        claims = self._claims(ServiceClaims, payload)
+    def _service(self, token: str | None, payload: bytes) -> Publisher:
+        claims, said = self._claims(ServiceClaims, payload, "")
+        publisher = Publisher(claims.service, self._grants(said), claims.iat, token_id_of(said))
         if len(self._known) >= KNOWN_TOKENS:
             del self._known[next(iter(self._known))]
-        self._known[token or ""] = claims, trio.current_time() + KNOWN_SECONDS
-        return claims
+        self._known[token or ""] = publisher, claims.exp, trio.current_time() + KNOWN_SECONDS
+        return publisher
+
+    def _grants(self, said: Mapping[str, Any]) -> Grants | None:
+        """The channels that a token names; None when it names none, not even an empty list."""
+        name = self._channels_claim
+        if name is None or name not in said:
+            return None
+        try:
+            return Grants(said[name])
+        except ValueError as error:
+            wrong = f"claim {name}: {error}"
+        raise ClaimInvalid(wrong)  # outside the handler, as elsewhere here
 
     async def _payload(self, token: str | None) -> bytes:
         try:
@@ -238,25 +302,25 @@ class Verifier:
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenInvalid(f"token is longer than {MAX_TOKEN_BYTES} bytes")
         try:
-            key, algorithms = self._key(token, fetched)
-            payload = self._signatures.payload(token, key, algorithms)
+            keys, algorithms = self._keys(token, fetched)
+            payload = self._signatures.payload(token, keys, algorithms)
         except (jwt.PyJWTError, TypeError, ValueError, RecursionError) as error:
             why = _why_unread(error)
         else:
             return payload
         raise TokenInvalid(why)  # outside the handler: what it handled may repeat the token
 
-    def _key(self, token: str, fetched: "Sequence[PublicKey | None]") -> tuple[Any, Sequence[str]]:
-        """The key to hold the signature against, and the algorithms that this key may be used with.
+    def _keys(self, token: str, fetched: "Sequence[PublicKey | None]") -> tuple[Sequence[Any], Sequence[str]]:
+        """The keys to hold the signature against, and the algorithms that they may be used with.
 
-        It is the secret, the public key of the token's key id at the JWKS URL, or the one in the settings.
+        They are the secrets, the public key of the token's key id at the JWKS URL, or that in the settings.
         """
         if not self._by_public_key:
-            return self._secret, self._by_secret
+            return self._secrets, self._by_secret
         header = jwt.get_unverified_header(token)
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm not in self._by_public_key:
-            return self._secret, self._by_secret
+            return self._secrets, self._by_secret
         key = self._public_key
         if self.key_set is not None and key_id is not None:
             if not fetched:
@@ -264,20 +328,23 @@ class Verifier:
             [key] = fetched
         if key is None or key.algorithm not in (None, algorithm):
             raise TokenInvalid("no public key is for the key id and the algorithm of the token")
-        return key.key, [algorithm]
+        return [key.key], [algorithm]
 
-    def _claims(self, model: type[Claims], payload: bytes) -> Claims:
-        """The claims of a token whose signature is good (RFC 7519 section 4.1)."""
+    def _claims(self, model: type[Claims], payload: bytes, user_claim: str) -> tuple[Claims, dict[str, Any]]:
+        """The claims of a token whose signature is good (RFC 7519 section 4.1), and all that it says.
+
+        `user_claim` is what it calls the user.
+        """
         try:
             said = from_json(payload)
-            claims = model.model_validate(said)
+            claims = model.model_validate(_renamed(said, user_claim))
         except ValueError as error:
-            wrong: str | None = _wrong_claims(error)
+            wrong: str | None = _wrong_claims(error, user_claim)
         else:
             now = self._now()
             wrong = self._wrong_claim(said, now)
             if wrong is None and claims.exp > now:
-                return claims
+                return claims, said
             if wrong is None:
                 raise TokenExpired(f"claim exp is {math.ceil(now - claims.exp)} s in the past")
         raise ClaimInvalid(wrong or "")  # outside the handler: pydantic's error repeats the claims
@@ -308,8 +375,24 @@ def _why_unread(error: Exception) -> str:
             return "token is no JWT that can be read"
 
 
-def _wrong_claims(error: ValueError) -> str:
-    """Which claims are missing or wrong; none of their values."""
+def token_id_of(said: Mapping[str, Any]) -> str | None:
+    """What a token is called (RFC 7519 section 4.1.7)."""
+    token_id = said.get("jti")
+    return token_id if isinstance(token_id, str) else None
+
+
+def _renamed(said: Any, user_claim: str) -> Any:
+    """What a token says, with the user under the name that the models have for it."""
+    if user_claim in ("", "user_id") or not isinstance(said, dict):
+        return said
+    renamed = {name: value for name, value in said.items() if name != "user_id"}
+    if user_claim in said:
+        renamed["user_id"] = said[user_claim]
+    return renamed
+
+
+def _wrong_claims(error: ValueError, user_claim: str) -> str:
+    """Which claims are missing or wrong, by the names that the token has for them; none of their values."""
     if not isinstance(error, ValidationError):
         return "payload is no JSON"
     found = []
@@ -317,6 +400,8 @@ def _wrong_claims(error: ValueError) -> str:
         if not detail["loc"]:
             return "payload is no JSON object"
         name = ".".join(map(str, detail["loc"]))
+        if name == "user_id":
+            name = user_claim
         found.append(
             f"claim {name} is missing" if detail["type"] == "missing" else f"claim {name}: {detail['msg']}"
         )
@@ -434,19 +519,30 @@ class NotFound(FetchError):
     """There is no such document: the answer was 404."""
 
 
-async def fetch(client: httpx.AsyncClient, url: str, max_bytes: int, token: str | None = None) -> bytes:
-    """The body of the answer 200 to `GET url`, uncompressed and not redirected.
+async def fetch(
+    client: httpx.AsyncClient,
+    url: str,
+    max_bytes: int,
+    token: str | None = None,
+    question: bytes | None = None,
+) -> bytes:
+    """The body of the answer 200 to `GET url`, or to a `POST` of a question in JSON, uncompressed and not
+    redirected.
 
     Raises NotFound or another FetchError. The caller limits the time, all of it, from outside.
     """
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    body = bytearray()
+    if question is not None:
+        headers["Content-Type"] = "application/json"
+    method, body = "GET" if question is None else "POST", bytearray()
     try:
         # Too many bytes end in a cancel, since a `break` would leave httpx's generators half-way.
         with trio.CancelScope() as reading:
-            async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
+            async with client.stream(
+                method, url, content=question, headers=headers, follow_redirects=False
+            ) as response:
                 if response.status_code == 404:
                     raise NotFound
                 if response.status_code != 200:
@@ -485,6 +581,22 @@ def mint_service_token(
     issued_at = int(now())
     claims = ServiceClaims(service=name, iat=issued_at, exp=issued_at + ttl_seconds)
     return _sign(settings, claims.model_dump())
+
+
+class OwnToken:
+    """The token by which Courier says who it is when it asks another service, made anew before it ends."""
+
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._now = now
+        self._token = ""
+        self._ends = -math.inf
+
+    def __call__(self) -> str:
+        if self._now() >= self._ends - RENEW_TOKEN_SECONDS:
+            self._token = mint_service_token(self._settings, OWN_SERVICE, TOKEN_SECONDS, self._now)
+            self._ends = self._now() + TOKEN_SECONDS
+        return self._token
 
 
 def _sign(settings: Settings, claims: Mapping[str, Any]) -> str:

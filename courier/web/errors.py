@@ -11,7 +11,14 @@ from courier.schemas.channels import UnknownChannelError
 from courier.schemas.closing import CloseReason
 from courier.schemas.errors import JsonError, SchemaError, TooManyEvents
 from courier.web.access import AccessRefused, AccessUnknown
-from courier.web.auth import AuthError, ClaimInvalid, KeysUnavailable, TokenExpired, TokenMissing
+from courier.web.auth import (
+    AuthError,
+    ClaimInvalid,
+    KeysUnavailable,
+    TokenExpired,
+    TokenMissing,
+    TokenRevoked,
+)
 
 FIELDS_SHOWN = 5
 """How many of an event's wrong fields a cause tells."""
@@ -61,6 +68,9 @@ def another_method() -> HttpError:
     return HttpError(405, "This path takes another method")
 
 
+REVOKED = "Token revoked"
+
+
 def http_answer(error: Exception) -> ErrorAnswer:
     """The HTTP answer for an error; one that the table does not know is a fault of ours, 500."""
     match error:
@@ -72,6 +82,8 @@ def http_answer(error: Exception) -> ErrorAnswer:
             return ErrorAnswer(401, "Service token required", headers={"WWW-Authenticate": "Bearer"})
         case KeysUnavailable():
             return ErrorAnswer(503, "Verification keys are not to be had at the moment", headers=RETRY_AFTER)
+        case TokenRevoked():
+            return ErrorAnswer(401, REVOKED, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
         case AuthError():
             expired = isinstance(error, TokenExpired)
             return ErrorAnswer(
@@ -113,6 +125,8 @@ def close_reason(error: Exception) -> CloseReason:
             return CloseReason.TOKEN_REQUIRED
         case TokenExpired():
             return CloseReason.TOKEN_EXPIRED
+        case TokenRevoked():
+            return CloseReason.TOKEN_REVOKED
         case KeysUnavailable() | AccessUnknown() | BackplaneAway() | Refused():
             return CloseReason.TRY_AGAIN_LATER
         case AuthError():

@@ -18,9 +18,9 @@ from courier.web.access import AccessRefused, AccessUnknown
 from courier.web.admission import admit
 from courier.web.answer import Answer, answer_to
 from courier.web.asgi import send_answer
-from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, bearer
+from courier.web.auth import AuthError, KeysUnavailable, TokenExpired, TokenMissing, TokenRevoked, bearer
 from courier.web.cors import cors_headers
-from courier.web.errors import RETRY_AFTER, HttpError, cause_for_bearer
+from courier.web.errors import RETRY_AFTER, REVOKED, HttpError, cause_for_bearer
 from courier.web.faults import is_news, is_ours
 from courier.web.request_ids import echo, facts
 from courier.web.site import Site
@@ -126,7 +126,10 @@ def unauthorized(error: AuthError) -> HttpError:
     """The 401 of a subscriber's token."""
     if isinstance(error, TokenMissing):
         return HttpError(401, "Authentication token required", {"WWW-Authenticate": "Bearer"})
-    sentence = "Token expired" if isinstance(error, TokenExpired) else "Invalid token"
+    if isinstance(error, TokenRevoked):
+        sentence = REVOKED
+    else:
+        sentence = "Token expired" if isinstance(error, TokenExpired) else "Invalid token"
     headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
     return HttpError(401, sentence, headers, why=str(error), **cause_for_bearer(error))
 

@@ -9,14 +9,13 @@ from courier.actors.errors import Draining
 from courier.actors.subscriber import Subscriber
 from courier.backplane.steps import Steps
 from courier.logs import get_logger
-from courier.schemas.claims import SubscriberClaims
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import parse_since
 from courier.serving.peer import Opening, Peer
 from courier.serving.requests import Head
 from courier.web import notes
 from courier.web.admission import admit
-from courier.web.auth import TokenInvalid, TokenMissing, bearer
+from courier.web.auth import Identity, TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused, close_reason
 from courier.web.faults import is_news, is_ours
 from courier.web.head import is_plain
@@ -82,13 +81,13 @@ def join(site: Site, handshake: Handshake, opening: Opening) -> Steps[None]:
     request = facts(handshake.request_id, handshake.traceparent)
     found: dict[str, Any] = {}
     try:
-        subscriber, claims = yield from _admit(site, handshake, found)
+        subscriber, identity = yield from _admit(site, handshake, found)
     except Exception as error:  # noqa: BLE001 - the table of errors has a close for every one of them
         opening.refuse(subprotocol, *_refused(site, error, opening.address, request | found))
         return
 
     def begin(peer: Peer) -> Session:
-        session = Session(site, subscriber, subprotocol, request, claims.exp, peer)
+        session = Session(site, subscriber, subprotocol, request, identity, peer)
         try:
             session.start()
         except BaseException:
@@ -120,9 +119,7 @@ def choose(offered: Sequence[str]) -> str | None:
     return next((ours for ours in (V1, PLAIN) if ours in offered), None)
 
 
-def _admit(
-    site: Site, handshake: Handshake, found: dict[str, Any]
-) -> Steps[tuple[Subscriber, SubscriberClaims]]:
+def _admit(site: Site, handshake: Handshake, found: dict[str, Any]) -> Steps[tuple[Subscriber, Identity]]:
     """Judge the join in the order of the contract, and make it; raises what the table of errors knows.
 
     `found` gets what a line may give of what is found on the way.
@@ -145,8 +142,9 @@ def _admit(
         since = parse_since(given[0]) if given else None
     except ValueError as error:
         raise JoinRefused(CloseReason.UNREADABLE_SINCE, str(error)) from None
-    subscriber = yield from hub.joining(access.channel, access.claims.user_id, since)
-    return subscriber, access.claims
+    identity = access.identity
+    subscriber = yield from hub.joining(access.channel, identity.claims.user_id, since)
+    return subscriber, identity
 
 
 def _token(handshake: Handshake, query: dict[str, list[str]]) -> str:

@@ -13,14 +13,13 @@ from courier.actors.frames import text_frame
 from courier.actors.subscriber import Subscriber
 from courier.backplane.steps import Steps, walk
 from courier.logs import get_logger
-from courier.schemas.claims import SubscriberClaims
 from courier.schemas.closing import CloseReason, Departure
 from courier.schemas.control import ControlMessage, Drain, Joined, Refresh, Refreshed, TokenExpiring
 from courier.serving.peer import Closed, Loss, Peer
 from courier.web import notes
 from courier.web.access import AccessRefused
 from courier.web.admission import verify
-from courier.web.auth import TokenInvalid
+from courier.web.auth import Identity, TokenInvalid, token_id_of
 from courier.web.errors import close_reason
 from courier.web.faults import is_news, is_ours
 from courier.web.sessions import SessionStatistics
@@ -83,7 +82,9 @@ class Session:
         "_v1",
         "_warn_at",
         "connected_at",
+        "issued_at",
         "subscriber",
+        "token_id",
     )
 
     def __init__(
@@ -92,11 +93,12 @@ class Session:
         subscriber: Subscriber,
         subprotocol: str | None,
         request: dict[str, str],
-        expires_at: float,
+        identity: Identity,
         peer: Peer,
     ) -> None:
-        """`request`: what a line may say of the handshake; `expires_at`: the end of the token, Unix time."""
+        """`request`: what a line may say of the handshake; `identity`: what the token proves."""
         self.subscriber = subscriber
+        self.issued_at, self.token_id = identity.claims.iat, token_id_of(identity.said)
         self.connected_at = time.time()
         self._site = site
         self._peer = peer
@@ -113,7 +115,7 @@ class Session:
         self._joined_at = self._heard_at = trio.current_time()
         self._quiet_until = self._heard_at + site.settings.heartbeat_seconds
         self._warn_at = math.inf
-        self._live_until(expires_at)
+        self._live_until(identity.claims.exp)
 
     def start(self) -> None:
         """Say that the peer has joined, and give it what it has missed and all that is to come."""
@@ -327,26 +329,28 @@ class Session:
             await trio.sleep_until(self._refresh_at)
             self._refresh_at = trio.current_time() + REFRESH_SECONDS
             try:
-                claims = await walk(self._judge(token))
+                identity = await walk(self._judge(token))
             except Exception as error:  # noqa: BLE001 - a fault of ours, too, ends only this subscription
                 self._refuse(error)
             else:
-                self._go_on_with(claims)
+                self._go_on_with(identity)
             if self._next_token is None:
                 break
             token, self._next_token = self._next_token, None
         self._refreshing = False
 
-    def _judge(self, token: str) -> Steps[SubscriberClaims]:
-        """The claims of a token that may go on with this subscription; raises what a join would."""
-        claims = yield from verify(self._site, token)
-        if claims.user_id != self.subscriber.owner:
+    def _judge(self, token: str) -> Steps[Identity]:
+        """What a token proves that may go on with this subscription; raises what a join would."""
+        identity = yield from verify(self._site, token)
+        if identity.claims.user_id != self.subscriber.owner:
             raise AccessRefused("new token is another user's")
-        yield from self._site.rules.admit(claims, self.subscriber.channel)
-        return claims
+        yield from self._site.rules.admit(identity, self.subscriber.channel)
+        return identity
 
-    def _go_on_with(self, claims: SubscriberClaims) -> None:
+    def _go_on_with(self, identity: Identity) -> None:
         if self.subscriber.reason is None and not self.subscriber.left:
+            claims = identity.claims
+            self.issued_at, self.token_id = claims.iat, token_id_of(identity.said)
             self._live_until(claims.exp)
             self._watch_clock()
             ends = datetime.fromtimestamp(claims.exp, UTC).isoformat().replace("+00:00", "Z")

@@ -28,6 +28,10 @@ class Served(Protocol):
     subscriber: Subscriber
     connected_at: float
     """Unix seconds."""
+    issued_at: int
+    """When its token was made, in Unix seconds."""
+    token_id: str | None
+    """What its token is called, if it has a name."""
 
     @property
     def address(self) -> str | None:

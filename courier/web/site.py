@@ -13,6 +13,7 @@ from courier.web.auth import Verifier
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.readers import Readers
 from courier.web.refusals import Refusals
+from courier.web.revoking import Revoking
 from courier.web.sessions import Served
 from courier.web.turns import Turns
 
@@ -29,6 +30,7 @@ class Site:
     limiter: RateLimiter | SharedRateLimiter
     rules: Rules
     walker: Walker = field(init=False)
+    revoking: Revoking = field(init=False)
     turns: Turns = field(default_factory=Turns)
     readers: Readers = field(default_factory=Readers)
     sessions: dict[str, Served] = field(default_factory=dict)
@@ -37,7 +39,11 @@ class Site:
     """The last requests that were refused."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "walker", Walker(self.node.hub.supervisor.spawn))
+        hub = self.node.hub
+        object.__setattr__(self, "walker", Walker(hub.supervisor.spawn))
+        keep_seconds = self.settings.revocation_seconds
+        revoking = Revoking(hub.backplane.revocations, self.sessions, self.rules.forget, keep_seconds)
+        object.__setattr__(self, "revoking", revoking)
 
     @property
     def verbose(self) -> bool:

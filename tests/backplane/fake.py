@@ -21,6 +21,7 @@ from courier.backplane import (
 )
 from courier.backplane.known import Known
 from courier.backplane.reply import Reply
+from courier.backplane.revocations import Revocation, Revocations
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since
 from tests.backplane.shared_log import SharedLog
@@ -43,7 +44,14 @@ class FakeBackplane:
         self._held: list[tuple[ChannelName, Sequence[Record]]] = []
         self._trips: list[float] = []
         self._known = Known(1000)
+        self.revocations = Revocations(known=True)
         shared.listeners.append(self)
+
+    async def revoke(self, entries: Sequence[Revocation] = ()) -> None:
+        raise NotImplementedError
+
+    async def disconnect(self, user_id: str) -> None:
+        raise NotImplementedError
 
     @property
     def trouble(self) -> str | None:

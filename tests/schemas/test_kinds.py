@@ -69,7 +69,10 @@ def test_an_unknown_channel_is_told_which_kinds_there_are() -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: kind("Order"), "ChannelKind 'Order' has no usable name: expected words"),
+        (
+            lambda: kind("Order"),
+            "tests.schemas.test_kinds: ChannelKind 'Order' has no usable name: expected words",
+        ),
         (lambda: kind("x" * 65), "has no usable name"),
         (lambda: kind("a..b"), "has no usable name"),
         (lambda: kind(""), "has no usable name"),
@@ -136,10 +139,13 @@ def test_two_kinds_that_could_have_one_channel_are_refused(
 
 
 def test_two_kinds_of_one_name_and_one_that_every_node_has_are_refused() -> None:
-    with pytest.raises(RegistryError, match="two kinds of channels are called 'order'"):
+    with pytest.raises(
+        RegistryError,
+        match=r"test_kinds: ChannelKind 'order' needs another name: tests\.schemas\.test_kinds has one",
+    ):
         Kinds([kind("order"), kind("order")])
     for name in ("user", "global"):
-        with pytest.raises(RegistryError, match=f"'{name}' is one that every node has"):
+        with pytest.raises(RegistryError, match=f"'{name}' needs another name: every node has one"):
             Kinds([kind(name)])
 
 

@@ -8,9 +8,11 @@ from courier.lumiere.ownership import Ownership, open_authority
 from courier.schemas.registry import default_registry
 from courier.settings import Settings, load_settings
 from courier.web.access import Access, AccessRefused, AccessUnknown, Rules
+from courier.web.auth import Identity
+from courier.web.grants import NOTHING
 from tests.names import channel_name
 
-CLAIMS = LumiereClaims(user_id="u1", wallet_address="w", iat=0, exp=1)
+WHO = Identity(LumiereClaims(user_id="u1", wallet_address="w", iat=0, exp=1), NOTHING, {})
 DEVELOPMENT = load_settings({})
 PRODUCTION = load_settings({"COURIER_ENV": "production", "JWT_SECRET": "x" * 32})
 
@@ -36,10 +38,10 @@ async def admitted(channel: str, owners: Owners | None = OWNERS, settings: Setti
         asked = anybody if owners is None else owners.may_join
         rules = Rules(default_registry().kinds, {"strategy": asked}, lambda component, error: None)
         try:
-            access = await walk(rules.admit(CLAIMS, name))
+            access = await walk(rules.admit(WHO, name))
         except AccessRefused:
             return False
-    assert access == Access(CLAIMS, name)
+    assert access == Access(WHO, name)
     return True
 
 

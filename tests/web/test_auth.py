@@ -21,6 +21,7 @@ from courier.settings import DEVELOPMENT_SECRET, Settings, SettingsError, load_s
 from courier.web.auth import (
     KNOWN_HEADERS,
     AuthError,
+    ClaimInvalid,
     KeySet,
     KeysUnavailable,
     Signatures,
@@ -96,9 +97,9 @@ def test_a_bearer_is_what_follows_the_scheme_in_any_case(header: str | None, exp
 
 async def test_a_good_token_gives_its_claims() -> None:
     subscriber = await verifier().subscriber(token(extra="ignored"))
-    assert subscriber.model_dump() == GOOD
+    assert subscriber.claims.model_dump() == GOOD
     service = await verifier().service(token(service="prophet", user_id=..., wallet_address=...))
-    assert service.service == "prophet"
+    assert service.name == "prophet"
 
 
 @pytest.mark.parametrize("missing", [None, ""])
@@ -234,7 +235,7 @@ def test_no_claim_makes_the_verifier_raise_anything_but_its_own_errors(changed: 
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA, "RS256"), (RSA, "RS512"), (EC, "ES256"), (ED, "EdDSA")])
 async def test_a_token_of_another_party_is_judged_by_its_public_key(key: Any, algorithm: str) -> None:
     judge = verifier(load_settings({}, jwt_algorithms=algorithm, jwt_public_key=pem(key)))
-    assert (await judge.subscriber(token(key, algorithm))).user_id == "u1"
+    assert (await judge.subscriber(token(key, algorithm))).claims.user_id == "u1"
     for wrong in (token(), token(key, algorithm)[:-8] + "AAAAAAAA"):
         with pytest.raises(TokenInvalid):
             await judge.subscriber(wrong)
@@ -416,8 +417,8 @@ async def test_minted_tokens_are_accepted_until_they_end() -> None:
     )
     user = mint_user_token(settings, "u1", 60, {"wallet_address": "w1"}, now=lambda: NOW + 0.9)
     service = mint_service_token(settings, "prophet", 60, now=lambda: NOW)
-    assert (await verifier(settings).subscriber(user)).model_dump() == GOOD
-    assert (await verifier(settings).service(service)).service == "prophet"
+    assert (await verifier(settings).subscriber(user)).claims.model_dump() == GOOD
+    assert (await verifier(settings).service(service)).name == "prophet"
     with pytest.raises(TokenExpired):
         await verifier(settings, now=NOW + 60).service(service)
 
@@ -461,9 +462,11 @@ def test_a_part_of_a_token_is_read_as_pyjwt_reads_it(segment: bytes) -> None:
 
 
 def read_by(signatures: jwt.PyJWS, text: str) -> bytes | str:
-    read = signatures.payload if isinstance(signatures, Signatures) else signatures.decode
+    key = DEVELOPMENT_SECRET.encode()
     try:
-        said: bytes = read(text, DEVELOPMENT_SECRET.encode(), ["HS256"])
+        if isinstance(signatures, Signatures):
+            return signatures.payload(text, [key], ["HS256"])
+        said: bytes = signatures.decode(text, key, ["HS256"])
     except (jwt.PyJWTError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return said
@@ -481,15 +484,44 @@ def test_a_token_with_a_known_header_is_judged_as_pyjwt_judges_it(data: st.DataO
 
 def test_a_known_header_is_no_proof_for_another_key_or_another_algorithm() -> None:
     known = Signatures()
-    known.payload(token(), DEVELOPMENT_SECRET.encode(), ["HS256"])
+    known.payload(token(), [DEVELOPMENT_SECRET.encode()], ["HS256"])
     with pytest.raises(jwt.InvalidSignatureError):
-        known.payload(token(), b"another secret, of the length that it takes", ["HS256"])
+        known.payload(token(), [b"another secret, of the length that it takes"], ["HS256"])
     with pytest.raises(jwt.InvalidAlgorithmError):
-        known.payload(token(), DEVELOPMENT_SECRET.encode(), ["HS512"])
+        known.payload(token(), [DEVELOPMENT_SECRET.encode()], ["HS512"])
 
 
 def test_headers_that_all_differ_are_not_kept_without_end() -> None:
     known = Signatures()
     for number in range(3 * KNOWN_HEADERS):
-        known.payload(token(header={"kid": str(number)}), DEVELOPMENT_SECRET.encode(), ["HS256"])
+        known.payload(token(header={"kid": str(number)}), [DEVELOPMENT_SECRET.encode()], ["HS256"])
     assert len(known._known) <= KNOWN_HEADERS
+
+
+OLD, NEW = "an old secret of thirty-two bytes", "a new secret of thirty-two bytes."
+
+
+async def test_the_previous_secret_is_good_for_tokens_and_never_signs() -> None:
+    settings = load_settings({}, jwt_secret=NEW, jwt_previous_secret=OLD)
+    for _ in range(2):  # by a header that is not known yet, and by one that is
+        judge = verifier(settings)
+        for secret in (NEW, OLD):
+            assert (await judge.subscriber(token(secret))).claims.user_id == "u1"
+            assert (await judge.service(token(secret, service="prophet"))).name == "prophet"
+        with pytest.raises(TokenInvalid, match="signature is not by the key"):
+            await judge.subscriber(token("another secret that is no less long"))
+    minted = mint_user_token(settings, "u1", 60, {"wallet_address": "w1"}, now=lambda: NOW)
+    assert (
+        jwt.decode(minted, NEW, ["HS256"], options={"verify_exp": False, "verify_iat": False})["user_id"]
+        == "u1"
+    )
+
+
+async def test_another_claim_may_name_the_user() -> None:
+    judge = verifier(load_settings({}, jwt_user_claim="sub"))
+    assert (await judge.subscriber(token(sub="alice", user_id="somebody else"))).claims.user_id == "alice"
+    for wrong, cause in (({"sub": ...}, "claim sub is missing"), ({"sub": 7}, "claim sub: ")):
+        with pytest.raises(ClaimInvalid) as refusal:
+            await judge.subscriber(token(**wrong))
+        assert str(refusal.value).startswith(cause)
+        assert "user_id" not in str(refusal.value)

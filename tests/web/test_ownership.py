@@ -1,5 +1,6 @@
 """What Architect says is believed and remembered; what it does not say is never made up."""
 
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -32,6 +33,12 @@ class HttpServer:
         request = b""
         while b"\r\n\r\n" not in request:
             request += await stream.receive_some() or b"\r\n\r\n"
+        head, _, body = request.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        while length is not None and len(body) < int(length[1]):
+            body += (more := await stream.receive_some())
+            assert more
+        request = head + b"\r\n\r\n" + body
         self.requests.append(request.decode())
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         try:
@@ -128,7 +135,7 @@ async def test_the_owner_is_asked_of_architect_with_couriers_own_service_token()
     [token] = [
         line.split()[-1] for line in server.requests[0].splitlines() if line.startswith("Authorization:")
     ]
-    assert (await Verifier(settings).service(token)).service == "courier"
+    assert (await Verifier(settings).service(token)).name == "courier"
 
 
 async def test_the_id_of_a_strategy_is_escaped_in_the_url_that_architect_is_asked_at() -> None:

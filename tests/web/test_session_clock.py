@@ -14,11 +14,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from courier.actors.subscriber import GOODBYE_SECONDS, Beginning, Subscriber
 from courier.backplane import Publication
 from courier.node import open_node
+from courier.schemas.claims import SubscriberClaims
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Since
 from courier.schemas.registry import default_registry
 from courier.serving.peer import Loss
-from courier.web.auth import Verifier
+from courier.web.auth import Identity, Verifier
+from courier.web.grants import NOTHING
 from courier.web.rate_limit import RateLimiter
 from courier.web.session import Session
 from courier.web.site import Site
@@ -47,9 +49,11 @@ class Stage:
         self.subscriber = await self.site.node.hub.join(CHANNEL, "u1", since)
         assert self.subscriber.beginning is not None
         self.beginning = self.subscriber.beginning
-        expires_at = int(time.time()) + ends_in
+        now = int(time.time())
+        claims = SubscriberClaims(user_id="u1", iat=now, exp=now + ends_in)
+        identity = Identity(claims, NOTHING, {})
         subprotocol = "courier.v1" if v1 else None
-        session = Session(self.site, self.subscriber, subprotocol, {}, expires_at, self.wire)
+        session = Session(self.site, self.subscriber, subprotocol, {}, identity, self.wire)
         self.wire.endpoint = session
         session.start()
         await wait_all_tasks_blocked()

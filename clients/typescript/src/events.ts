@@ -590,6 +590,7 @@ export const CLOSE_CODES = [
   { code: 1008, reason: "Authentication token required", comeBack: "with a new token" },
   { code: 1008, reason: "Invalid token", comeBack: "with a new token" },
   { code: 1008, reason: "Token expired", comeBack: "with a new token" },
+  { code: 1008, reason: "Token revoked", comeBack: "with a new token" },
   { code: 1008, reason: "Unauthorized access to channel", comeBack: "no" },
   { code: 1008, reason: "Unknown channel", comeBack: "no" },
   { code: 1008, reason: "Origin not allowed", comeBack: "no" },

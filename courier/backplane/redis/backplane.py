@@ -1,5 +1,6 @@
 """RedisBackplane: what a hub asks of the logs that all nodes share."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -16,14 +17,24 @@ from courier.backplane.redis.listener import Listener
 from courier.backplane.redis.options import RedisOptions
 from courier.backplane.redis.probes import Probes
 from courier.backplane.redis.pump import Pump
-from courier.backplane.redis.requests import Admit, Began, Behind, Follow, Publish, Read
+from courier.backplane.redis.requests import Admit, Began, Behind, Follow, Publish, Read, Revoke, Seen
 from courier.backplane.redis.room import Room
 from courier.backplane.reply import Reply
+from courier.backplane.revocations import Revocation, Revocations
+from courier.logs import get_logger
 from courier.redis_url import RedisUrl, parse_redis_url
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import UNBORN, Position, Since, new_epoch
 
+logger = get_logger(__name__)
+
 WRITES_AT_ONCE = 1000
+LOOK_SECONDS = 10.0
+"""How often revocations are read, though the feed has told of none."""
+AGAIN_SECONDS = 0.3
+"""After how long they are read again, when they could not be."""
+DISCONNECT = "disconnect "
+"""How a word to all nodes begins that names a user."""
 READS_AT_ONCE = 4
 """A page may weigh megabytes; the more of them come at once, the more the node holds at once."""
 
@@ -63,7 +74,11 @@ class RedisBackplane:
         self._windows = pump(calls_at_once=WRITES_AT_ONCE, probe=probes.admit)
         # Pages go over a connection of their own: no publisher waits for them.
         self._reads = pump(calls_at_once=READS_AT_ONCE, probe=pages.read, deed="read")
-        self._listener = Listener(open_one, calls, probes, self._known, lambda: self.feed)
+        self._listener = Listener(open_one, calls, probes, self._known, lambda: self.feed, self._told)
+        self.revocations = Revocations(known=False)
+        self._seen = ""
+        """The last entry of the shared revocations that this node has read."""
+        self._look = trio.Event()
         self._inspector = Inspector(open_one)
         self._followings: dict[ChannelName, _Following] = {}
 
@@ -143,11 +158,56 @@ class RedisBackplane:
         self._windows.put(request)
         return await request.reply.wait()
 
+    async def revoke(self, entries: Sequence[Revocation] = (), words: Sequence[str] = ()) -> None:
+        """As the protocol says; with nothing it only reads what others have revoked."""
+        request = Revoke(self._seen, entries, words)
+        self._writes.put(request)
+        self._merge(await request.reply.wait())
+
+    async def disconnect(self, user_id: str) -> None:
+        await self.revoke(words=[DISCONNECT + user_id])
+
+    def _merge(self, seen: Seen) -> None:
+        held, now = self.revocations, time.time()
+        found = [Revocation.from_json(text) for text in seen.texts]
+        held.merge(found, now)
+        self._seen, held.known = seen.last, True
+        if seen.whole:
+            there = {each.id for each in found}
+            lost = [each for each in held.held(now) if each.id not in there]
+            if lost:
+                logger.warning("Revocations written back", revocations=len(lost))
+                self._writes.put(Revoke(self._seen, lost))
+
+    def _told(self, word: bytes | None) -> None:
+        """What has come on the feed that all nodes listen to; None: something may have been missed."""
+        if word is None:
+            self._look.set()
+        elif word.startswith(DISCONNECT.encode()):
+            self.revocations.disconnect(word.decode().removeprefix(DISCONNECT))
+        else:
+            self.revocations.merge([Revocation.from_json(word)], time.time())
+
+    async def _keep_revocations(self) -> None:
+        """Read them, for ever: at the start, whenever something may have been missed, and now and then."""
+        while True:
+            self._look = trio.Event()
+            try:
+                await self.revoke()
+            except BackplaneAway:
+                await trio.sleep(AGAIN_SECONDS)
+                continue
+            self.revocations.expire(time.time())
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._look.wait()
+
     @property
     def trouble(self) -> str | None:
         """That it cannot be reached, or refuses something that a node needs."""
         if self._writes.trouble is not None:
             return self._writes.trouble
+        if not self.revocations.known:
+            return "Revocations have not been read yet"
         refused = (pump.trouble for pump in (self._windows, self._reads) if pump.refused)
         return next(refused, None) or self._listener.trouble
 
@@ -175,10 +235,12 @@ class RedisBackplane:
             nursery.start_soon(self._listener.run)
             nursery.start_soon(self._look_again)
             nursery.start_soon(self._inspector.run)
+            nursery.start_soon(self._keep_revocations)
             await self._writes.tried()
-            if self.trouble is None:
+            if self._writes.trouble is None:
                 with suppress(BackplaneAway):
                     await self._began()
+                    await self.revoke()
             task_status.started()
 
     async def _began(self) -> int:

@@ -3,14 +3,25 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from time import time
 from typing import Any, TypeAlias, assert_never
 
 from courier.backplane import Appended, BackplaneAway, KeyConflict, Origin, Outcome, Record, Stretch
 from courier.backplane.admission import Admission
 from courier.backplane.known import Known
 from courier.backplane.redis.options import RedisOptions
-from courier.backplane.redis.requests import Admit, Began, Behind, Follow, Publish, Read, Request
-from courier.backplane.redis.scripts import BEGAN, FOLLOW, PUBLISH, READ, WINDOW, Script
+from courier.backplane.redis.requests import (
+    Admit,
+    Began,
+    Behind,
+    Follow,
+    Publish,
+    Read,
+    Request,
+    Revoke,
+    Seen,
+)
+from courier.backplane.redis.scripts import BEGAN, FOLLOW, PUBLISH, READ, REVOKE, WINDOW, Script
 from courier.redis_url import RedisKind, RedisUrl
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
@@ -21,6 +32,9 @@ CALL_SECONDS = 15
 KEY_SECONDS = 300
 READ_BYTES = 4 * 1024 * 1024
 """What one page may weigh, so that a reader far behind cannot fill the node."""
+
+REVOCATIONS = "courier:{revocations}"
+"""How the key and the feed of revocations begin; no channel has such a name."""
 
 _MICROSECONDS = 1_000_000
 
@@ -78,8 +92,28 @@ class Calls:
                 return self._read(request)
             case Began():
                 return self._began([request for request in requests if isinstance(request, Began)])
+            case Revoke() as request:
+                return self._revoke(request)
             case _ as never:
                 assert_never(never)
+
+    def _revoke(self, request: Revoke) -> Call:
+        arguments: list[Argument] = [int(time()), self._publish_verb, self.revocations_feed, request.seen]
+        arguments.append(len(request.entries))
+        for entry in request.entries:
+            arguments += (entry.expires_at, entry.to_json())
+        arguments += request.words
+
+        def settle(answer: Sequence[Any]) -> None:
+            last, whole, *texts = answer
+            request.reply.give(Seen(last.decode(), whole == 1, texts))
+
+        return Call(REVOKE, [f"{REVOCATIONS}:log"], arguments, [request], settle)
+
+    @property
+    def revocations_feed(self) -> str:
+        """Where all nodes are told of revocations."""
+        return f"{REVOCATIONS}:feed:{self._database}"
 
     def _channel(self, channel: ChannelName) -> tuple[list[str], list[Argument]]:
         """The keys and arguments that `channel.lua` takes. One hash tag: a cluster keeps them together."""

@@ -26,6 +26,10 @@ UNANSWERED_SECONDS = 1.5
 """After so long without an answer to a subscription the line is no good."""
 
 
+_ALL_NODES = ChannelName("revocations", "global", None)
+"""Stands for the feed that all nodes listen to, where a line asks for a channel."""
+
+
 class _Subscription:
     """What is wanted of a channel, what Redis was asked for last, and how many answers are due."""
 
@@ -54,13 +58,17 @@ class Listener:
         probes: Probes,
         known: Known,
         feed: Callable[[], Feed | None],
+        told: Callable[[bytes | None], None],
     ) -> None:
+        """`told` gets each word from the feed of revocations, and None when some may have been missed."""
         self._open_client = open_client
         self._calls = calls
         self._probes = probes
         self._probed = probes.feed.encode()
         self._known = known
         self._feed = feed
+        self._told = told
+        self._revocations = calls.revocations_feed.encode()
         self._line: Line | None = None
         self._channels: dict[ChannelName, _Subscription] = {}
         self._feeds: dict[bytes, ChannelName] = {}
@@ -125,6 +133,7 @@ class Listener:
         with suppress(RedisError):
             line.subscribe(self._probes.log, self._probes.feed)
             line.unsubscribe(self._probes.log, self._probes.feed)
+            line.subscribe(_ALL_NODES, self._calls.revocations_feed)
         for channel, subscription in [*self._channels.items()]:
             subscription.asked = False
             subscription.due = 0
@@ -161,6 +170,9 @@ class Listener:
         assert isinstance(name, bytes)
         if name == self._probed:
             self.trouble = None
+            return
+        if name == self._revocations:
+            self._told(rest[0] if kind in (b"message", b"smessage") and isinstance(rest[0], bytes) else None)
             return
         channel = self._feeds.get(name)
         subscription = None if channel is None else self._channels.get(channel)

@@ -2,11 +2,12 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from courier.backplane import Origin, Outcome, Publication, Stretch
 from courier.backplane.admission import Admission
 from courier.backplane.reply import Reply
+from courier.backplane.revocations import Revocation
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Since
 
@@ -79,8 +80,36 @@ class Began:
         return Began
 
 
+class Seen(NamedTuple):
+    """What a look at the revocations has found."""
+
+    last: str
+    """The id of the last entry; empty where there is none."""
+    whole: bool
+    """Whether `texts` are all that there are, rather than those after what was seen before."""
+    texts: list[bytes]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Revoke:
+    """Remember these revocations, tell all nodes of them and of some words, and say what else there is.
+
+    More than one may be on its way: each is done as often as it likes.
+    """
+
+    seen: str
+    """The last entry that was seen; empty when none was."""
+    entries: Sequence[Revocation] = ()
+    words: Sequence[str] = ()
+    reply: Reply[Seen] = field(default_factory=Reply)
+
+    @property
+    def subject(self) -> Hashable:
+        return self
+
+
 class Behind(Exception):
     """The log has lost events, and is to begin a new epoch before anything is read."""
 
 
-Request: TypeAlias = Publish | Admit | Follow | Read | Began
+Request: TypeAlias = Publish | Admit | Follow | Read | Began | Revoke

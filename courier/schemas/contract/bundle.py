@@ -48,6 +48,10 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     admin.ConnectionPage,
     admin.RefusalPage,
     admin.Closing,
+    admin.Revoked,
+    admin.RevocationPage,
+    admin.TakenBack,
+    admin.Disconnecting,
     admin.EventSchemas,
     answers.Refusal,
 )

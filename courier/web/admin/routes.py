@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 from quart import Blueprint, Response, request
 
 from courier.logs import get_logger
+from courier.web.admin import revocations
 from courier.web.admin.answers import HEADERS, answer
 from courier.web.admin.channels import list_channels, show_channel
 from courier.web.admin.connections import close_connection, list_connections
@@ -88,6 +89,26 @@ def admin_routes(site: Site) -> Blueprint:
     @guarded
     async def show_refusals() -> Answer:
         return answer(await list_refusals(site, request.args))
+
+    @routes.get("/admin/revocations")
+    @guarded
+    async def show_revocations() -> Answer:
+        return answer(await revocations.list_revocations(site, request.args))
+
+    @routes.post("/admin/revocations")
+    @guarded
+    async def revoke() -> Answer:
+        return answer(await revocations.revoke(site, await read_bytes(request, revocations.BODY_BYTES)))
+
+    @routes.delete("/admin/revocations/<id>")
+    @guarded
+    async def take_back(id: str) -> Answer:
+        return answer(await revocations.take_back(site, id))
+
+    @routes.post("/admin/disconnect")
+    @guarded
+    async def disconnect() -> Answer:
+        return answer(await revocations.disconnect(site, await read_bytes(request, revocations.BODY_BYTES)))
 
     @routes.get("/admin/schemas")
     @guarded

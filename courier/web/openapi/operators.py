@@ -6,9 +6,10 @@ from typing import Any
 from courier.schemas.contract.shapes import Schema
 from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.registry import Registry
-from courier.web.admin import channels, connections, listing, refusals
+from courier.web.admin import channels, connections, listing, refusals, revocations
 from courier.web.admin.overview import LATEST
 from courier.web.admin.routes import SOURCE
+from courier.web.errors import HttpError
 from courier.web.openapi.answers import (
     RATE,
     TEXT,
@@ -19,6 +20,7 @@ from courier.web.openapi.answers import (
     example_named,
     refusals_of,
     refused,
+    values,
 )
 from courier.web.openapi.refusals import (
     Refusals,
@@ -41,6 +43,36 @@ courier_websocket_connections_active{channel="user"} 2.0
 """
 
 
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 128}
+_SECONDS: Schema = {"type": "integer", "minimum": 1}
+_USER: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"user_id": _NAME},
+    "required": ["user_id"],
+}
+_REVOKED: Schema = {
+    "description": "One of `user_id`, `token_id` (the claim `jti`) and `service`.",
+    "type": "object",
+    "additionalProperties": False,
+    "minProperties": 1,
+    "properties": {
+        "user_id": _NAME,
+        "token_id": {"type": "string", "minLength": 1, "maxLength": 256},
+        "service": {"type": "string", "pattern": SERVICE_NAME_PATTERN},
+        "issued_before": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Unix seconds: tokens made then, or before, count no more. Left out: now.",
+        },
+        "keep_seconds": {
+            **_SECONDS,
+            "description": "How long it is remembered. Left out: COURIER_REVOCATION_SECONDS.",
+        },
+    },
+}
+
+
 def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
     """The paths, by path; `event` is the one of the examples."""
 
@@ -51,7 +83,14 @@ def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
         )
 
     of_channels, of_connections = channels.TABLE.columns, connections.TABLE.columns
-    of_refusals = refusals.TABLE.columns
+    of_refusals, of_revocations = refusals.TABLE.columns, revocations.TABLE.columns
+
+    def posting(
+        name: str, about: str, schema: str, refused: Refusals, body: Schema, told: dict[str, Any]
+    ) -> Schema:
+        content = {JSON: {"schema": body, "examples": values(told)}}
+        return {**asked(name, about, schema, refused), "requestBody": body_of(content)}
+
     id = {"name": "id", "in": "path", "required": True, "schema": TEXT, "example": "c-17"}
     receipt = {k: v for k, v in example_named("Receipt", bundle).items() if k != "deduplicated"}
     return {
@@ -120,6 +159,42 @@ def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
                 "RefusalPage",
                 listing_refusals(of_refusals),
                 *_page(of_refusals, refusals.ORDER),
+            )
+        },
+        "/admin/revocations": {
+            "get": asked(
+                "listRevocations",
+                "One page of the revocations that count.",
+                "RevocationPage",
+                listing_refusals(of_revocations),
+                *_page(of_revocations, revocations.ORDER),
+            ),
+            "post": posting(
+                "revoke",
+                "Refuse tokens of a user or a service, or one token, on all nodes.",
+                "Revoked",
+                {**admin_action_refusals(), "body": HttpError(400, revocations.EXPECTED)},
+                _REVOKED,
+                {"user": {"user_id": "alice"}, "token": {"token_id": "5f7c8ec7"}},
+            ),
+        },
+        "/admin/revocations/{id}": {
+            "delete": asked(
+                "takeBackRevocation",
+                "Let a revocation count no more.",
+                "TakenBack",
+                {**admin_action_refusals(), "not_there": revocations.not_there()},
+                id,
+            )
+        },
+        "/admin/disconnect": {
+            "post": posting(
+                "disconnectUser",
+                "Close all connections of a user, on all nodes; it may come back.",
+                "Disconnecting",
+                {**admin_action_refusals(), "body": HttpError(400, revocations.EXPECTED_USER)},
+                _USER,
+                {"user": {"user_id": "alice"}},
             )
         },
         "/admin/schemas": {

@@ -8,14 +8,20 @@ from courier.actors.errors import ChannelFailed, Draining, TooManyChannels
 from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
 from courier.schemas.batch import BATCH_EVENTS, cut_batch
 from courier.schemas.channels import ChannelKind
-from courier.schemas.claims import ServiceClaims
 from courier.schemas.registry import Registry
 from courier.settings import load_settings
 from courier.web.admin.channels import EVENTS, LARGEST_EVENTS, not_running, read_position
 from courier.web.admin.gate import Gate, Visit, check_origin
 from courier.web.admin.listing import LONGEST_SEARCH, number, parse_query
 from courier.web.admin.overview import LATEST
-from courier.web.auth import ClaimInvalid, KeysUnavailable, TokenExpired, TokenInvalid, TokenMissing
+from courier.web.auth import (
+    ClaimInvalid,
+    KeysUnavailable,
+    Publisher,
+    TokenExpired,
+    TokenInvalid,
+    TokenMissing,
+)
 from courier.web.body import too_large, too_slow
 from courier.web.caller import Caller
 from courier.web.errors import another_method, http_answer, nothing_here
@@ -23,10 +29,10 @@ from courier.web.history import access_unknown, forbidden, read_limit, read_sinc
 from courier.web.publishing.batch import BATCH_BYTES, check_rate
 from courier.web.publishing.judge import (
     JSON,
-    check_claims,
     check_key,
     check_kind,
     check_media_type,
+    check_publisher,
     check_service,
     check_source,
     too_many,
@@ -202,7 +208,7 @@ def _of_the_request(limit_bytes: int) -> Refusals:
         "claim_invalid": ClaimInvalid("claim service is missing"),
         "token_expired": TokenExpired("claim exp is 35 s in the past"),
         "keys_unavailable": KeysUnavailable(),
-        "other_service": _raised(lambda: check_claims(ServiceClaims(service="bank", iat=0, exp=0), "shop")),
+        "other_service": _raised(lambda: check_publisher(Publisher("bank"), "shop")),
     }
 
 

@@ -14,6 +14,7 @@ from courier.schemas.errors import NotJsonError
 from courier.schemas.events.base import Event
 from courier.web import notes
 from courier.web.answer import Answer
+from courier.web.auth import Publisher
 from courier.web.caller import Caller
 from courier.web.errors import HttpError
 from courier.web.publishing.deliver import deliver
@@ -55,19 +56,19 @@ def publishing_batch(site: Site, caller: Caller, body: bytes) -> Steps[Answer]:
     events: list[bytes] = []
     items: list[Known | Exception] = []
     try:
-        service = yield from authenticate(site, caller)
+        publisher = yield from authenticate(site, caller)
         check_media_type(caller, JSON)
         yield from _take(site, cut_batch(body, events))
-        verdict = yield from admit(site, service, len(events), trio.current_time())
+        verdict = yield from admit(site, publisher.name, len(events), trio.current_time())
         headers |= rate_headers(verdict)
         check_rate(verdict, len(events))
         check_key(caller)
         yield from _take(site, _read_all(site, events, items))
-        results = yield from publishing_all(site, service, caller, items, began)
+        results = yield from publishing_all(site, publisher, caller, items, began)
     except Exception as error:  # noqa: BLE001 - the table of errors answers for every one of them
         return refusal(site, error, headers, caller)
     told: list[bytes] = []
-    yield from _take(site, _tell_all(site, service, results, told))
+    yield from _take(site, _tell_all(site, publisher.name, results, told))
     failures = [result for result in results if isinstance(result, Exception)]
     published, failed = len(results) - len(failures), len(failures)
     if failures:
@@ -116,7 +117,7 @@ def _tell_all(site: Site, service: str, results: Sequence[Result], told: list[by
 
 
 def publishing_all(
-    site: Site, service: str, caller: Caller, items: Sequence[Known | Exception], began: float
+    site: Site, publisher: Publisher, caller: Caller, items: Sequence[Known | Exception], began: float
 ) -> Steps[list[Result]]:
     """The steps that deliver what is good, as one message a channel; a result for each, in order. Event i has
     the idempotency key `<key>/<i>`. `began` (`time.perf_counter`) is when they began to be judged."""
@@ -130,7 +131,7 @@ def publishing_all(
             continue
         channel, event = item
         try:
-            check_rights(site, channel, event, service)
+            check_rights(site, channel, event, publisher)
         except HttpError as error:
             results[place] = error
             continue

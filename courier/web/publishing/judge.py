@@ -12,10 +12,9 @@ from courier.backplane import BackplaneAway
 from courier.backplane.steps import Steps
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelKind, ChannelName
-from courier.schemas.claims import ServiceClaims
 from courier.schemas.errors import SchemaError
 from courier.schemas.events.base import Event
-from courier.web.auth import AuthError, bearer
+from courier.web.auth import AuthError, Publisher, bearer
 from courier.web.caller import Caller
 from courier.web.errors import HttpError, cause_of, http_answer
 from courier.web.publishing.times import iso
@@ -32,16 +31,16 @@ Known = tuple[ChannelName, Event]
 logger = get_logger(__name__)
 
 
-def authenticate(site: Site, caller: Caller) -> Steps[str]:
+def authenticate(site: Site, caller: Caller) -> Steps[Publisher]:
     """The service that publishes. With `publish_auth=report` what is wrong is counted, not refused."""
     if site.node.hub.draining:
         raise Draining
     service = check_service(caller)
     if site.settings.publish_auth == "off" or caller.trusted:
-        return service
+        return Publisher(service)
     try:
-        claims = yield from _claims(site, bearer(caller.authorization))
-        check_claims(claims, service)
+        publisher = yield from _verify(site, bearer(caller.authorization))
+        check_publisher(publisher, service)
         site.node.metrics.verified(service)
     except (AuthError, HttpError) as error:
         if site.settings.publish_auth == "required":
@@ -49,15 +48,17 @@ def authenticate(site: Site, caller: Caller) -> Steps[str]:
         site.node.metrics.error("publish_auth", error)
         cause = cause_of(error) or http_answer(error).error
         logger.warning("Publish would be refused", **caller.facts(), reason=type(error).__name__, cause=cause)
-    return service
+        return Publisher(service)
+    return publisher
 
 
-def _claims(site: Site, token: str | None) -> Steps[ServiceClaims]:
+def _verify(site: Site, token: str | None) -> Steps[Publisher]:
     try:
-        return site.verifier.service_nowait(token)
+        publisher = site.verifier.service_nowait(token)
     except trio.WouldBlock:
-        claims: ServiceClaims = yield partial(site.verifier.service, token)
-        return claims
+        publisher = yield partial(site.verifier.service, token)
+    site.revoking.check_service(publisher)
+    return publisher
 
 
 def check_service(caller: Caller) -> str:
@@ -73,10 +74,10 @@ def check_service(caller: Caller) -> str:
     return service
 
 
-def check_claims(claims: ServiceClaims, service: str) -> None:
+def check_publisher(publisher: Publisher, service: str) -> None:
     """Raise 403 for another service's token."""
-    if claims.service != service:
-        why = f"claim service is {claims.service}, X-Service-Name is {service}"
+    if publisher.name != service:
+        why = f"claim service is {publisher.name}, X-Service-Name is {service}"
         raise HttpError(403, "Service token is another service's than X-Service-Name", why=why)
 
 
@@ -104,10 +105,11 @@ def media_type(caller: Caller) -> str:
     return (caller.content_type or "").partition(";")[0].strip().lower()
 
 
-def check_rights(site: Site, channel: ChannelName, event: Event, service: str) -> None:
+def check_rights(site: Site, channel: ChannelName, event: Event, publisher: Publisher) -> None:
     """Raise 400 or 403 for an event that the service may not publish to the channel."""
-    check_source(event, service)
-    check_kind(site.registry.kinds[channel.kind], event, service)
+    check_source(event, publisher.name)
+    check_kind(site.registry.kinds[channel.kind], event, publisher.name)
+    check_grants(publisher, channel)
 
 
 def check_source(event: Event, service: str) -> None:
@@ -125,6 +127,12 @@ def check_kind(kind: ChannelKind, event: Event, service: str) -> None:
     if not kind.hears(service):
         why = f"kind {kind.name} does not name {service}"
         raise HttpError(403, "Service may not publish to this channel", why=why)
+
+
+def check_grants(publisher: Publisher, channel: ChannelName) -> None:
+    """Raise 403 for a channel that the service's token does not name, when it names any."""
+    if publisher.channels is not None and channel not in publisher.channels:
+        raise HttpError(403, "Service may not publish to this channel", why="token does not name the channel")
 
 
 def rate_headers(verdict: Verdict) -> dict[str, str]:

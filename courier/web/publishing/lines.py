@@ -8,6 +8,7 @@ import trio
 from courier.backplane.steps import walk
 from courier.web import notes
 from courier.web.answer import Answer
+from courier.web.auth import Publisher, TokenRevoked
 from courier.web.caller import Caller
 from courier.web.errors import HttpError
 from courier.web.publishing.batch import Result, publishing_all, read_item
@@ -39,7 +40,7 @@ async def publish_stream(site: Site, caller: Caller, receive: Callable[[], Await
     tally = Tally()
     lines = Lines(site.settings.max_event_bytes)
     try:
-        service = await walk(authenticate(site, caller))
+        publisher = await walk(authenticate(site, caller))
     except Exception as error:  # noqa: BLE001 - as in `publish_batch`
         return refusal(site, error, {"Connection": "close"}, caller)
 
@@ -51,15 +52,17 @@ async def publish_stream(site: Site, caller: Caller, receive: Callable[[], Await
         with trio.CancelScope() as reading:
             nursery.start_soon(stop_at_a_drain, reading)
             ended = False
-            while not ended:
+            while not ended and not tally.revoked:
                 reading.deadline = trio.current_time() + STREAM_SECONDS
                 chunk = await receive()
                 reading.deadline = float("inf")
                 ended = not chunk
-                await _judge(site, service, caller, lines.feed(chunk) if chunk else lines.rest(), tally)
+                await _judge(site, publisher, caller, lines.feed(chunk) if chunk else lines.rest(), tally)
         nursery.cancel_scope.cancel()
     tally.note(site, caller)
-    return Answer(200, tally.to_json(), {"Connection": "close"} if reading.cancelled_caught else {})
+    return Answer(
+        200, tally.to_json(), {"Connection": "close"} if reading.cancelled_caught or tally.revoked else {}
+    )
 
 
 class Lines:
@@ -96,6 +99,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.last_line = 0
+        self.revoked = False
+        """The service's token was revoked meanwhile: no more lines are read."""
         self._published = 0
         self._failed = 0
         self._failures: list[bytes] = []
@@ -127,7 +132,7 @@ class Tally:
 
 
 async def _judge(
-    site: Site, service: str, caller: Caller, lines: Iterator[bytes | None], tally: Tally
+    site: Site, publisher: Publisher, caller: Caller, lines: Iterator[bytes | None], tally: Tally
 ) -> None:
     """Publish what came together, group by group; may be cancelled between two of them."""
     more = True
@@ -137,7 +142,7 @@ async def _judge(
             group: list[Numbered] = []
             await site.turns.take(_gather(lines, tally, group))
             more = len(group) == GROUP_LINES
-            await _judge_group(site, service, caller, group, tally)
+            await _judge_group(site, publisher, caller, group, tally)
 
 
 def _gather(lines: Iterator[bytes | None], tally: Tally, group: list[Numbered]) -> Iterator[None]:
@@ -152,14 +157,20 @@ def _gather(lines: Iterator[bytes | None], tally: Tally, group: list[Numbered]) 
 
 
 async def _judge_group(
-    site: Site, service: str, caller: Caller, group: Sequence[Numbered], tally: Tally
+    site: Site, publisher: Publisher, caller: Caller, group: Sequence[Numbered], tally: Tally
 ) -> None:
     began = time.perf_counter()
     items: list[Known | Exception] = []
-    admitted, refused = await _admit(site, service, sum(line is not None for _, line in group))
+    try:
+        site.revoking.check_service(publisher)
+    except TokenRevoked as error:
+        tally.revoked = True
+        await site.turns.take(_count(site, publisher.name, group, [error] * len(group), tally))
+        return
+    admitted, refused = await _admit(site, publisher.name, sum(line is not None for _, line in group))
     await site.turns.take(_read_lines(site, group, items, admitted, refused))
-    results = await walk(publishing_all(site, service, caller, items, began))
-    await site.turns.take(_count(site, service, group, results, tally))
+    results = await walk(publishing_all(site, publisher, caller, items, began))
+    await site.turns.take(_count(site, publisher.name, group, results, tally))
 
 
 def _read_lines(

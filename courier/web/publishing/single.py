@@ -40,15 +40,15 @@ def publishing(site: Site, caller: Caller, channel: str | None, body: bytes) -> 
     headers: dict[str, str] = {}
     known: Known | None = None
     try:
-        service = yield from authenticate(site, caller)
+        publisher = yield from authenticate(site, caller)
         now = trio.current_time()
-        verdict = yield from admit(site, service, 1, now)
+        verdict = yield from admit(site, publisher.name, 1, now)
         headers = rate_headers(verdict)
         if not verdict.admitted:
             raise too_many(verdict)  # noqa: TRY301 - the table of errors answers for this one, too
         check_media_type(caller, JSON)
         known = name, event = parse(site, channel, body)
-        check_rights(site, name, event, service)
+        check_rights(site, name, event, publisher)
         check_key(caller)
         by = now + site.settings.inbox_wait_seconds
         [outcome] = yield from deliver(site, caller, name, [event], [caller.idempotency_key], by, began)

@@ -13,6 +13,7 @@ const SENTENCES: Partial<Record<CloseReason, string>> = {
   "Authentication token required": NO_SIGN_IN,
   "Invalid token": NO_SIGN_IN,
   "Token expired": NO_SIGN_IN,
+  "Token revoked": NO_SIGN_IN,
   "Unauthorized access to channel": "You may not see this desk.",
   "Origin not allowed": "It does not know the address at which you have opened this page.",
 };
