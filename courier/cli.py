@@ -4,7 +4,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from io import BufferedReader
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -69,14 +69,20 @@ def token() -> None:
 
 @token.command()
 @click.argument("user_id", type=cli_options.TEXT)
+@click.option("--wallet", metavar="ADDRESS", type=cli_options.TEXT, help="The claim wallet_address.")
 @click.option(
-    "--wallet", default="", metavar="ADDRESS", type=cli_options.TEXT, help="The claim wallet_address."
+    "--claim",
+    "claims",
+    metavar="NAME=VALUE",
+    multiple=True,
+    type=cli_options.TEXT,
+    help="Another claim, in JSON or as text; as often as you like.",
 )
 @click.option(
     "--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for."
 )
-def user(user_id: str, wallet: str, ttl: int) -> None:
-    """A subscriber's token."""
+def user(user_id: str, wallet: str | None, claims: tuple[str, ...], ttl: int) -> None:
+    """A subscriber's token; the user is named by the claim COURIER_JWT_USER_CLAIM."""
     from courier.schemas.channels import SEGMENT_SAID, Kinds, UnknownChannelError
     from courier.web.auth import mint_user_token
 
@@ -87,21 +93,45 @@ def user(user_id: str, wallet: str, ttl: int) -> None:
             f"No token: there can be no channel user.<id> for this user, because an id is {SEGMENT_SAID}"
         ) from None
 
-    _print_token(
-        partial(mint_user_token, user_id=user_id, ttl_seconds=ttl, others={"wallet_address": wallet})
-    )
+    _print_token(partial(mint_user_token, user_id=user_id, ttl_seconds=ttl, others=_claims(claims, wallet)))
+
+
+def _claims(given: tuple[str, ...], wallet: str | None) -> dict[str, Any]:
+    """Claims as they were given; what is no JSON is a text. A wallet is empty where nobody asks for one."""
+    import json
+
+    found: dict[str, Any] = {"wallet_address": wallet or ""}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise click.UsageError("Expected a claim such as --claim tenant=7")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 @token.command()
 @click.argument("name", type=cli_options.TEXT)
 @click.option(
+    "--claim",
+    "claims",
+    metavar="NAME=VALUE",
+    multiple=True,
+    type=cli_options.TEXT,
+    help="Another claim, in JSON or as text; as often as you like.",
+)
+@click.option(
     "--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for."
 )
-def service(name: str, ttl: int) -> None:
+def service(name: str, claims: tuple[str, ...], ttl: int) -> None:
     """A publishing service's token."""
     from courier.web.auth import mint_service_token
 
-    _print_token(partial(mint_service_token, name=name, ttl_seconds=ttl))
+    others = _claims(claims, None)
+    del others["wallet_address"]
+    _print_token(partial(mint_service_token, name=name, ttl_seconds=ttl, others=others))
 
 
 def _print_token(mint: "partial[str]") -> None:
@@ -128,7 +158,7 @@ def check() -> None:
     from courier.error_reports import ReportsUnavailable, check_reports
     from courier.schemas.errors import RegistryError
     from courier.schemas.registry import registry_for
-    from courier.settings import SettingsError, check_bind, describe, load_settings
+    from courier.settings import SettingsError, check_bind, describe, load_settings, warnings_of
     from courier.strays import strays
     from courier.web.ask import check_asked
 
@@ -148,6 +178,8 @@ def check() -> None:
 
         for sentence in trio.run(check_redis, settings.redis_url):
             click.secho(sentence, fg="yellow", err=True)
+    for sentence in warnings_of(settings):
+        click.secho(sentence, fg="yellow", err=True)
     for sentence in strays(dotenv_values(".env") | os.environ):
         click.secho(sentence, fg="yellow", err=True)
     click.secho("Courier would start.", fg="green", err=True)
@@ -232,6 +264,59 @@ def history(channel: str, url: str, token: str, since: str | None, limit: int, a
     if since is None and limit > 1000:
         raise click.UsageError("More than 1,000 events can be had with --since only")
     _run(partial(print_history, url, channel, token, since, limit, as_json))
+
+
+@main.command()
+@click.argument("subject", type=click.Choice(["user", "token", "service"]), required=False)
+@click.argument("name", type=cli_options.TEXT, required=False)
+@click.option(
+    "--issued-before",
+    type=click.IntRange(min=0),
+    metavar="SECONDS",
+    help="Unix time up to which a token must have been made; otherwise now.",
+)
+@click.option("--keep", type=click.IntRange(min=1), metavar="SECONDS", help="How long to remember it.")
+@click.option("--take-back", metavar="ID", type=cli_options.TEXT, help="Let that revocation count no more.")
+@cli_options.url
+@cli_options.admin_token
+def revoke(
+    subject: str | None,
+    name: str | None,
+    issued_before: int | None,
+    keep: int | None,
+    take_back: str | None,
+    url: str,
+    admin_token: str | None,
+) -> None:
+    """Refuse the tokens of a user or a service, or one token by its id, on all nodes.
+
+    What they have opened ends within a second. NAME is a user id, a token's jti, or a service. Prints the id
+    of the revocation.
+    """
+    from courier.terminal import access
+
+    if (take_back is None) == (subject is None) or (subject is not None and name is None):
+        raise click.UsageError("Say what to revoke, as in: courier revoke user alice; or --take-back ID")
+    if take_back is not None:
+        _run(partial(access.take_back, url, admin_token, take_back))
+    said = {
+        {"user": "user_id", "token": "token_id"}.get(subject or "", "service"): name,
+        "issued_before": issued_before,
+        "keep_seconds": keep,
+    }
+    given = {field: value for field, value in said.items() if value is not None}
+    _run(partial(access.revoke, url, admin_token, given))
+
+
+@main.command()
+@click.argument("user_id", type=cli_options.TEXT)
+@cli_options.url
+@cli_options.admin_token
+def disconnect(user_id: str, url: str, admin_token: str | None) -> None:
+    """Close all connections of a user, on all nodes. It may come back: revoke its tokens if it should not."""
+    from courier.terminal import access
+
+    _run(partial(access.disconnect, url, admin_token, user_id))
 
 
 def _run(command: "Callable[[], Awaitable[int]]") -> NoReturn:

@@ -104,6 +104,17 @@ def service_token(command: Command) -> Command:
     )(command)
 
 
+def admin_token(command: Command) -> Command:
+    """The admin's token."""
+    return click.option(
+        "--admin-token",
+        envvar="COURIER_ADMIN_TOKEN",
+        show_envvar=True,
+        type=_Token(),
+        help="The admin's token; on the node's own machine it may need none.",
+    )(command)
+
+
 def as_json(command: Command) -> Command:
     """For programs."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")(command)

@@ -167,6 +167,10 @@ def _log_format(given: dict[str, Any]) -> LogFormat:
     return "json" if given["env"] == "production" else "console"
 
 
+LUMIERE = "courier.lumiere"
+"""The modules that a node knows when no others are named."""
+
+
 class Settings(BaseSettings):
     """All that an operator may decide. `load_settings` makes it; the class itself reads no environment."""
 
@@ -234,7 +238,7 @@ class Settings(BaseSettings):
     ] = "info"  # fmt: skip
     log_format: LogFormat = Field(default_factory=_log_format)
     event_modules: Annotated[tuple[Annotated[str, AfterValidator(_module)], ...], *CommaSeparated] = (
-        "courier.lumiere",
+        LUMIERE,
     )
 
     @classmethod
@@ -354,6 +358,19 @@ def check_bind(settings: Settings, binds: Sequence[str]) -> None:
 def describe(settings: Settings) -> list[tuple[str, str]]:
     """Each variable and its value in force, fit for a terminal: secrets and passwords in URLs are masked."""
     return [(variable(field), _printable(getattr(settings, field))) for field in Settings.model_fields]
+
+
+def warnings_of(settings: Settings) -> Iterator[str]:
+    """What an operator should know of settings that are not wrong, one sentence each."""
+    modules = settings.event_modules
+    if modules and LUMIERE not in modules:
+        kept = ",".join((LUMIERE, *modules))
+        yield (
+            f"COURIER_EVENT_MODULES replaces its default, so events and channels of {LUMIERE} are not there;"
+            f" to keep them: COURIER_EVENT_MODULES={kept}"
+        )
+    if settings.redis_url is None:
+        yield "Revocations are kept in memory: a restart forgets them, and revoked tokens count again"
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:

@@ -17,7 +17,7 @@ from courier.schemas.registry import Registry, registry_for
 from courier.serving.peer import Opening
 from courier.serving.requests import Head
 from courier.serving.service import Route, Service
-from courier.settings import Settings, SettingsError, check_bind, load_settings
+from courier.settings import LUMIERE, Settings, SettingsError, check_bind, load_settings
 from courier.web.access import Rules
 from courier.web.answer import answer_to
 from courier.web.asgi import send_answer
@@ -93,6 +93,9 @@ class Application:
                 f" set COURIER_REDIS_URL, or start it with one worker, not {config.workers}"
             )
         logs.configure_logging(settings.log_level, settings.log_format)
+        modules = settings.event_modules
+        if modules and LUMIERE not in modules:
+            logger.warning("Event modules replace their default", to_keep=",".join((LUMIERE, *modules)))
         return Service(
             stall_seconds=settings.stall_seconds,
             max_connections=settings.max_connections + HTTP_CONNECTIONS,

@@ -571,16 +571,22 @@ def mint_user_token(
     """
     issued_at = int(now())
     claims = SubscriberClaims(user_id=user_id, iat=issued_at, exp=issued_at + ttl_seconds)
-    return _sign(settings, {**others, **claims.model_dump()})
+    said = claims.model_dump()
+    said[settings.jwt_user_claim] = said.pop("user_id")
+    return _sign(settings, {**others, **said})
 
 
 def mint_service_token(
-    settings: Settings, name: str, ttl_seconds: int, now: Callable[[], float] = time.time
+    settings: Settings,
+    name: str,
+    ttl_seconds: int,
+    now: Callable[[], float] = time.time,
+    others: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """A service's token, made and refused as `mint_user_token` does."""
     issued_at = int(now())
     claims = ServiceClaims(service=name, iat=issued_at, exp=issued_at + ttl_seconds)
-    return _sign(settings, claims.model_dump())
+    return _sign(settings, {**others, **claims.model_dump()})
 
 
 class OwnToken:
