@@ -17,7 +17,7 @@ SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 # Under coverage, what starts processes or does things many times over takes twice as long and shows nothing new.
 UNCOVERED := tests/system tests/contract/test_fuzz.py tests/browser tests/deploy tests/actors/test_simulation.py \
 	tests/web/test_desk_differential.py tests/web/test_fuzz.py tests/backplane/test_simulation.py tests/benchmarks \
-	tests/test_lumiere_start.py tests/serving/test_autobahn.py
+	tests/test_lumiere_start.py tests/test_shop.py tests/serving/test_autobahn.py
 T ?=
 FOR ?= 0
 QUICK ?=
@@ -25,7 +25,7 @@ MINUTES ?= 30
 REDIS ?=
 SEEDS ?= 0:8000
 
-.PHONY: demo lumiere test test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
+.PHONY: demo lumiere shop test test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
 	curves dist lock clean
 
 demo: $(VENV)/ready
@@ -35,6 +35,10 @@ demo: $(VENV)/ready
 lumiere: PROGRAMS := node npm
 lumiere: $(VENV)/ready $(LUMIERE)/dist/index.html
 	@$(BIN)/python -m examples.lumiere
+
+# A shop of one's own events and channels, in this terminal.
+shop: $(VENV)/ready
+	@$(BIN)/python -m examples.shop
 
 # Dozens of Python processes read what the first has compiled, though the machine be told to keep nothing.
 test: export PYTHONDONTWRITEBYTECODE =

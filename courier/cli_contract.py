@@ -43,7 +43,7 @@ def contract_asyncapi() -> None:
     from courier.schemas.contract import asyncapi, json_schema
 
     registry = _registry()
-    _print_json(asyncapi(json_schema(registry), registry.kinds))
+    _print_json(asyncapi(json_schema(registry), registry))
 
 
 @contract.command("typescript")

@@ -56,7 +56,7 @@ def documents_of(registry: Registry) -> Documents:
     return Documents(
         {
             "/openapi.json": _json(openapi(registry, bundle)),
-            "/asyncapi.json": _json(asyncapi(bundle, registry.kinds)),
+            "/asyncapi.json": _json(asyncapi(bundle, registry)),
             "/schemas": _json(bundle),
             **{f"/schemas/{name}": _json(schema) for name, schema in types.items()},
             "/docs": _file("index.html", "text/html; charset=utf-8"),

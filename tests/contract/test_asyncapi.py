@@ -36,7 +36,7 @@ def references(value: Any) -> list[str]:
 def test_asyncapis_own_schema_takes_it(
     which: str, request: pytest.FixtureRequest, node_modules: Path
 ) -> None:
-    document = asyncapi(request.getfixturevalue(which), KINDS)
+    document = asyncapi(request.getfixturevalue(which), default_registry())
     path = node_modules / "@asyncapi" / "specs" / "schemas" / "3.0.0-without-$id.json"
     jsonschema_rs.Draft7Validator(json.loads(path.read_text(encoding="utf-8"))).validate(document)
     for reference in references(document):
@@ -44,7 +44,7 @@ def test_asyncapis_own_schema_takes_it(
 
 
 def test_every_kind_of_channel_can_be_joined_and_says_what_is_sent_and_taken(bundle: Schema) -> None:
-    document = asyncapi(bundle, KINDS)
+    document = asyncapi(bundle, default_registry())
     addresses = {channel["address"] for channel in document["channels"].values()}
     assert addresses == {
         "/ws/global",
@@ -60,7 +60,7 @@ def test_every_kind_of_channel_can_be_joined_and_says_what_is_sent_and_taken(bun
 def test_courier_sends_all_events_and_takes_only_a_refresh_and_the_heartbeat(
     bundle: Schema, registry: Registry
 ) -> None:
-    document = asyncapi(bundle, KINDS)
+    document = asyncapi(bundle, default_registry())
     said: dict[str, set[str]] = {
         action: {
             resolved(document, message)["name"] for message in document["operations"][action]["messages"]
@@ -73,7 +73,7 @@ def test_courier_sends_all_events_and_takes_only_a_refresh_and_the_heartbeat(
 
 
 def test_every_example_of_what_is_sent_is_a_message(bundle: Schema) -> None:
-    document = asyncapi(bundle, KINDS)
+    document = asyncapi(bundle, default_registry())
     for message in document["operations"]["send.global"]["messages"]:
         [example] = resolved(document, message)["examples"]
         payload = example["payload"]
@@ -97,6 +97,7 @@ def test_what_is_no_message_fails_the_test_that_got_it(message: str) -> None:
 
 def test_the_close_codes_are_all_there(bundle: Schema) -> None:
     told = [
-        (each["code"], each["reason"], each["comeBack"]) for each in asyncapi(bundle, KINDS)["x-close-codes"]
+        (each["code"], each["reason"], each["comeBack"])
+        for each in asyncapi(bundle, default_registry())["x-close-codes"]
     ]
     assert told == [(each.code, each.reason, each.come_back) for each in CloseReason]

@@ -32,7 +32,7 @@ async def test_each_document_is_the_one_that_is_made_of_the_models(
     bundle = json_schema(registry)
     expected = {
         "/openapi.json": openapi(registry, bundle),
-        "/asyncapi.json": asyncapi(bundle, registry.kinds),
+        "/asyncapi.json": asyncapi(bundle, registry),
         "/schemas": bundle,
         "/schemas/backtest.progress": type_schemas(bundle)["backtest.progress"],
         "/schemas/courier.gap": type_schemas(bundle)["courier.gap"],

@@ -5,6 +5,7 @@ TABLE = {
     (1008, "Authentication token required", ComeBack.WITH_NEW_TOKEN),
     (1008, "Invalid token", ComeBack.WITH_NEW_TOKEN),
     (1008, "Token expired", ComeBack.WITH_NEW_TOKEN),
+    (1008, "Token revoked", ComeBack.WITH_NEW_TOKEN),
     (1008, "Unauthorized access to channel", ComeBack.NO),
     (1008, "Unknown channel", ComeBack.NO),
     (1008, "Origin not allowed", ComeBack.NO),

@@ -52,7 +52,7 @@ def closed(schema: Any) -> Any:
 
 @cache
 def _document(registry: Registry) -> Schema:
-    return asyncapi(json_schema(registry), registry.kinds)
+    return asyncapi(json_schema(registry), registry)
 
 
 @cache

@@ -1,5 +1,6 @@
 """A node with kinds of channels of somebody's own: joins, history, publishes, on both transports."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -72,3 +73,37 @@ async def test_a_channel_keeps_as_much_as_its_kind_says(server: TestServer) -> N
         page = await server.request("GET", f"/admin/channels/{name}", headers={"Host": "localhost"})
         held.append(page.json["channel"]["events"])
     assert held == [3, 5]
+
+
+TRADING = re.compile(
+    rb"wallet|strateg|backtest|forge|prophet|\btrad(e|ing)\b|lumi[e\xc3]|architect|cartographe|chevalier",
+    re.IGNORECASE,
+)
+SHOWN = ["/docs", "/schemas", "/openapi.json", "/asyncapi.json", "/admin", "/stats", "/metrics", "/health"]
+
+
+async def test_a_node_of_somebody_else_says_nothing_of_trading(server: TestServer) -> None:
+    async def look(path: str) -> bytes:
+        answer = await server.request("GET", path, headers={"Host": "localhost"})
+        assert answer.status == 200, path
+        said = [answer.body[found.start() - 60 : found.end() + 60] for found in TRADING.finditer(answer.body)]
+        assert not said, path
+        return answer.body
+
+    await server.publish("news", announcement())
+    for path in SHOWN:
+        for asset in set(re.findall(rb'(?:src|href)="(/[^"]+)"', await look(path))):
+            await look(asset.decode())
+    wrong = await server.publish("topic.1", announcement())
+    assert wrong.error == {
+        "error": "Unknown channel: expected global, user.<id>, order.<id>, tenant.<id>.<id>, news or"
+        " odd.<id>, where <id> is 1 to 128 of A-Z a-z 0-9 _ - @ | : + ~"
+    }
+
+
+async def test_it_has_three_events_of_the_system_and_its_own(server: TestServer) -> None:
+    schemas = (await server.request("GET", "/schemas")).json["$defs"]
+    names = [each["$ref"].rpartition("/")[2] for each in schemas["CourierEvent"]["oneOf"]]
+    types = {schemas[name]["properties"]["type"]["const"] for name in names}
+    system = {"system.announcement", "system.maintenance", "system.service_status"}
+    assert types == system | {"acme.order_shipped"}

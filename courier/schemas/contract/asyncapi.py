@@ -1,9 +1,10 @@
 """AsyncAPI 3.0 of the WebSocket side: channels, what Courier sends and takes, and every message."""
 
-from courier.schemas.channels import SEGMENT_SAID, ChannelKind, Kinds
+from courier.schemas.channels import SEGMENT_SAID, ChannelKind
 from courier.schemas.closing import CloseReason
 from courier.schemas.contract.bundle import CONTROL, DELIVERED, REFRESH, VERSION, members
 from courier.schemas.contract.shapes import Schema, renamed, with_nested
+from courier.schemas.registry import Registry
 
 COMPONENTS = "#/components/schemas/"
 
@@ -45,8 +46,9 @@ _HEADERS: Schema = {
 }
 
 
-def asyncapi(bundle: Schema, kinds: Kinds) -> Schema:
-    """AsyncAPI 3.0 of what `json_schema` made, as if asked of the node itself."""
+def asyncapi(bundle: Schema, registry: Registry) -> Schema:
+    """AsyncAPI 3.0 of what `json_schema` made of a registry, as if asked of the node itself."""
+    kinds, security = registry.kinds, _security(registry)
     sent = [*members(bundle, DELIVERED), *members(bundle, CONTROL), *_HEARTBEATS]
     received = [REFRESH, *_HEARTBEATS]
     return {
@@ -64,7 +66,7 @@ def asyncapi(bundle: Schema, kinds: Kinds) -> Schema:
                 "protocol": "ws",
                 "description": "A node; `wss` where it, or the proxy before it, has a certificate.",
                 "variables": {"host": {"default": "127.0.0.1:8766", "description": "Host and port."}},
-                "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in _SECURITY],
+                "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in security],
                 "bindings": {"ws": {}},
             }
         },
@@ -82,7 +84,7 @@ def asyncapi(bundle: Schema, kinds: Kinds) -> Schema:
                 **{name: _heartbeat(name, *said) for name, said in _HEARTBEATS.items()},
             },
             "schemas": _schemas(bundle, [*members(bundle, DELIVERED), *members(bundle, CONTROL), REFRESH]),
-            "securitySchemes": _SECURITY,
+            "securitySchemes": security,
         },
         "x-close-codes": [
             {"code": each.code, "reason": each.reason, "comeBack": each.come_back.value}
@@ -91,20 +93,30 @@ def asyncapi(bundle: Schema, kinds: Kinds) -> Schema:
     }
 
 
-_SECURITY: Schema = {
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "A JWT with `user_id`, `wallet_address`, `exp` and `iat`.",
-    },
-    "query": {
-        "type": "httpApiKey",
-        "name": "token",
-        "in": "query",
-        "description": "The same, where headers cannot be set. A browser should rather offer a subprotocol.",
-    },
-}
+def _security(registry: Registry) -> Schema:
+    return {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": token_said(registry),
+        },
+        "query": {
+            "type": "httpApiKey",
+            "name": "token",
+            "in": "query",
+            "description": "The same, where headers cannot be set. A browser should rather offer a"
+            " subprotocol.",
+        },
+    }
+
+
+def token_said(registry: Registry) -> str:
+    """What a subscriber's token must have, as a sentence."""
+    of_tokens = ("exp", "iat")
+    fields = registry.claims.model_fields.items()
+    required = [name for name, field in fields if field.is_required() and name not in of_tokens]
+    return f"A JWT with {', '.join(f'`{name}`' for name in required)}, `exp` and `iat`."
 
 
 def _key(kind: ChannelKind) -> str:

@@ -45,7 +45,7 @@ class ServiceStatus(Event):
     """How one of the services is doing."""
 
     type: Literal["system.service_status"]
-    service: Annotated[Id, Field(examples=["forge"])]
+    service: Annotated[Id, Field(examples=["shop"])]
     """The service that is spoken of; `source` may be another one that watches it."""
     status: Literal["healthy", "degraded", "down"]
     """How it is."""

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from courier.schemas.batch import BATCH_EVENTS
+from courier.schemas.contract.asyncapi import token_said
 from courier.schemas.contract.bundle import PUBLISHED, VERSION, members
 from courier.schemas.contract.shapes import Schema, renamed
 from courier.schemas.names import SERVICE_NAME_PATTERN
@@ -111,36 +112,39 @@ def openapi(registry: Registry, bundle: Schema) -> Schema:
                 "MethodNotAllowed": refused(anywhere(), 405),
             },
             "headers": HEADERS,
-            "securitySchemes": _SECURITY,
+            "securitySchemes": _security(registry),
         },
     }
 
 
 _JWT = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-_SECURITY: Schema = {
-    "serviceToken": {
-        **_JWT,
-        "description": "A JWT with `service`, which equals `X-Service-Name`, `exp` and `iat`. Needed where"
-        " `COURIER_PUBLISH_AUTH` is `required`.",
-    },
-    "subscriberToken": {
-        **_JWT,
-        "description": "A JWT with `user_id`, `wallet_address`, `exp` and `iat`.",
-    },
-    "subscriberQuery": {
-        "type": "apiKey",
-        "in": "query",
-        "name": "token",
-        "description": "The same, where headers cannot be set.",
-    },
-    "adminToken": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "`COURIER_ADMIN_TOKEN`; in a browser the session that signing in at `/admin` gives. A"
-        " development node without one is open to its own machine.",
-    },
-    "metricsToken": {"type": "http", "scheme": "bearer", "description": "`COURIER_METRICS_TOKEN`."},
-}
+
+
+def _security(registry: Registry) -> Schema:
+    return {
+        "serviceToken": {
+            **_JWT,
+            "description": "A JWT with `service`, which equals `X-Service-Name`, `exp` and `iat`. Needed"
+            " where `COURIER_PUBLISH_AUTH` is `required`.",
+        },
+        "subscriberToken": {
+            **_JWT,
+            "description": token_said(registry),
+        },
+        "subscriberQuery": {
+            "type": "apiKey",
+            "in": "query",
+            "name": "token",
+            "description": "The same, where headers cannot be set.",
+        },
+        "adminToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "`COURIER_ADMIN_TOKEN`; in a browser the session that signing in at `/admin`"
+            " gives. A development node without one is open to its own machine.",
+        },
+        "metricsToken": {"type": "http", "scheme": "bearer", "description": "`COURIER_METRICS_TOKEN`."},
+    }
 
 
 def _events(bundle: Schema) -> dict[str, Any]:
