@@ -584,6 +584,14 @@ export interface FilledIn {
   "system.service_status": "timestamp" | "message";
 }
 
+/** A channel's name, by its kind. */
+export type Channel =
+  | "global"
+  | `user.${string}`
+  | `strategy.${string}`
+  | `backtest.${string}`
+  | `forge.job.${string}`;
+
 /** Why Courier closes a WebSocket, and whether to come back. Several reasons share 1008. */
 export const CLOSE_CODES = [
   { code: 1001, reason: "Server shutting down for maintenance", comeBack: "yes, at the slot, with since" },

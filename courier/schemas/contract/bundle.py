@@ -32,6 +32,8 @@ CONTROL = "ControlMessage"
 REFRESH = "CourierRefresh"
 CLOSE_REASON = "CloseReason"
 HISTORY = "History"
+KINDS = "x-courier-kinds"
+"""Where a bundle says what kinds of channels there are."""
 
 ANSWERS: tuple[type[BaseModel], ...] = (
     answers.Receipt,
@@ -75,7 +77,7 @@ DELIVERY: Schema = {
 TAKEN = frozenset(
     {
         *("EventBase", "Delivery", "CourierMessage", "EventType", "EventOf", "DeliveredOf", "Publishable"),
-        *("FilledIn", "ComeBack", "CloseCode", "CLOSE_CODES"),
+        *("Channel", "FilledIn", "ComeBack", "CloseCode", "CLOSE_CODES"),
         *("Array", "Extract", "Omit", "Partial", "Pick", "Record"),
     }
 )
@@ -135,6 +137,15 @@ def json_schema(registry: Registry) -> Schema:
         "title": "Courier",
         "description": f"The contract of Courier {VERSION}, made from its models.",
         **_ref(PUBLISHED),
+        KINDS: [
+            {
+                "name": kind.name,
+                "segments": kind.id_segments,
+                "events": list(kind.events),
+                "publishers": list(kind.publishers),
+            }
+            for kind in registry.kinds
+        ],
         "$defs": definitions.schemas,
     }
 

@@ -21,6 +21,7 @@ from courier.schemas.contract.allowed import (
     type_of,
 )
 from courier.schemas.contract.bundle import CLOSE_REASON, CONTROL, DELIVERED, HISTORY, PUBLISHED, REFRESH
+from courier.schemas.contract.kinds import kind_changes, without_channels
 from courier.schemas.contract.rules import WALKED, Effect, Found, defaults, ranges, rule, values
 from courier.schemas.contract.shapes import Schema, references
 
@@ -72,6 +73,13 @@ def compare(old: Schema, new: Schema) -> list[Change]:
     """
     before, after = _defined(old), _defined(new)
     breaks: dict[tuple[str, str], set[Audience]] = {}
+    for each in kind_changes(old, new, by_type(before, before[PUBLISHED])):
+        audiences: tuple[tuple[Audience, bool], ...] = (
+            ("publishers", each.publishers),
+            ("subscribers", each.subscribers),
+        )
+        breaks[each.where, each.what] = {audience for audience, broken in audiences if broken}
+    before, after = without_channels(before), without_channels(after)
     for side in _SIDES:
         judge = _Judge(before, after, side)
         for found in judge.differences():

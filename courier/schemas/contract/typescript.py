@@ -9,6 +9,7 @@ from courier.schemas.contract.bundle import (
     CONTROL,
     DELIVERED,
     DELIVERY,
+    KINDS,
     PUBLISHED,
     REFRESH,
     VERSION,
@@ -80,10 +81,20 @@ def typescript(bundle: Schema) -> str:
         *(_interface(name, schemas[name]) for name in controls),
         _alias("ControlMessage", members(bundle, CONTROL), "What Courier says of its own."),
         _filled_in(schemas, events),
+        _channels(bundle[KINDS]),
         _close_codes(),
         _TAIL,
     ]
     return _HEAD.format(version=VERSION) + "\n".join(parts)
+
+
+def _channels(kinds: list[Schema]) -> str:
+    """What a channel can be called, kind by kind."""
+    names = [
+        f"`{kind['name']}{'.${string}' * kind['segments']}`" if kind["segments"] else f'"{kind["name"]}"'
+        for kind in kinds
+    ]
+    return _alias("Channel", names, "A channel's name, by its kind.")
 
 
 def type_of(schema: Any) -> str:
