@@ -54,6 +54,14 @@ def contract_typescript() -> None:
     click.echo(typescript(json_schema(_registry())), nl=False)
 
 
+@contract.command("python")
+def contract_python() -> None:
+    """Typed helpers for `publish`, as one Python module."""
+    from courier.schemas.contract import python
+
+    click.echo(python(_registry().models), nl=False)
+
+
 @contract.command("diff")
 @click.argument("old", type=_FILE)
 @click.argument("new", type=_FILE)
