@@ -19,13 +19,13 @@ REVOKED = (CloseReason.TOKEN_REVOKED.code, CloseReason.TOKEN_REVOKED.reason)
 
 async def test_a_user_is_revoked_and_taken_back_and_disconnected() -> None:
     async with open_server(settings_for(admin_token=ADMIN)) as url:
-        server = TestServer(url)
-        async with server.subscribe("user.u1") as websocket:
+        server, bearer = TestServer(url), token()
+        async with server.subscribe("user.u1", bearer) as websocket:
             made = await run(["courier", "revoke", "user", "u1"], URL=url, ADMIN_TOKEN=ADMIN)
             assert (made.returncode, await closed(websocket)) == (0, REVOKED)
         id = made.stdout.decode().strip()
         assert f"courier revoke --take-back {id}" in made.stderr.decode()
-        assert await server.refused(f"/ws/user.u1?token={token()}") == REVOKED
+        assert await server.refused(f"/ws/user.u1?token={bearer}") == REVOKED
         back = await run(["courier", "revoke", "--take-back", id], URL=url, ADMIN_TOKEN=ADMIN)
         assert back.returncode == 0
         async with server.subscribe("user.u1") as websocket:
