@@ -19,6 +19,7 @@ READY = {
     "connections": "tbody tr",
     "channels/user.shown": ".feed summary",
     "refusals": "tbody tr",
+    "revocations": "tbody tr",
     "publish": "#field-title",
 }
 """The sections of the page, and what each shows when it has all that it shows."""
@@ -169,6 +170,36 @@ def test_refused_opens_the_last_refusals_with_their_causes(page: Page, node: Nod
     expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
 
 
+def revoke(node: Node, **said: str) -> None:
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert httpx.post(f"{node.url}/admin/revocations", json=said, headers=bearer).status_code == 200
+
+
+def test_a_users_tokens_are_revoked_at_a_connection_and_taken_back_in_the_list(
+    page: Page, node: Node
+) -> None:
+    with Subscriber(node.url, "user.gone", "gone") as gone, Subscriber(node.url, "global", "away") as away:
+        go(page, "Connections")
+        row_of(page, "gone").first.get_by_role("button", name="gone", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Revoke tokens").click()
+        expect(dialog).to_contain_text("Token revoked")
+        dialog.get_by_role("button", name="Revoke", exact=True).click()
+        expect(page.get_by_text("The tokens of gone count no more.")).to_be_visible()
+        assert gone.close_code() == 1008
+        row_of(page, "away").get_by_role("button", name="away", exact=True).click()
+        dialog.get_by_role("button", name="Close all of this user").click()
+        dialog.get_by_role("button", name="Close all", exact=True).click()
+        expect(page.get_by_text("All connections of away are being closed.")).to_be_visible()
+        assert away.close_code() == 1013
+    go(page, "Revocations")
+    expect(row_of(page, "gone")).to_contain_text("a user")
+    page.get_by_role("button", name="Take back the revocation of gone").click()
+    page.get_by_role("dialog").get_by_role("button", name="Take back", exact=True).click()
+    expect(page.get_by_text("The revocation of gone is taken back.")).to_be_visible()
+    expect(row_of(page, "gone")).to_have_count(0)
+
+
 def test_tables_are_sorted_by_the_node(page: Page, node: Node) -> None:
     node.publish("user.sort-a", 1)
     node.publish("user.sort-b", 3)
@@ -284,6 +315,8 @@ def test_every_section_fits_its_screen_by_day_and_by_night(page: Page, node: Nod
     with Subscriber(node.url, "user.shown", "shown"), Subscriber(node.url, "global", long_name):
         node.publish("user.shown", 3)
         httpx.get(f"{node.url}/history/user.shown?token=junk")
+        revoke(node, user_id="somebody")
+        revoke(node, token_id="x" * 80)
         for section, ready in READY.items():
             page.goto(f"{node.url}/admin#/{section}")
             expect(page.locator(ready).first).to_be_visible()

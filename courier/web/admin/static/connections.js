@@ -4,6 +4,7 @@ import { el, icon } from "./dom.js";
 import { NONE, age, ago, bytes, count, moment } from "./format.js";
 import { Refused, ask } from "./node.js";
 import { dialog, factList, toast } from "./notices.js";
+import { askToDisconnect, askToRevoke } from "./revocations.js";
 import { Table, lag } from "./table.js";
 
 export const title = () => "Connections";
@@ -18,10 +19,11 @@ export function open(root) {
 
 export function connectionTable({ path, searchable = "", withChannel }) {
   let table = null;
-  const close = (row) => askToClose(row, () => table.loop?.now());
+  const again = () => table.loop?.now();
+  const close = (row) => askToClose(row, again);
   const columns = [
     { key: "user_id", name: "User", wide: withChannel ? null : "32%", side: "left", cell: (row) =>
-      el("button", { type: "button", class: "link", title: row.user_id, "data-name": `${row.id} facts`, onclick: () => facts(row, close) }, row.user_id) },
+      el("button", { type: "button", class: "link", title: row.user_id, "data-name": `${row.id} facts`, onclick: () => facts(row, close, again) }, row.user_id) },
     { key: "state", name: "State", wide: "104px", side: "right", cell: ({ state }) =>
       el("span", { class: "state", "data-state": state }, el("i", { class: "dot" }), word(state)) },
     withChannel && { key: "channel", name: "Channel", side: "left", cell: ({ channel }) =>
@@ -43,7 +45,7 @@ const WORDS = { current: "Current", behind: "Behind", closing: "Closing", joinin
 const word = (state) => WORDS[state] ?? state;
 const waiting = ({ held_bytes, unsent_bytes }) => held_bytes + (unsent_bytes ?? 0);
 
-function facts(row, close) {
+function facts(row, close, again) {
   dialog(row.user_id, factList([
     ["Channel", row.channel],
     ["State", word(row.state)],
@@ -57,7 +59,12 @@ function facts(row, close) {
     ["Subprotocol", row.subprotocol ?? "none"],
     ["Address", row.address ?? NONE],
     ["Connection", row.id, "mono"],
-  ]), [{ word: "Close connection", kind: "bare", act: () => close(row) }, { word: "Done", kind: "primary" }]);
+  ]), [
+    { word: "Revoke tokens", kind: "bare", act: () => askToRevoke(row.user_id, again) },
+    { word: "Close all of this user", kind: "bare", act: () => askToDisconnect(row.user_id, again) },
+    { word: "Close connection", kind: "bare", act: () => close(row) },
+    { word: "Done", kind: "primary" },
+  ]);
 }
 
 function askToClose(row, then) {

@@ -10,8 +10,9 @@ import { toast } from "./notices.js";
 import * as overview from "./overview.js";
 import * as publish from "./publish.js";
 import * as refusals from "./refusals.js";
+import * as revocations from "./revocations.js";
 
-const SECTIONS = { "": overview, channels, connections, publish, refusals };
+const SECTIONS = { "": overview, channels, connections, publish, refusals, revocations };
 const REFRESH_MS = 1000;
 const KEPT = 900;
 const GRACE_MS = 5000;
