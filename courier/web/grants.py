@@ -1,20 +1,19 @@
 """Grants: the channels that a token names, for its bearer to read, or for a service to publish to."""
 
+import re
 from typing import Any
 
-from courier.schemas.channels import ChannelName, may_be_channel
+from courier.schemas.channels import LONGEST_NAME, SEGMENT_PATTERN, ChannelName
 
 MOST = 64
 """How many channels and prefixes a token may name."""
 
-BELOW = ".*"
+_ONE = rf"{SEGMENT_PATTERN}(?:\.{SEGMENT_PATTERN})*+(?:\.\*)?"
+_LINES = re.compile(rf"{_ONE}(?:\n{_ONE})*+")
 
 
 class Grants:
-    """Channels by their exact names, and all below prefixes; compared whole and exact, segment by segment.
-
-    However many there are, to look one channel up takes as many steps as its name has segments.
-    """
+    """Channels by their exact names, and all below prefixes of whole segments."""
 
     __slots__ = ("_below", "_names")
 
@@ -23,27 +22,19 @@ class Grants:
         name of a channel, or a prefix of whole segments with `.*` behind it."""
         if not isinstance(said, list) or len(said) > MOST:
             raise ValueError(f"expected a list of at most {MOST} channels")
-        names: set[str] = set()
-        below: set[str] = set()
-        for each in said:
-            prefix = each.removesuffix(BELOW) if isinstance(each, str) else ""
-            if not may_be_channel(prefix):
-                raise ValueError("expected names of channels, or prefixes ending in .*")
-            (names if prefix == each else below).add(prefix)
-        self._names = frozenset(names)
-        self._below = frozenset(below)
+        try:
+            lines = "\n".join(said)
+        except TypeError:
+            raise ValueError("expected texts") from None
+        # All at once: a token may name many, and is judged at every join.
+        whole = _LINES.fullmatch(lines) is not None and lines.count("\n") == len(said) - 1
+        if said and (not whole or max(map(len, said)) > LONGEST_NAME):
+            raise ValueError("expected names of channels, or prefixes ending in .*")
+        self._names = said
+        self._below = tuple([each[:-1] for each in said if each[-1] == "*"]) if "*" in lines else ()
 
     def __contains__(self, channel: ChannelName) -> bool:
-        name = channel.name
-        if name in self._names:
-            return True
-        if self._below:
-            at = name.find(".")
-            while at >= 0:
-                if name[:at] in self._below:
-                    return True
-                at = name.find(".", at + 1)
-        return False
+        return channel.name in self._names or channel.name.startswith(self._below)
 
 
 NOTHING = Grants([])
