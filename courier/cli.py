@@ -156,6 +156,7 @@ def check() -> None:
     from dotenv import dotenv_values
 
     from courier.error_reports import ReportsUnavailable, check_reports
+    from courier.schemas.contract.asyncapi import who_may_join
     from courier.schemas.errors import RegistryError
     from courier.schemas.registry import registry_for
     from courier.settings import SettingsError, check_bind, describe, load_settings, warnings_of
@@ -167,7 +168,8 @@ def check() -> None:
         for name, value in describe(settings):
             click.echo(f"{name}={value}")
         check_bind(settings, [settings.bind])
-        check_asked(registry_for(settings.event_modules).kinds, settings)
+        kinds = registry_for(settings.event_modules).kinds
+        check_asked(kinds, settings)
         check_reports(settings.sentry_dsn)
     except (SettingsError, RegistryError, ReportsUnavailable) as error:
         raise SystemExit(f"Courier would not start: {error}") from None
@@ -178,6 +180,8 @@ def check() -> None:
 
         for sentence in trio.run(check_redis, settings.redis_url):
             click.secho(sentence, fg="yellow", err=True)
+    for kind in kinds:
+        click.secho(f"Channels {kind.form}: {who_may_join(kind)}", err=True)
     for sentence in warnings_of(settings):
         click.secho(sentence, fg="yellow", err=True)
     for sentence in strays(dotenv_values(".env") | os.environ):

@@ -1,5 +1,6 @@
 """A node with kinds of channels of somebody's own: joins, history, publishes, on both transports."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -107,3 +108,16 @@ async def test_it_has_three_events_of_the_system_and_its_own(server: TestServer)
     types = {schemas[name]["properties"]["type"]["const"] for name in names}
     system = {"system.announcement", "system.maintenance", "system.service_status"}
     assert types == system | {"acme.order_shipped"}
+
+
+async def test_asyncapi_has_the_events_that_each_kind_takes_and_who_may_join(
+    server: TestServer,
+) -> None:
+    document = (await server.request("GET", "/asyncapi.json")).json
+    channels = document["channels"]
+    assert set(channels) == {"global", "user", "order", "tenant", "news", "odd"}
+    assert channels["tenant"]["address"] == "/ws/tenant.{id1}.{id2}"
+    assert "AcmeOrderShipped" in json.dumps(channels["order"]["messages"])
+    assert "SystemAnnouncement" not in json.dumps(channels["order"]["messages"])
+    assert "SystemAnnouncement" in json.dumps(channels["news"]["messages"])
+    assert channels["order"]["description"] == "order.<id>: Whoever has a grant for it may join."

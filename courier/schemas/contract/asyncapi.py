@@ -49,8 +49,8 @@ _HEADERS: Schema = {
 def asyncapi(bundle: Schema, registry: Registry) -> Schema:
     """AsyncAPI 3.0 of what `json_schema` made of a registry, as if asked of the node itself."""
     kinds, security = registry.kinds, _security(registry)
-    sent = [*members(bundle, DELIVERED), *members(bundle, CONTROL), *_HEARTBEATS]
     received = [REFRESH, *_HEARTBEATS]
+    sent = {kind: [*_taken(bundle, kind), *members(bundle, CONTROL), *_HEARTBEATS] for kind in kinds}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -70,9 +70,9 @@ def asyncapi(bundle: Schema, registry: Registry) -> Schema:
                 "bindings": {"ws": {}},
             }
         },
-        "channels": {_key(kind): _channel(kind, sent, received) for kind in kinds},
+        "channels": {_key(kind): _channel(kind, sent[kind], received) for kind in kinds},
         "operations": {
-            **{f"send.{kind.name}": _operation("send", kind, sent) for kind in kinds},
+            **{f"send.{kind.name}": _operation("send", kind, sent[kind]) for kind in kinds},
             **{f"receive.{kind.name}": _operation("receive", kind, received) for kind in kinds},
         },
         "components": {
@@ -142,6 +142,12 @@ def _channel(kind: ChannelKind, sent: list[str], received: list[str]) -> Schema:
             for name in names
         }
     return channel
+
+
+def _taken(bundle: Schema, kind: ChannelKind) -> list[str]:
+    """The events that may be published to channels of the kind, by their names in the bundle."""
+    names = members(bundle, DELIVERED)
+    return [name for name in names if kind.takes(bundle["$defs"][name]["properties"]["type"]["const"])]
 
 
 def who_may_join(kind: ChannelKind) -> str:
