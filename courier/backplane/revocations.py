@@ -1,8 +1,10 @@
 """Revocations: tokens that count no more, as all nodes know them. No clock and no I/O."""
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from pydantic import TypeAdapter
 
 Subject = Literal["user_id", "token_id", "service"]
 
@@ -32,12 +34,14 @@ class Revocation(NamedTuple):
         return json.dumps(self._asdict(), separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """ValueError for what is no revocation."""
-        try:
-            return cls(**json.loads(text))
-        except TypeError as error:
-            raise ValueError("no revocation") from error
+    def from_json(cls, text: str | bytes) -> "Revocation":
+        """ValueError for what is no revocation; what a later version says beside is passed over."""
+        said = _OBJECT.validate_json(text)
+        return _SHAPE.validate_python({name: said[name] for name in cls._fields if name in said}, strict=True)
+
+
+_OBJECT = TypeAdapter(dict[str, object])
+_SHAPE = TypeAdapter(Revocation)
 
 
 class Revocations:
@@ -47,48 +51,61 @@ class Revocations:
         """`known`: nobody else has any, so that there is nothing to be read first."""
         self.known = known
         """Whether they have been read; before that nobody may be let in."""
-        self.heard: Callable[[Revocation], None] = lambda revocation: None
-        """Called with each that is new, and counts."""
+        self.heard: Callable[[Sequence[Revocation]], None] = lambda revocations: None
+        """Called with those that are new, and count."""
         self.disconnect: Callable[[str], None] = lambda user_id: None
         """Called with each user whose connections are to be closed."""
         self._by_id: dict[str, Revocation] = {}
-        self._by_name: dict[tuple[Subject, str], dict[str, Revocation]] = {}
+        self._by_name: dict[tuple[Subject, str], list[Revocation]] = {}
+        """Those that count, less what another covers: few, however often a name was revoked."""
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def merge(self, entries: Iterable[Revocation], now: float) -> None:
         """Take what came, in any order and as often as it likes: one that was taken back stays so."""
+        new = []
         for entry in entries:
             held = self._by_id.get(entry.id)
             if entry.expires_at <= now or held == entry or (held is not None and held.taken_back):
                 continue
             self._by_id[entry.id] = entry
-            alike = self._by_name.setdefault((entry.subject, entry.name), {})
-            if entry.taken_back:
-                alike.pop(entry.id, None)
-                if not alike:
-                    del self._by_name[entry.subject, entry.name]
+            name = entry.subject, entry.name
+            if held is None and not entry.taken_back:
+                self._put(name, [*self._by_name.get(name, ()), entry])
             else:
-                alike[entry.id] = entry
-                self.heard(entry)
+                self._put(name, [each for each in self._by_id.values() if (each.subject, each.name) == name])
+            if not entry.taken_back:
+                new.append(entry)
+        if new:
+            self.heard(new)
+
+    def _put(self, name: tuple[Subject, str], entries: Iterable[Revocation]) -> None:
+        """Let these of one name count, as far as they do, and no others."""
+        kept: list[Revocation] = []
+        for each in entries:
+            if not each.taken_back and not any(_covers(other, each) for other in kept):
+                kept = [other for other in kept if not _covers(each, other)]
+                kept.append(each)
+        if kept:
+            self._by_name[name] = kept
+        else:
+            self._by_name.pop(name, None)
 
     def revokes(self, subject: Subject, name: str, issued_at: int, now: float) -> bool:
         """Whether a token counts no more that was made at `issued_at`, by what it says of that subject."""
         alike = self._by_name.get((subject, name)) if self._by_name else None
         return alike is not None and any(
             now < each.expires_at and (each.issued_before is None or issued_at <= each.issued_before)
-            for each in alike.values()
+            for each in alike
         )
 
     def expire(self, now: float) -> None:
         """Let go of those whose time is over."""
         for entry in [each for each in self._by_id.values() if each.expires_at <= now]:
             del self._by_id[entry.id]
-            alike = self._by_name.get((entry.subject, entry.name), {})
-            alike.pop(entry.id, None)
-            if not alike:
-                self._by_name.pop((entry.subject, entry.name), None)
+            name = entry.subject, entry.name
+            self._put(name, [each for each in self._by_name.get(name, ()) if each.id != entry.id])
 
     def held(self, now: float) -> list[Revocation]:
         """All that are remembered, those that were taken back included."""
@@ -98,3 +115,11 @@ class Revocations:
         """That one, if it counts."""
         found = self._by_id.get(id)
         return None if found is None or found.taken_back else found
+
+
+def _covers(one: Revocation, other: Revocation) -> bool:
+    """Whether the other adds nothing to the one, of the same name."""
+    return one.expires_at >= other.expires_at and (
+        one.issued_before is None
+        or (other.issued_before is not None and one.issued_before >= other.issued_before)
+    )

@@ -21,6 +21,7 @@ def admit(site: Site, token: str | None, channel: str, known: dict[str, str]) ->
     name = site.registry.kinds.parse(channel)
     known["channel"] = name.name
     access = yield from site.rules.admit(identity, name)
+    site.revoking.check_subscriber(identity)  # again: it may have been revoked while somebody was asked
     return access
 
 

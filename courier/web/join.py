@@ -15,7 +15,7 @@ from courier.serving.peer import Opening, Peer
 from courier.serving.requests import Head
 from courier.web import notes
 from courier.web.admission import admit
-from courier.web.auth import Identity, TokenInvalid, TokenMissing, bearer
+from courier.web.auth import Identity, TokenInvalid, TokenMissing, TokenRevoked, bearer
 from courier.web.errors import JoinRefused, close_reason
 from courier.web.faults import is_news, is_ours
 from courier.web.head import is_plain
@@ -88,6 +88,10 @@ def join(site: Site, handshake: Handshake, opening: Opening) -> Steps[None]:
 
     def begin(peer: Peer) -> Session:
         session = Session(site, subscriber, subprotocol, request, identity, peer)
+        try:
+            site.revoking.check_subscriber(identity)
+        except TokenRevoked:  # while the channel was waited for
+            subscriber.end(CloseReason.TOKEN_REVOKED)
         try:
             session.start()
         except BaseException:

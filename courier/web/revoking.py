@@ -1,7 +1,7 @@
 """Revoking: refuses tokens that were revoked, and ends what they have opened."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from courier.backplane import BackplaneAway
 from courier.backplane.revocations import Revocation, Revocations
@@ -65,16 +65,18 @@ class Revoking:
         """The user's connections on this node."""
         return [each for each in self._sessions.values() if each.subscriber.owner == user_id]
 
-    def _end(self, revocation: Revocation) -> None:
-        """End what the revoked tokens have opened on this node."""
-        for session in list(self._hit(revocation)):
-            session.subscriber.end(CloseReason.TOKEN_REVOKED)
-
-    def _hit(self, revocation: Revocation) -> Iterable[Served]:
-        _, subject, name, issued_before, *_ = revocation
-        if subject == "token_id":
-            return (each for each in self._sessions.values() if each.token_id == name)
-        if subject == "user_id":
-            self._forget(name)
-            return (each for each in self.of(name) if each.issued_at <= (issued_before or 0))
-        return ()
+    def _end(self, new: Sequence[Revocation]) -> None:
+        """End what the revoked tokens have opened on this node: one walk, however many are new."""
+        users = {each.name for each in new if each.subject == "user_id"}
+        tokens = {each.name for each in new if each.subject == "token_id"}
+        for user_id in users:
+            self._forget(user_id)
+        if not (users or tokens):
+            return
+        now = time.time()
+        for session in list(self._sessions.values()):
+            user_id, token_id = session.subscriber.owner, session.token_id
+            if (token_id is not None and token_id in tokens) or (
+                user_id in users and self._revocations.revokes("user_id", user_id, session.issued_at, now)
+            ):
+                session.subscriber.end(CloseReason.TOKEN_REVOKED)

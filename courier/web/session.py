@@ -345,6 +345,7 @@ class Session:
         if identity.claims.user_id != self.subscriber.owner:
             raise AccessRefused("new token is another user's")
         yield from self._site.rules.admit(identity, self.subscriber.channel)
+        self._site.revoking.check_subscriber(identity)  # again: it may have been revoked meanwhile
         return identity
 
     def _go_on_with(self, identity: Identity) -> None:

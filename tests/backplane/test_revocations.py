@@ -73,7 +73,7 @@ def test_what_counts_does_not_depend_on_the_order_in_which_it_came(
 
 def test_each_that_is_new_is_heard_once() -> None:
     held, heard = Revocations(known=True), list[str]()
-    held.heard = lambda revocation: heard.append(revocation.id)
+    held.heard = lambda revocations: heard.extend(each.id for each in revocations)
     for _ in range(3):
         held.merge([a_revocation("a"), a_revocation("b"), a_revocation("old", expires_at=NOW)], NOW)
     held.merge([a_revocation("a")._replace(taken_back=True)], NOW)
@@ -83,6 +83,20 @@ def test_each_that_is_new_is_heard_once() -> None:
 
 def test_it_goes_as_text_and_comes_back() -> None:
     assert Revocation.from_json(a_revocation().to_json()) == a_revocation()
-    for junk in ("{}", '{"id":"a","other":1}', "[]", "junk"):
+    later = a_revocation().to_json().replace("{", '{"of_a_later_version":1,')
+    assert Revocation.from_json(later) == a_revocation()
+    other_types = a_revocation().to_json().replace(":2000", ':"2000"')
+    assert other_types != a_revocation().to_json()
+    for junk in ("{}", '{"id":"a","other":1}', "[]", "junk", "7", other_types):
         with pytest.raises(ValueError, match=r".*"):
             Revocation.from_json(junk)
+
+
+def test_however_often_a_user_is_revoked_a_look_up_looks_at_one() -> None:
+    held = Revocations(known=True)
+    held.merge([a_revocation(str(number), 500 + number, 2_000 + number) for number in range(2_000)], NOW)
+    assert len(held._by_name["user_id", "alice"]) == 1
+    assert held.revokes("user_id", "alice", 2_499, NOW)
+    held.merge([a_revocation("1999", 2_499, 3_999)._replace(taken_back=True)], NOW)
+    assert not held.revokes("user_id", "alice", 2_499, NOW)
+    assert held.revokes("user_id", "alice", 2_498, NOW)

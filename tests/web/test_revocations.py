@@ -10,6 +10,7 @@ import trio
 
 from courier.schemas.closing import CloseReason
 from tests.web.servers import Response, TestServer, a_server, announcement, closed, token
+from tests.web.test_ownership import says, serving
 from tests.web.test_publish import service_token
 
 REVOKED = (CloseReason.TOKEN_REVOKED.code, CloseReason.TOKEN_REVOKED.reason)
@@ -181,3 +182,39 @@ async def test_a_user_is_disconnected_and_may_come_back(server: TestServer) -> N
     async with server.subscribe("user.u1"):
         pass
     assert (await ask(server, "POST", "/admin/disconnect", {})).status == 400
+
+
+@pytest.mark.parametrize("said", [{"user_id": "u1"}, {"token_id": "slow"}])
+async def test_a_token_that_is_revoked_while_a_service_is_asked_opens_nothing(said: dict[str, str]) -> None:
+    asked, released = trio.Event(), trio.Event()
+
+    async def slow(stream: trio.SocketStream) -> None:
+        asked.set()
+        await released.wait()
+        await says('{"allow": true}')(stream)
+
+    closes: list[tuple[int, str | None]] = []
+
+    async def join(server: TestServer) -> None:
+        closes.append(await server.refused(f"/ws/parcel.1?token={token(jti='slow')}"))
+
+    async with (
+        serving(slow) as service,
+        a_server(event_modules="tests.asked", access_url=service.url, publish_auth="off") as server,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(join, server)
+        with trio.fail_after(5):
+            await asked.wait()
+        await revoke(server, **said)
+        released.set()
+    assert closes == [REVOKED]
+
+
+async def test_a_stream_of_lines_without_tokens_is_not_asked_for_one() -> None:
+    async with a_server(publish_auth="off") as server:
+        await revoke(server, service="tests")
+        line = json.dumps({"channel": "user.u1", "data": announcement()}).encode()
+        headers = {"X-Service-Name": "tests", "Content-Type": "application/x-ndjson"}
+        answer = await server.request("POST", "/publish/batch", line, headers)
+        assert (answer.json["published"], answer.json["failed"]) == (1, 0)

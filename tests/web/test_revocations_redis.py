@@ -141,10 +141,23 @@ async def test_entries_end_and_leave_room_in_redis(redis: RedisServer) -> None:
         assert not backplane.revocations.revokes("user_id", "u1", now, time.time())
 
 
+async def test_an_entry_that_cannot_be_read_harms_nobody(redis: RedisServer) -> None:
+    bearer = token("alice")
+    async with two_nodes(redis) as (one, two):
+        await revoke(one, user_id="alice")
+        redis.cli("XADD", "courier:{revocations}:log", "*", "end", "9999999999", "text", "nonsense")
+        redis.cli("PUBLISH", "courier:{revocations}:feed:0", "nonsense")
+        async with a_server(redis_url=redis.url) as late:
+            for node in (one, two, late):
+                assert await node.refused(f"/ws/global?token={bearer}") == REVOKED
+                async with node.subscribe("global", token("bob")):
+                    pass
+
+
 async def test_on_a_cluster_they_are_kept_and_told_as_well(one_cluster: RedisCluster) -> None:
     async with open_redis(one_cluster.url) as one, open_redis(one_cluster.url) as two:
         heard: list[str] = []
-        two.revocations.heard = lambda revocation: heard.append(revocation.name)
+        two.revocations.heard = lambda revocations: heard.extend(each.name for each in revocations)
         two.revocations.disconnect = lambda user_id: heard.append(f"away {user_id}")
         now = int(time.time())
         with trio.fail_after(20):

@@ -169,7 +169,7 @@ class RedisBackplane:
 
     def _merge(self, seen: Seen) -> None:
         held, now = self.revocations, time.time()
-        found = [Revocation.from_json(text) for text in seen.texts]
+        found = _readable(seen.texts)
         held.merge(found, now)
         self._seen, held.known = seen.last, True
         if seen.whole:
@@ -186,7 +186,7 @@ class RedisBackplane:
         elif word.startswith(DISCONNECT.encode()):
             self.revocations.disconnect(word.decode().removeprefix(DISCONNECT))
         else:
-            self.revocations.merge([Revocation.from_json(word)], time.time())
+            self.revocations.merge(_readable([word]), time.time())
 
     async def _keep_revocations(self) -> None:
         """Read them, for ever: at the start, whenever something may have been missed, and now and then."""
@@ -267,6 +267,17 @@ class RedisBackplane:
     def _doubt(self) -> None:
         if self.feed is not None:
             self.feed.doubt(None)
+
+
+def _readable(texts: Sequence[bytes]) -> list[Revocation]:
+    """The revocations that can be read; of the others a line."""
+    found = []
+    for text in texts:
+        try:
+            found.append(Revocation.from_json(text))
+        except ValueError:
+            logger.warning("Revocation unreadable")
+    return found
 
 
 @asynccontextmanager

@@ -162,7 +162,8 @@ async def _judge_group(
     began = time.perf_counter()
     items: list[Known | Exception] = []
     try:
-        site.revoking.check_service(publisher)
+        if site.settings.publish_auth == "required":
+            site.revoking.check_service(publisher)
     except TokenRevoked as error:
         tally.revoked = True
         await site.turns.take(_count(site, publisher.name, group, [error] * len(group), tally))
