@@ -44,10 +44,14 @@ class Revoking:
         """The same for a service's token."""
         self._check("service", publisher.name, publisher.issued_at, publisher.token_id)
 
-    def _check(self, subject: str, name: str, issued_at: int, token_id: str | None) -> None:
-        held = self._revocations
-        if not held.known:
+    def known(self) -> Revocations:
+        """The revocations. Raises BackplaneAway until they have been read."""
+        if not self._revocations.known:
             raise BackplaneAway("Revocations have not been read yet")
+        return self._revocations
+
+    def _check(self, subject: str, name: str, issued_at: int, token_id: str | None) -> None:
+        held = self.known()
         if not held:
             return
         now = time.time()

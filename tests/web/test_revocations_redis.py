@@ -120,6 +120,8 @@ async def test_a_node_that_cannot_read_them_admits_nobody_and_cannot_revoke() ->
             assert await node.refused(f"/ws/global?token={token()}") == LATER
             assert (await node.request("GET", f"/history/global?token={token()}")).status == 503
             assert (await ask(node, "POST", "/admin/revocations", {"user_id": "u1"})).status == 503
+            assert (await ask(node, "GET", "/admin/revocations")).status == 503
+            assert (await ask(node, "DELETE", "/admin/revocations/some")).status == 503
             redis.start()
             with trio.fail_after(20):
                 while (await node.request("GET", "/health/ready")).status != 200:

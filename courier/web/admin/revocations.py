@@ -101,12 +101,12 @@ async def revoke(site: Site, body: bytes) -> dict[str, Any]:
 
 
 async def take_back(site: Site, id: str) -> dict[str, Any]:
-    """Let a revocation count no more. HttpError 404 when there is none of that id."""
-    backplane = site.node.hub.backplane
-    found = backplane.revocations.get(id)
+    """Let a revocation count no more. HttpError 404 when there is none of that id; raises BackplaneAway when
+    that is not known yet, or could not be kept for all nodes."""
+    found = site.revoking.known().get(id)
     if found is None:
         raise not_there()
-    await backplane.revoke([found._replace(taken_back=True)])
+    await site.node.hub.backplane.revoke([found._replace(taken_back=True)])
     logger.info("Revocation taken back", id=id)
     return {"status": "taken_back", "id": id}
 
@@ -117,9 +117,10 @@ def not_there() -> HttpError:
 
 
 async def list_revocations(site: Site, given: Mapping[str, str]) -> dict[str, Any]:
-    """One page of those that count. HttpError 400 when the query cannot be read."""
+    """One page of those that count. HttpError 400 when the query cannot be read; raises BackplaneAway until
+    they have been read."""
     query = parse_query(given, TABLE.columns, ORDER)
-    held = site.node.hub.backplane.revocations.held(time.time())
+    held = site.revoking.known().held(time.time())
     found = await find((each for each in held if not each.taken_back), TABLE, query)
     return {
         "revocations": [_row(revocation) for revocation in found.rows],

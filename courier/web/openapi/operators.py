@@ -31,6 +31,7 @@ from courier.web.openapi.refusals import (
     listing_refusals,
     opened_channel_refusals,
     overview_refusals,
+    redis_refusals,
 )
 from courier.web.publishing.judge import JSON
 
@@ -166,14 +167,14 @@ def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
                 "listRevocations",
                 "One page of the revocations that count.",
                 "RevocationPage",
-                listing_refusals(of_revocations),
+                {**listing_refusals(of_revocations), **redis_refusals()},
                 *_page(of_revocations, revocations.ORDER),
             ),
             "post": posting(
                 "revoke",
                 "Refuse tokens of a user or a service, or one token, on all nodes.",
                 "Revoked",
-                {**admin_action_refusals(), "body": HttpError(400, revocations.EXPECTED)},
+                {**admin_action_refusals(), **redis_refusals(), "body": HttpError(400, revocations.EXPECTED)},
                 _REVOKED,
                 {"user": {"user_id": "alice"}, "token": {"token_id": "5f7c8ec7"}},
             ),
@@ -183,7 +184,7 @@ def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
                 "takeBackRevocation",
                 "Let a revocation count no more.",
                 "TakenBack",
-                {**admin_action_refusals(), "not_there": revocations.not_there()},
+                {**admin_action_refusals(), **redis_refusals(), "not_there": revocations.not_there()},
                 id,
             )
         },
@@ -192,7 +193,11 @@ def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
                 "disconnectUser",
                 "Close all connections of a user, on all nodes; it may come back.",
                 "Disconnecting",
-                {**admin_action_refusals(), "body": HttpError(400, revocations.EXPECTED_USER)},
+                {
+                    **admin_action_refusals(),
+                    **redis_refusals(),
+                    "body": HttpError(400, revocations.EXPECTED_USER),
+                },
                 _USER,
                 {"user": {"user_id": "alice"}},
             )

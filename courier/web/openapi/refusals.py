@@ -149,6 +149,11 @@ def admin_action_refusals() -> Refusals:
     return {**admin_refusals(), "other_site": _raised(lambda: check_origin(visit, required=False))}
 
 
+def redis_refusals() -> Refusals:
+    """Of what asks Redis, or needs what is there."""
+    return {"redis_unreachable": BackplaneAway()}
+
+
 def listing_refusals(columns: Iterable[str]) -> Refusals:
     """Of a page of rows that have these columns."""
 
