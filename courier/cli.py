@@ -70,17 +70,8 @@ def token() -> None:
 @token.command()
 @click.argument("user_id", type=cli_options.TEXT)
 @click.option("--wallet", metavar="ADDRESS", type=cli_options.TEXT, help="The claim wallet_address.")
-@click.option(
-    "--claim",
-    "claims",
-    metavar="NAME=VALUE",
-    multiple=True,
-    type=cli_options.TEXT,
-    help="Another claim, in JSON or as text; as often as you like.",
-)
-@click.option(
-    "--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for."
-)
+@cli_options.claims
+@cli_options.ttl
 def user(user_id: str, wallet: str | None, claims: tuple[str, ...], ttl: int) -> None:
     """A subscriber's token; the user is named by the claim COURIER_JWT_USER_CLAIM."""
     from courier.schemas.channels import SEGMENT_SAID, Kinds, UnknownChannelError
@@ -93,14 +84,16 @@ def user(user_id: str, wallet: str | None, claims: tuple[str, ...], ttl: int) ->
             f"No token: there can be no channel user.<id> for this user, because an id is {SEGMENT_SAID}"
         ) from None
 
-    _print_token(partial(mint_user_token, user_id=user_id, ttl_seconds=ttl, others=_claims(claims, wallet)))
+    # A wallet is empty where nobody asks for one.
+    others = {"wallet_address": wallet or "", **_claims(claims)}
+    _print_token(partial(mint_user_token, user_id=user_id, ttl_seconds=ttl, others=others))
 
 
-def _claims(given: tuple[str, ...], wallet: str | None) -> dict[str, Any]:
-    """Claims as they were given; what is no JSON is a text. A wallet is empty where nobody asks for one."""
+def _claims(given: tuple[str, ...]) -> dict[str, Any]:
+    """Claims as they were given; what is not JSON is a text."""
     import json
 
-    found: dict[str, Any] = {"wallet_address": wallet or ""}
+    found: dict[str, Any] = {}
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or not name:
@@ -114,24 +107,13 @@ def _claims(given: tuple[str, ...], wallet: str | None) -> dict[str, Any]:
 
 @token.command()
 @click.argument("name", type=cli_options.TEXT)
-@click.option(
-    "--claim",
-    "claims",
-    metavar="NAME=VALUE",
-    multiple=True,
-    type=cli_options.TEXT,
-    help="Another claim, in JSON or as text; as often as you like.",
-)
-@click.option(
-    "--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for."
-)
+@cli_options.claims
+@cli_options.ttl
 def service(name: str, claims: tuple[str, ...], ttl: int) -> None:
     """A publishing service's token."""
     from courier.web.auth import mint_service_token
 
-    others = _claims(claims, None)
-    del others["wallet_address"]
-    _print_token(partial(mint_service_token, name=name, ttl_seconds=ttl, others=others))
+    _print_token(partial(mint_service_token, name=name, ttl_seconds=ttl, others=_claims(claims)))
 
 
 def _print_token(mint: "partial[str]") -> None:

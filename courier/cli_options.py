@@ -67,6 +67,18 @@ class _Text(click.ParamType[str]):
 
 TEXT = _Text()
 
+claims = click.option(
+    "--claim",
+    "claims",
+    metavar="NAME=VALUE",
+    multiple=True,
+    type=TEXT,
+    help="Another claim, in JSON or as text; as often as you like.",
+)
+ttl = click.option(
+    "--ttl", default=3600, show_default=True, type=click.IntRange(min=1), help="Seconds it is good for."
+)
+
 
 def channel(command: Command) -> Command:
     """The channel."""

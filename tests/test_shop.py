@@ -9,15 +9,13 @@ ROOT = Path(__file__).parent.parent
 SHOP = ROOT / "examples" / "shop"
 
 
+def shop(orders: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "examples.shop", "--orders", orders]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+
+
 def test_the_shop_shows_orders_to_their_tenant_and_to_nobody_else() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "examples.shop", "--orders", "2"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = shop("2")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "bob        is not let in: 1008 Unauthorized access to channel" in lines
@@ -30,13 +28,7 @@ def test_the_shop_shows_orders_to_their_tenant_and_to_nobody_else() -> None:
 
 
 def test_a_wrong_number_of_orders_is_one_sentence() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "examples.shop", "--orders", "0"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = shop("0")
     assert done.returncode == 2
     assert "expected one order or more" in done.stderr
 

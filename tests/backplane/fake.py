@@ -1,6 +1,7 @@
 """FakeBackplane: a node's way to a log in memory that nodes share, with every fault that a network has."""
 
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -48,10 +49,12 @@ class FakeBackplane:
         shared.listeners.append(self)
 
     async def revoke(self, entries: Sequence[Revocation] = ()) -> None:
-        raise NotImplementedError
+        for each in self.shared.listeners:
+            each.revocations.merge(entries, time.time())
 
     async def disconnect(self, user_id: str) -> None:
-        raise NotImplementedError
+        for each in self.shared.listeners:
+            each.revocations.disconnect(user_id)
 
     @property
     def trouble(self) -> str | None:

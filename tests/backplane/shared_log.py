@@ -11,6 +11,7 @@ import trio
 
 from courier.actors.keys import Keys
 from courier.backplane import Appended, BackplaneRefused, Origin, Outcome, Publication, Record, Stretch
+from courier.backplane.revocations import Revocations
 from courier.schemas.channels import ChannelName
 from courier.schemas.control import GapReason
 from courier.schemas.position import UNBORN, Moment, Position, Since, new_epoch
@@ -20,6 +21,8 @@ _arrival = attrgetter("arrived_ms")
 
 class Listener(Protocol):
     """A node's connection."""
+
+    revocations: Revocations
 
     def hear(self, channel: ChannelName, records: Sequence[Record]) -> None: ...
 

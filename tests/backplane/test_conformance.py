@@ -4,6 +4,7 @@ A backplane is put through it when it stands in `BACKPLANES`.
 """
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ import trio
 from courier.actors.errors import Draining
 from courier.actors.hub import Hub
 from courier.backplane import Appended, KeyConflict, Publication
+from courier.backplane.revocations import Revocation
 from courier.schemas.control import GapReason
 from courier.schemas.position import Moment, Position, Since
 from tests.backplane.conformance import (
@@ -276,6 +278,34 @@ async def test_what_cannot_be_read_is_a_gap_and_then_all_there_is(hub: Hub) -> N
         stretch = await read(hub, since)
         assert (stretch.gap, stretch.start) == (reason, Position(epoch, 0))
         assert numbers_of(stretch) == [1, 2]
+
+
+# Revocations
+
+
+async def test_a_revocation_counts_from_its_receipt_on_until_it_is_taken_back(hub: Hub) -> None:
+    held, now = hub.backplane.revocations, int(time.time())
+    made = Revocation("r1", "user_id", "u1", now, now + 60)
+    await hub.backplane.revoke([made])
+    assert held.revokes("user_id", "u1", now, now)
+    assert not held.revokes("user_id", "u1", now + 1, now)
+    assert not held.revokes("user_id", "u2", now, now)
+    await hub.backplane.revoke([made._replace(taken_back=True)])
+    assert not held.revokes("user_id", "u1", now, now)
+
+
+async def test_a_user_to_be_disconnected_is_told_to_the_node(hub: Hub) -> None:
+    told, heard = list[str](), trio.Event()
+
+    def disconnect(user_id: str) -> None:
+        told.append(user_id)
+        heard.set()
+
+    hub.backplane.revocations.disconnect = disconnect
+    await hub.backplane.disconnect("u1")
+    with trio.fail_after(PATIENCE_SECONDS):
+        await heard.wait()
+    assert told == ["u1"]
 
 
 # Retire

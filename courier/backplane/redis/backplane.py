@@ -30,9 +30,9 @@ logger = get_logger(__name__)
 
 WRITES_AT_ONCE = 1000
 LOOK_SECONDS = 10.0
-"""How often revocations are read, though the feed has told of none."""
+"""How often revocations are read even when the feed has brought none."""
 AGAIN_SECONDS = 0.3
-"""After how long they are read again, when they could not be."""
+"""How long to wait after a read that failed."""
 DISCONNECT = "disconnect "
 """How a word to all nodes begins that names a user."""
 READS_AT_ONCE = 4

@@ -84,7 +84,7 @@ class Seen(NamedTuple):
     """What a look at the revocations has found."""
 
     last: str
-    """The id of the last entry; empty where there is none."""
+    """The id of the last entry; empty when there are no entries."""
     whole: bool
     """Whether `texts` are all that there are, rather than those after what was seen before."""
     texts: list[bytes]
