@@ -58,6 +58,12 @@ class Attack:
         """Texts of one byte, which mean nothing."""
         self._flood(self.websocket(), _masked(1, b"x") * 2000)
 
+    def spin(self) -> None:
+        """Nothing that any server could notice: what a flood takes of the core that it shares with those who
+        are timed is no server's doing."""
+        while True:
+            pass
+
     def drip(self) -> None:
         """A byte a second of a request, and of a frame, from many."""
         dripping = [self.connect() for _ in range(DRIPPING // 2)]
@@ -106,15 +112,20 @@ class Attack:
                         sys.exit("The server has closed the connection")
 
 
-KINDS: dict[str, Callable[[Attack], None]] = {
+FLOODS: dict[str, Callable[[Attack], None]] = {
     "requests": Attack.requests,
     "pings": Attack.pings,
     "frames": Attack.frames,
+}
+KINDS = FLOODS | {
     "drip": Attack.drip,
     "halves": Attack.halves,
     "resets": Attack.resets,
 }
 
+SPIN = "spin"
+"""In place of a flood, for comparison."""
+
 if __name__ == "__main__":
     os.nice(NICENESS)
-    KINDS[sys.argv[1]](Attack(int(sys.argv[2]), sys.stdin.buffer.read()))
+    (KINDS | {SPIN: Attack.spin})[sys.argv[1]](Attack(int(sys.argv[2]), sys.stdin.buffer.read()))

@@ -9,7 +9,7 @@ from statistics import median, quantiles
 from time import sleep
 
 from benchmarks.errors import LoadError
-from benchmarks.hostile import KINDS
+from benchmarks.hostile import FLOODS, KINDS, SPIN
 from benchmarks.load import Load
 from benchmarks.outcome import Outcome
 from benchmarks.process import Running, running
@@ -53,11 +53,11 @@ def measure(server: Server, shape: Shape) -> Outcome:
     faults, published = Faults(), 0
     with running(server) as process:
         for kind in shape.kinds.split(","):
-            found = Found()
+            found, control = Found(), SPIN if kind in FLOODS else None
             for number in range(shape.pairs):
                 for beside in (False, True) if number % 2 == 0 else (True, False):
                     channel = f"backtest.{kind}-{number}-{beside}"
-                    p99, load = _run(process, channel, shape, kind if beside else None)
+                    p99, load = _run(process, channel, shape, kind if beside else control)
                     (found.beside if beside else found.without).append(p99)
                     faults, published = faults + load.faults, published + load.published
                 told = f"{found.without[-1]:.2f} ms, {found.beside[-1]:.2f} ms"
@@ -111,7 +111,8 @@ def _hostile(process: Running, kind: str | None) -> Iterator[None]:
 NEIGHBOURS = Scenario(
     "neighbours",
     "{kinds} beside {others} subscribers, each kind in a process of its own; {rate:g} events/s of {bytes}"
-    " bytes for {seconds:g} s, open loop, in {pairs} pairs of runs without it and with it",
+    " bytes for {seconds:g} s, open loop, in {pairs} pairs of runs without it and with it; without a flood, a"
+    " process spins in its place",
     Shape(),
     {"seconds": 1, "pairs": 2},
     measure,

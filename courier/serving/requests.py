@@ -11,6 +11,9 @@ from typing import NamedTuple
 MAX_HEAD_BYTES = 8192
 """A longer head is not plain; a browser's head with a token in its path is shorter than that."""
 
+REQUEST_SECONDS = 30.0
+"""How long a request, or its body, may take to come."""
+
 END_OF_HEAD = b"\r\n\r\n"
 
 # RFC 9112, 3 and 5, less what is allowed and never sent: absolute targets, folded lines, space before the

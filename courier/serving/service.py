@@ -23,6 +23,9 @@ class Route(Protocol):
         The server adds the header lines that all its answers have, such as the date.
         """
 
+    def too_late(self) -> bytes:
+        """The whole answer to a request whose body has not come in time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:

@@ -4,11 +4,9 @@ import trio
 from quart import Request
 
 from courier.actors.errors import Draining
+from courier.serving.requests import REQUEST_SECONDS
 from courier.web.errors import HttpError
 from courier.web.site import Site
-
-BODY_SECONDS = 30.0
-"""How long a body may take to come."""
 
 
 async def read_body(site: Site, request: Request, limit: int) -> bytes:
@@ -27,7 +25,7 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise too_large(limit)
     body = bytearray()
-    with trio.move_on_after(BODY_SECONDS) as patience:
+    with trio.move_on_after(REQUEST_SECONDS) as patience:
         async for chunk in request.body:
             body += chunk
             if len(body) > limit:
@@ -39,7 +37,7 @@ async def read_bytes(request: Request, limit: int) -> bytes:
 
 def too_slow() -> HttpError:
     """The 408 of a body that takes too long."""
-    return HttpError(408, "Request body did not come in time", seconds=BODY_SECONDS)
+    return HttpError(408, "Request body did not come in time", seconds=REQUEST_SECONDS)
 
 
 def too_large(limit: int) -> HttpError:

@@ -22,6 +22,7 @@ from courier.actors.hub import Hub
 from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull
 from courier.schemas import Registry
 from courier.schemas.contract.shapes import Schema
+from courier.serving.desk import http
 from courier.web import body, readers
 from courier.web.access import AccessUnknown, Rules
 from courier.web.auth import KeysUnavailable, Verifier
@@ -291,7 +292,8 @@ class Provoker:
 
     async def too_slow(self, path: str, **more: str | None) -> Response:
         with self._monkeypatch.context() as patch:
-            patch.setattr(body, "BODY_SECONDS", 0.02)
+            for module in (body, http):
+                patch.setattr(module, "REQUEST_SECONDS", 0.02)
             async with await self.server.connect() as stream:
                 given = headers("shop", Content_Length="10", **more)
                 with trio.fail_after(5):

@@ -44,6 +44,9 @@ class Short:
 
     max_body_bytes = 100
 
+    def too_late(self) -> bytes:
+        raise AssertionError("Every request here comes whole")
+
     def answer(self, body: bytes, respond: Callable[[bytes], None]) -> bytes | None:
         return b"HTTP/1.1 203 \r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 

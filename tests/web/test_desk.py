@@ -348,23 +348,6 @@ async def test_a_head_and_a_body_in_two_segments_are_answered_at_the_desk(taken:
     assert len(taken) == 20
 
 
-async def test_a_body_that_comes_later_than_the_desk_waits_is_answered_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, taken: list[int]
-) -> None:
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", 0.05)
-    async with a_server() as server, await server.connect() as stream:
-        publisher = Publisher(stream)
-        whole = post()
-        await stream.send_all(whole + whole[:-10])
-        assert (await publisher.answer())[0] == 200  # before the second is whole
-        await trio.sleep(3 * http.PARTIAL_SECONDS)
-        await stream.send_all(whole[-10:] + whole)
-        assert [(await publisher.answer())[0] for _ in range(2)] == [200, 200]
-        await trio.sleep(0.05)
-        assert (await publisher.publish())[0] == 200  # and the desk has the connection back
-    assert len(taken) >= 2
-
-
 async def reset(stream: trio.SocketStream) -> None:
     """Close so that the peer sees a reset."""
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 
-from courier.serving.desk import http
 from tests.web.requests import LAST, Case, a_case, odd_requests, small_requests
 from tests.web.ways import SLOTS, both_ways, who
 
@@ -21,14 +20,11 @@ SETTINGS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("partial_seconds", [0, 5])
 @pytest.mark.parametrize("name", SETTINGS)
 async def test_whatever_is_sent_is_answered_and_published_as_on_the_general_path(
-    name: str, partial_seconds: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The rest of a request that is cut comes too late for the desk, always or never."""
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", partial_seconds)
-    seeds = [f"{SEED}-{name}-{partial_seconds}-{number}" for number in range(CASES)]
+    seeds = [f"{SEED}-{name}-{number}" for number in range(CASES)]
     cases = [a_case(seed, who(seed, number % SLOTS)) for number, seed in enumerate(seeds)]
     assert sum(case.requests for case in cases) > 3 * CASES
     async with both_ways(monkeypatch, capsys, **SETTINGS[name]) as both:
@@ -40,7 +36,6 @@ async def test_what_comes_while_others_are_answered_is_answered_as_on_the_genera
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All are plain: where an answer needs no body, what becomes of the connection hangs on who is first."""
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", 5)
     seeds = [f"{SEED}-hasty-{number}" for number in range(CASES)]
     cases = [a_case(seed, who(seed, number % SLOTS), plain=True) for number, seed in enumerate(seeds)]
     async with both_ways(monkeypatch, capsys) as both:
@@ -51,7 +46,6 @@ async def test_a_plain_request_with_one_thing_that_is_odd_is_answered_as_on_the_
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another plain one follows it, so that both must agree where it ends."""
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", 0)
     callers = [who("s", slot) for slot in range(SLOTS)]
     requests = [odd_requests(caller, SEED) for caller in callers]
     cases = []
@@ -66,7 +60,6 @@ async def test_a_plain_request_with_one_thing_that_is_odd_is_answered_as_on_the_
 async def test_ten_requests_cut_at_every_byte_are_answered_as_on_the_general_path(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", 5)
     cases: list[Case] = []
     for number, whole in enumerate(small_requests(who("s", 0))):
         for cut in range(1, len(whole)):
@@ -77,11 +70,9 @@ async def test_ten_requests_cut_at_every_byte_are_answered_as_on_the_general_pat
     assert len(both.taken) > len(cases) // 4
 
 
-@pytest.mark.parametrize("partial_seconds", [0, 5])
 async def test_ten_requests_sent_byte_by_byte_are_answered_as_on_the_general_path(
-    partial_seconds: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", partial_seconds)
     cases = []
     for number in range(10):
         sent = small_requests(who("s", number))[number]

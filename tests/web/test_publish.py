@@ -463,10 +463,14 @@ async def test_a_service_that_waits_to_be_asked_for_the_body_is_asked() -> None:
             assert (await answer(stream)).status == 200
 
 
-async def test_a_body_that_does_not_come_is_408_and_costs_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("courier.web.body.BODY_SECONDS", 0.1)
+@pytest.mark.parametrize("extra", [b"", b"TE: trailers\r\n"], ids=["the desk", "the general path"])
+async def test_a_body_that_does_not_come_is_408_and_costs_no_task(
+    extra: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("courier.web.body.REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr("courier.serving.desk.http.REQUEST_SECONDS", 0.1)
     async with a_server() as server, await server.connect() as stream:
-        await stream.send_all(request_bytes(b"{", length=100))
+        await stream.send_all(request_bytes(b"{", length=100, extra=extra))
         with trio.fail_after(5):
             response = await answer(stream)
         assert (response.status, response.error["error"]) == (408, "Request body did not come in time")

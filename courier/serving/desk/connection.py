@@ -105,9 +105,9 @@ class Connection:
         self.unread: bytes | bytearray = b""
         """What has come of a request that is not whole."""
         self.wanted = 0
-        """How long that request is, once that is known."""
+        """How much of that request there must be before it is looked at again; 0 when none has begun."""
         self.used_at = keeper.now()
-        """When it began, or was last given an answer."""
+        """When it began, a request began on it, or it was last given an answer."""
         self.reader: MessageReader | None = None
         """What has come of a message that is not whole; None between two messages."""
         self.closing = False

@@ -19,7 +19,7 @@ from courier.serving.peer import Loss
 from courier.serving.service import Service
 
 TURN_SECONDS = 0.002
-"""How long the desk works before other tasks get a turn."""
+"""How long the desk works before other tasks get a turn. A turn ends sooner when a row has had its share."""
 
 BATCH = 64
 """How many sockets are asked of the kernel at a time."""
@@ -67,6 +67,8 @@ class Desk:
         self._left_over: deque[tuple[Connection, Callable[[], None]]] = deque()
         self._awake = False
         """The three above will be emptied at the end of this turn."""
+        self._next_shares: deque[tuple[Connection, Callable[[], None]]] = deque()
+        """Steps of rows that have more to do than their share: taken once before everybody's next turn."""
         self._until = 0.0
         """When this turn should end (`time.perf_counter`)."""
         self._bell = trio.lowlevel.ParkingLot()
@@ -124,7 +126,7 @@ class Desk:
                 if self.late():
                     break
             self._finish()
-            if not ready or self.late():
+            if not ready or self.late() or self._next_shares:  # whose turn comes after other tasks'
                 break
 
     def _serve(self, row: Connection, events: int) -> None:
@@ -158,27 +160,33 @@ class Desk:
         """Do what the batch has left. Its answers leave one right after the other: to wake a reader costs
         more than to write to one that is awake."""
         self._awake = True
-        for _ in range(len(self._left_over)):  # what these leave comes after everybody's next turn
-            row, step = self._left_over.popleft()
-            if row.loss is None and row in self:
-                self.guard(row, step)
-            if self.late():
-                break
+        self._take(self._left_over)
         self.write_answers()
         while self._closing:
             self._close(self._closing.pop())
         self._awake = False
-        if self._left_over or self._answers:
+        if self._left_over or self._answers or self._next_shares:
             self._ring()
 
+    def _take(self, steps: deque[tuple[Connection, Callable[[], None]]]) -> None:
+        """Take these steps; what they leave comes after everybody's next turn."""
+        for _ in range(len(steps)):
+            row, step = steps.popleft()
+            if row.loss is None and row in self:
+                self.guard(row, step)
+            if self.late():
+                break
+
     async def _tidy(self) -> None:
-        """Do what others have left, for ever."""
+        """Do what others have left, and what rows have more to do, for ever."""
         while True:
-            if not self._left_over and not self._answers and not self._closing:
+            if not self._left_over and not self._answers and not self._closing and not self._next_shares:
                 await self._bell.park()
             self._until = perf_counter() + TURN_SECONDS
+            self._awake = True
+            self._take(self._next_shares)
             self._finish()
-            if self._left_over:
+            if self._left_over or self._next_shares:
                 await trio.lowlevel.checkpoint()
 
     async def _watch_clock(self) -> None:
@@ -231,6 +239,11 @@ class Desk:
     def later(self, row: Connection, step: Callable[[], None]) -> None:
         """Take this step for the row in the desk's own task, soon."""
         self._left_over.append((row, step))
+        self._ring()
+
+    def next_share(self, row: Connection, step: Callable[[], None]) -> None:
+        """Take this step for a row that has had its share, once all others have had their turn."""
+        self._next_shares.append((row, step))
         self._ring()
 
     def _ring(self) -> None:

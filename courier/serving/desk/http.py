@@ -8,18 +8,21 @@ from courier.serving.desk.connection import Connection, Keeper, Speaker
 from courier.serving.desk.lingering import Lingering
 from courier.serving.desk.websocket import accept_of, wants_websocket
 from courier.serving.peer import Endpoint, Peer
-from courier.serving.requests import END_OF_HEAD, MAX_HEAD_BYTES, Head, may_become_plain, parse_head
+from courier.serving.requests import (
+    END_OF_HEAD,
+    MAX_HEAD_BYTES,
+    REQUEST_SECONDS,
+    Head,
+    may_become_plain,
+    parse_head,
+)
 from courier.serving.service import Route, Service
 
 HEADS_KEPT = 1024
 HEAD_KEPT_BYTES = 1024
 """Heads that are remembered with their routes: a program sends the same one again and again."""
 
-PARTIAL_SECONDS = 1.0
-"""How long the rest of a request is waited for before the request is left to the general path, which has
-limits of its own."""
-
-REQUESTS_AT_ONCE = 16
+REQUESTS_AT_ONCE = 4
 """How many requests that came together are answered before the others have their turn."""
 
 IDLE_SECONDS = 75.0
@@ -43,6 +46,8 @@ class Scheduler(Keeper, Protocol):
     def write_answers(self) -> None: ...
 
     def later(self, row: Connection, step: Callable[[], None]) -> None: ...
+
+    def next_share(self, row: Connection, step: Callable[[], None]) -> None: ...
 
     def guard(self, row: Connection, step: Callable[[*Args], None], *args: *Args) -> None: ...
 
@@ -133,7 +138,7 @@ class Http:
         if row.owed:
             return  # the next answer sets the time anew
         if row.unread:
-            self._leave(row, bytes(row.unread))
+            self._look_for_rest(row, now)
         elif now < idle_until:
             row.call_at(idle_until)
         else:
@@ -158,7 +163,7 @@ class Http:
             stop = data.find(END_OF_HEAD, at, at + MAX_HEAD_BYTES)
             if stop < 0:
                 if may_become_plain(data[at:]):
-                    self._await_rest(row, data[at:], 0)
+                    self._await_rest(row, data[at:], 1)
                 else:
                     self._leave(row, data[at:])
                 return
@@ -176,12 +181,13 @@ class Http:
             if end > len(data):
                 self._await_rest(row, data[at:], end - at)
                 return
+            row.wanted = 0
             self._answer(row, route, data[begin:end])
             at, answered = end, answered + 1
             much = answered >= REQUESTS_AT_ONCE or self.desk.late()
             if at < len(data) and row.reading and much:
                 self._wait(row)
-                self.desk.later(row, partial(self.go_on, row))
+                self.desk.next_share(row, partial(self.go_on, row))
         row.unread = data[at:]
 
     def _known(self, raw: bytes, address: str | None) -> Known | None:
@@ -201,9 +207,26 @@ class Http:
         return None if route is None or head.body_bytes > route.max_body_bytes else Known(head, route)
 
     def _await_rest(self, row: Connection, data: bytes, wanted: int) -> None:
-        """Keep what has come of a request, which is so long, if that is known."""
-        row.call_at(min(row.due_at, self.desk.now() + PARTIAL_SECONDS))
+        """Keep what has come of a request, and look at it again when so many bytes have."""
+        if not row.wanted:
+            row.used_at = self.desk.now()
+            row.call_at(min(row.due_at, row.used_at + REQUEST_SECONDS))
         row.unread, row.wanted = bytearray(data), wanted
+
+    def _look_for_rest(self, row: Connection, now: float) -> None:
+        """Close a connection on which the rest of a request does not come. A request that has its head is
+        answered (RFC 9110, 15.5.9)."""
+        data, until = bytes(row.unread), row.used_at + REQUEST_SECONDS
+        if self._service.closed():
+            self._leave(row, data)
+        elif now < until:
+            row.call_at(until)
+        else:
+            stop = data.find(END_OF_HEAD)
+            known = self._known(data[:stop], row.address) if stop >= 0 else None
+            if known is not None and known.route is not None:
+                row.give(self._dated(known.route.too_late(), b"connection: close\r\n"))
+            self._lingering.take(row)
 
     def _leave(self, row: Connection, data: bytes) -> None:
         """Hand it over, as soon as it has been given the answers to its earlier requests."""
@@ -234,10 +257,10 @@ class Http:
         self.desk.answer(row, self._dated(answer))
         self.desk.later(row, partial(self.go_on, row))
 
-    def _dated(self, answer: bytes) -> bytes:
-        """The answer with the header lines that every answer has, as its last ones."""
+    def _dated(self, answer: bytes, lines: bytes = b"") -> bytes:
+        """The answer with these header lines, and those that every answer has, as its last ones."""
         end = answer.index(END_OF_HEAD) + 2
-        return b"%b%b%b" % (answer[:end], self.date(), answer[end:])
+        return b"%b%b%b%b" % (answer[:end], lines, self.date(), answer[end:])
 
     # Handshakes
 

@@ -24,6 +24,8 @@ class Postponer(Keeper, Protocol):
 
     def later(self, row: Connection, step: Callable[[], None]) -> None: ...
 
+    def next_share(self, row: Connection, step: Callable[[], None]) -> None: ...
+
 
 class Messages:
     """Gives an endpoint what its peer says. After our close only the peer's is waited for."""
@@ -54,7 +56,7 @@ class Messages:
             row.reader = reader if reader.pending else None
             if reader.behind:
                 row.pause()
-                self._desk.later(row, partial(self._read_on, row))
+                self._desk.next_share(row, partial(self._read_on, row))
 
     def _read_on(self, row: Connection) -> None:
         """Take more of what has come, now that others have had their turn."""

@@ -13,7 +13,7 @@ from courier.serving.requests import Head
 MAX_CONTROL_BYTES = 125
 """The longest payload of a ping, a pong or a close (RFC 6455, 5.5)."""
 
-FRAMES_AT_ONCE = 64
+FRAMES_AT_ONCE = 16
 """So many frames are taken of a peer at a time: one read may bring thousands, and others want their turn."""
 
 _FIN, _RESERVED, _OPCODE = 0x80, 0x70, 0x0F

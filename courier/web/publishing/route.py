@@ -7,12 +7,13 @@ from urllib.parse import unquote
 
 from courier.serving.requests import Head
 from courier.web.answer import Answer, answer_to
+from courier.web.body import too_slow
 from courier.web.caller import HEADERS, Caller
 from courier.web.head import is_plain
 from courier.web.paths import BATCH, PUBLISH
 from courier.web.publishing.batch import BATCH_BYTES, NDJSON, publishing_batch
 from courier.web.publishing.judge import media_type
-from courier.web.publishing.refuse import note_failed_publish
+from courier.web.publishing.refuse import note_failed_publish, refusal
 from courier.web.publishing.single import publishing
 from courier.web.request_ids import echo
 from courier.web.site import Site
@@ -45,6 +46,9 @@ class Route:
             steps = publishing(site, caller, channel, body)
         answer = site.walker.start(steps, partial(self._respond, respond))
         return None if answer is None else self._written(answer)
+
+    def too_late(self) -> bytes:
+        return self._written(refusal(self._site, too_slow(), {}, self._caller))
 
     def _respond(self, respond: Callable[[bytes], None], outcome: Answer | Exception) -> None:
         if isinstance(outcome, Exception):

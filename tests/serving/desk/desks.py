@@ -75,11 +75,23 @@ class Ends:
         return self.told.pop(0)
 
 
+TOO_LATE = b"HTTP/1.1 408 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+"""What a peer is told whose request does not come whole."""
+
+
+class Patient:
+    """A route that waits for a body as long as any other."""
+
+    max_body_bytes = 1000
+
+    def too_late(self) -> bytes:
+        return TOO_LATE.replace(b"connection: close\r\n", b"")
+
+
 @dataclass
-class Late:
+class Late(Patient):
     """A route whose answers are given by the test."""
 
-    max_body_bytes: int = 1000
     waiting: list[Callable[[bytes], None]] = field(default_factory=list)
 
     def answer(self, body: bytes, respond: Callable[[bytes], None]) -> bytes | None:
@@ -87,10 +99,8 @@ class Late:
         return None
 
 
-class AtOnce:
+class AtOnce(Patient):
     """A route that answers with the body it is sent."""
-
-    max_body_bytes = 1000
 
     def answer(self, body: bytes, respond: Callable[[bytes], None]) -> bytes | None:
         if body == b"fault":

@@ -15,7 +15,7 @@ from courier.serving import room
 from courier.serving.desk import desk, http, lingering
 from courier.serving.desk.websocket import Opcode, close_frame, frame
 from courier.serving.peer import Closed, Loss
-from tests.serving.desk.desks import HANDSHAKE, STALL_SECONDS, an_echo_desk, answer, rest, until
+from tests.serving.desk.desks import HANDSHAKE, STALL_SECONDS, TOO_LATE, an_echo_desk, answer, rest, until
 from tests.serving.desk.test_websocket import masked
 
 
@@ -58,6 +58,7 @@ async def test_a_peer_that_sends_ahead_and_reads_late_gets_every_answer(
     monkeypatch.setattr(desk, "TURN_SECONDS", 0)  # so that each answer is written by itself
     async with an_echo_desk() as echo, trio.open_nursery() as nursery:
         stream = await echo.connect()
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)  # and no more, however it is filled
         sent = 0
 
         async def send() -> None:
@@ -88,7 +89,7 @@ async def gather(stream: trio.SocketStream, expected: bytes) -> None:
 async def test_an_answer_may_be_later_than_the_rest_of_its_request_might_have_been(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", 0.05)
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.05)
     monkeypatch.setattr(http, "IDLE_SECONDS", 0.05)
     async with an_echo_desk() as echo:
         stream = await echo.connect()
@@ -157,11 +158,48 @@ async def test_whatever_else_comes_is_handed_over(data: bytes) -> None:
         assert data.startswith(echo.handed_over[0][1])
 
 
-async def test_a_request_whose_rest_does_not_come_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", 0.05)
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        pytest.param(post(b"12345")[:-1], TOO_LATE, id="body"),
+        pytest.param(post(b"12345")[:20], b"", id="head"),
+        pytest.param(HANDSHAKE[:-1], b"", id="handshake"),
+        pytest.param(post(b"1") + post(b"12345")[:-1], answer(b"1") + TOO_LATE, id="second"),
+    ],
+)
+async def test_a_request_whose_rest_does_not_come_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, answered: bytes
+) -> None:
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.05)
+    async with an_echo_desk() as echo:
+        stream = await echo.connect()
+        await stream.send_all(sent)
+        assert await rest(stream) == answered
+        assert not echo.handed_over
+
+
+async def test_each_request_has_its_own_time_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.2)
+    async with an_echo_desk() as echo:
+        stream = await echo.connect()
+        for number in range(5):  # so that it is looked at in the middle of one
+            request = post(b"%d" % number)
+            await stream.send_all(request[:-1])
+            await trio.sleep(0.07)
+            await stream.send_all(request[-1:])
+            await gather(stream, answer(b"%d" % number))
+        await stream.aclose()
+
+
+async def test_the_rest_of_a_request_is_not_waited_for_in_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "LAST_REQUEST_SECONDS", 0.05)
     async with an_echo_desk() as echo:
         stream = await echo.connect()
         await stream.send_all(post(b"12345")[:-1])
+        while not any(row.unread for row in echo.desk):
+            await trio.sleep(0.001)
+        echo.closed = True
+        echo.desk.end()
         while not echo.handed_over:
             await trio.sleep(0.001)
         assert echo.handed_over[0][1] == post(b"12345")[:-1]

@@ -12,9 +12,9 @@ import trio
 import trio.testing
 
 from courier.serving.desk import http
-from courier.serving.desk.websocket import Opcode, frame
+from courier.serving.desk.websocket import FRAMES_AT_ONCE, Opcode, frame
 from courier.serving.peer import Closed, Loss
-from tests.serving.desk.desks import HANDSHAKE, EchoDesk, an_echo_desk, answer, rest, until
+from tests.serving.desk.desks import HANDSHAKE, AtOnce, EchoDesk, an_echo_desk, answer, rest, until
 from tests.serving.desk.test_desk import post, text
 from tests.serving.desk.test_websocket import masked
 
@@ -260,7 +260,7 @@ async def test_frames_that_come_before_the_101_are_taken_after_it() -> None:
 async def test_a_handshake_that_comes_in_two_pieces_may_be_judged_for_longer_than_its_rest_was_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", 0.05)
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.05)
     async with an_unharmed_desk() as echo:
         stream = await echo.connect()
         await stream.send_all(LATE_HANDSHAKE[:30])
@@ -293,11 +293,40 @@ async def test_a_flood_of_messages_gives_way_to_each_message_of_a_neighbour() ->
             before = len(heard)
             while "mine" not in heard[before:]:
                 await trio.lowlevel.checkpoint()
-            assert heard[before:].index("mine") <= 256
+            assert heard[before:].index("mine") <= 2 * FRAMES_AT_ONCE
             while len(heard) < before + CHUNK // len(flood) + 1:
                 await trio.lowlevel.checkpoint()
         await flooding.aclose()
         await neighbour.aclose()
+
+
+@pytest.mark.parametrize(
+    ("kind", "share"), [("requests", http.REQUESTS_AT_ONCE), ("messages", FRAMES_AT_ONCE)]
+)
+async def test_a_flood_gets_one_share_between_two_turns_of_the_others(
+    kind: str, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever an event has to wait for on its way is then short, and not a whole turn of the desk."""
+    taken: list[object] = []
+
+    def take(self: AtOnce, body: bytes, respond: Callable[[bytes], None]) -> bytes:
+        taken.append(body)
+        return answer(body)
+
+    monkeypatch.setattr(AtOnce, "answer", take)
+    async with an_unharmed_desk() as echo:
+        if kind == "requests":
+            flooding, flood = await echo.connect(), post(b"x") * 200
+        else:
+            flooding, flood = await echo.open(), masked(Opcode.TEXT, b"x") * 200
+            echo.endpoints[-1].heard = taken.append  # type: ignore[method-assign, assignment]
+        os.write(flooding.socket.fileno(), flood)
+        most = before = 0
+        while len(taken) < 200:
+            await trio.lowlevel.checkpoint()
+            most, before = max(most, len(taken) - before), len(taken)
+        assert 0 < most <= 2 * share  # the desk's two tasks may run in either order
+        await flooding.aclose()
 
 
 @pytest.mark.parametrize(
@@ -348,7 +377,7 @@ async def test_a_flood_is_answered_and_neighbours_get_their_echoes(
 async def test_a_peer_that_sends_a_byte_now_and_then_is_waited_for_only_so_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "PARTIAL_SECONDS", 0.1)
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.1)
     async with an_echo_desk() as echo:
         neighbour, framed = await echo.open(), await echo.open()
         head, body = await echo.connect(), await echo.connect()
@@ -359,9 +388,9 @@ async def test_a_peer_that_sends_a_byte_now_and_then_is_waited_for_only_so_long(
                 await stream.send_all(data[place : place + 1])
             await echoes(neighbour, b"mine")
         assert len(turns) <= 8 * 6
-        while len(echo.handed_over) < 2:  # to the general path, which has limits of its own
-            await trio.sleep(0.001)
-        assert sorted(data for _, data in echo.handed_over) == [HANDSHAKE[:8], post(b"12345")[:8]]
+        assert await rest(head) == b""
+        assert await rest(body) == b""
+        assert not echo.handed_over
         await framed.send_all(sent[framed][8:])
         assert await until(framed, b"a frame") == text(b"a frame")
 

@@ -123,16 +123,16 @@ def test_a_message_in_fragments_holds_its_bytes_and_not_its_frames(payload: byte
     """A peer could send empty ones for ever, and never reach the limit."""
     reader = MessageReader(16_384)
     list(reader.feed(masked(TEXT, last=False)))
-    piece = masked(MORE, payload, last=False) * 64
+    piece = masked(MORE, payload, last=False) * FRAMES_AT_ONCE
     tracemalloc.start()
     try:
-        for _ in range(128):
+        for _ in range(8192 // FRAMES_AT_ONCE):
             list(reader.feed(piece))
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert held <= 40_000
-    assert list(reader.feed(masked(MORE))) == [payload.decode() * 128 * 64]
+    assert list(reader.feed(masked(MORE))) == [payload.decode() * 8192]
 
 
 @pytest.mark.parametrize(
