@@ -121,6 +121,7 @@ class Hub:
             connections_limit=self._limits.connections,
             backplane_bytes=usage and usage.used_bytes,
             backplane_limit_bytes=usage and usage.limit_bytes,
+            revocations=len(self.backplane.revocations),
         )
 
     async def publish(

@@ -81,6 +81,8 @@ class NodeState(NamedTuple):
     backplane_bytes: int | None
     """What Redis uses of its memory; None when it is unknown, or there is none."""
     backplane_limit_bytes: int | None
+    revocations: int
+    """How many are remembered, those that were taken back included."""
     event_loop_lag_seconds: float = 0.0
     """How late a task was woken, at the worst of the last five to ten seconds."""
 

@@ -191,6 +191,11 @@ class NodeCollector(Collector):
                 "Bytes of memory that Redis may use; 0 without a limit",
                 state and state.backplane_limit_bytes,
             ),
+            (
+                "revocations",
+                "Revocations that this node remembers, those that were taken back included",
+                state and state.revocations,
+            ),
         ):
             samples = [] if value is None else [((), float(value))]
             yield _gauge(f"courier_{name}", documentation, (), samples)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from courier.backplane.steps import Steps
@@ -10,6 +11,9 @@ from courier.logs import get_logger
 from courier.schemas.channels import Allows, ChannelKind, ChannelName, Kinds
 from courier.schemas.claims import SubscriberClaims
 from courier.web.auth import Identity
+
+SLOW_SECONDS = 0.01
+"""A function that takes longer is counted: it runs in the event loop."""
 
 logger = get_logger(__name__)
 
@@ -19,6 +23,10 @@ class AccessRefused(Exception):
 
     The text is for operators: it says more of a channel than a stranger may know.
     """
+
+
+class RuleSlow(Exception):
+    """A rule took longer than `SLOW_SECONDS`. It is counted, and never raised."""
 
 
 class AccessUnknown(Exception):
@@ -77,13 +85,19 @@ class Rules:
         return Access(identity, channel)
 
     def _judge(self, kind: ChannelKind, rule: Any, claims: SubscriberClaims, channel: ChannelName) -> bool:
-        """What a function says. One that fails, or says anything but a bool, admits nobody."""
+        """What a function says. One that fails, or says anything but a bool, admits nobody; one that is slow
+        is counted and logged, for everybody else waits meanwhile."""
+        start = perf_counter()
         try:
-            return _bool(rule(claims, channel))
+            said = _bool(rule(claims, channel))
         except Exception as error:  # the rule is somebody else's and may raise anything
             self._error("rule", error)
             logger.error("Rule failed", kind=kind.name, exc_info=error)
             return False
+        if (seconds := perf_counter() - start) > SLOW_SECONDS:
+            self._error("rule", RuleSlow())
+            logger.warning("Rule is slow", kind=kind.name, milliseconds=round(1000 * seconds))
+        return said
 
 
 def _bool(said: Any) -> bool:

@@ -201,6 +201,8 @@ class Publisher(NamedTuple):
     issued_at: int = 0
     """When its token was made, in Unix seconds; 0 without one."""
     token_id: str | None = None
+    expires_at: float = 0
+    """When its token ends, in Unix seconds; 0 without one."""
 
 
 class Verifier:
@@ -268,7 +270,7 @@ class Verifier:
 
     def _service(self, token: str | None, payload: bytes) -> Publisher:
         claims, said = self._claims(ServiceClaims, payload, "")
-        publisher = Publisher(claims.service, self._grants(said), claims.iat, token_id_of(said))
+        publisher = Publisher(claims.service, self._grants(said), claims.iat, token_id_of(said), claims.exp)
         if len(self._known) >= KNOWN_TOKENS:
             del self._known[next(iter(self._known))]
         self._known[token or ""] = publisher, claims.exp, trio.current_time() + KNOWN_SECONDS

@@ -8,14 +8,14 @@ from courier.schemas.channels import LONGEST_NAME, SEGMENT_PATTERN, ChannelName
 MOST = 64
 """How many channels and prefixes a token may name."""
 
-_ONE = rf"{SEGMENT_PATTERN}(?:\.{SEGMENT_PATTERN})*+(?:\.\*)?"
-_LINES = re.compile(rf"{_ONE}(?:\n{_ONE})*+")
+_LINES = re.compile(rf"{SEGMENT_PATTERN}(?:(?:\.|\n|\.\*\n){SEGMENT_PATTERN})*+(?:\.\*)?")
+"""Names and prefixes, a line each."""
 
 
 class Grants:
     """Channels by their exact names, and all below prefixes of whole segments."""
 
-    __slots__ = ("_below", "_names")
+    __slots__ = ("_names",)
 
     def __init__(self, said: Any) -> None:
         """`said` is what the claim says; ValueError unless that is a list of at most `MOST` texts, each the
@@ -31,10 +31,17 @@ class Grants:
         if said and (not whole or max(map(len, said)) > LONGEST_NAME):
             raise ValueError("expected names of channels, or prefixes ending in .*")
         self._names = said
-        self._below = tuple([each[:-1] for each in said if each[-1] == "*"]) if "*" in lines else ()
 
     def __contains__(self, channel: ChannelName) -> bool:
-        return channel.name in self._names or channel.name.startswith(self._below)
+        name, names = channel.name, self._names
+        if name in names:
+            return True
+        dot = name.find(".")
+        while dot >= 0:  # few, where the names may be many
+            if f"{name[:dot]}.*" in names:
+                return True
+            dot = name.find(".", dot + 1)
+        return False
 
 
 NOTHING = Grants([])

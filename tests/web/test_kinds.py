@@ -57,6 +57,20 @@ async def test_a_rule_that_fails_admits_nobody_and_is_counted(
             pass
 
 
+async def test_a_rule_that_is_slow_holds_and_is_counted(server: TestServer) -> None:
+    async with server.websocket(f"/ws/odd.fine?token={token()}"):
+        assert await rule_errors(server) == 0
+    async with server.websocket(f"/ws/odd.slow?token={token()}"):
+        assert await rule_errors(server) == 1
+
+
+async def rule_errors(server: TestServer) -> float:
+    text = (await server.request("GET", "/metrics", headers={"Host": "localhost"})).body.decode()
+    return sum(
+        map(float, re.findall(r'courier_errors_total\{component="rule",error_type="\w+"\} (\S+)', text))
+    )
+
+
 async def test_a_kind_takes_only_its_events_from_its_publishers(server: TestServer) -> None:
     assert (await server.publish("order.7", shipped(), service="shop")).status == 200
     wrong = await server.publish("order.7", announcement(source="shop"), service="shop")

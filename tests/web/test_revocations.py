@@ -18,8 +18,11 @@ LATER = (CloseReason.TRY_AGAIN_LATER.code, CloseReason.TRY_AGAIN_LATER.reason)
 LOCAL = {"Host": "localhost", "Content-Type": "application/json"}
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[TestServer]:
+@pytest.fixture(params=["on", "off"], ids=["the desk", "the general path"])
+async def server(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TestServer]:
+    monkeypatch.setenv("COURIER_TEST_DESK", request.param)
     async with a_server(publish_auth="required", rate_limit=0, max_connections_per_user=0) as server:
         yield server
 
@@ -106,6 +109,28 @@ async def test_a_revoked_service_publishes_nothing_more_known_or_not(server: Tes
     headers = {"X-Service-Name": "tests", "Content-Type": "application/json", **old}
     assert (await server.request("POST", "/publish/batch", batch, headers)).status == 401
     assert (await publish(bearer(iat=int(time.time()) + 5))).status == 200
+
+
+@pytest.mark.parametrize("who", ["subscriber", "service"])
+async def test_a_token_that_lasts_longer_than_its_revocation_would_is_warned_of_once(
+    who: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_server(publish_auth="required", revocation_seconds=60) as server:
+        for _ in range(2):
+            if who == "subscriber":
+                async with server.subscribe("global", token()):
+                    pass
+            else:
+                bearer = {"Authorization": f"Bearer {service_token('tests')}"}
+                assert (await server.publish("global", announcement(), **bearer)).status == 200
+    assert capsys.readouterr().err.count("Token outlives revocations") == 1
+
+
+async def test_how_many_are_remembered_is_a_metric(server: TestServer) -> None:
+    for number in range(3):
+        await revoke(server, user_id=f"u{number}")
+    text = (await ask(server, "GET", "/metrics")).body.decode()
+    assert "\ncourier_revocations 3.0\n" in text
 
 
 async def test_a_stream_of_lines_ends_at_the_line_at_which_its_token_was_revoked(server: TestServer) -> None:

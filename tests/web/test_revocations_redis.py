@@ -133,9 +133,9 @@ async def test_a_node_that_cannot_read_them_admits_nobody_and_cannot_revoke() ->
 async def test_entries_end_and_leave_room_in_redis(redis: RedisServer) -> None:
     async with open_redis(redis.url) as backplane:
         now = int(time.time())
-        short = [Revocation(f"s{number}", "user_id", f"u{number}", now, now + 1) for number in range(20)]
+        short = [Revocation(f"s{number}", "user_id", f"u{number}", now, now + 1) for number in range(31)]
         await backplane.revoke(short)
-        assert redis.cli("XLEN", "courier:{revocations}:log") == "20"
+        assert redis.cli("XLEN", "courier:{revocations}:log") == "31"
         await trio.sleep(2.1)
         await backplane.revoke([Revocation("long", "user_id", "alice", now, now + 100)])
         assert redis.cli("XLEN", "courier:{revocations}:log") == "1"

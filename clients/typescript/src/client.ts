@@ -7,7 +7,7 @@ import { Inbox, type Gap } from "./inbox.js";
 import { watchNetwork } from "./network.js";
 import { TokenRefresh } from "./refresh.js";
 import { checkedOptions, checkToken, type ClientOptions } from "./options.js";
-import type { AnyEvent } from "./register.js";
+import type { AnyChannel, AnyEvent } from "./register.js";
 import type { State } from "./state.js";
 import { ANSWER_MS, type GetToken } from "./tokens.js";
 import { subscriptionUrl, webSocketClass, type WebSocketClass } from "./websocket.js";
@@ -30,7 +30,7 @@ const NO_TOKEN = { code: 1008, reason: "Authentication token required" };
  * The constructor throws TypeError, which names the value, where an option cannot be what it is for.
  */
 export class CourierClient {
-  readonly channel: string;
+  readonly channel: AnyChannel;
   readonly #WebSocket: WebSocketClass;
   readonly #url: string;
   readonly #getToken: GetToken | undefined;
@@ -56,8 +56,8 @@ export class CourierClient {
 
   constructor(options: ClientOptions);
   /** For a token that outlives the subscription, where the platform has a WebSocket. */
-  constructor(url: string, channel: string, token: string);
-  constructor(...given: [ClientOptions] | [url: string, channel: string, token: string]) {
+  constructor(url: string, channel: AnyChannel, token: string);
+  constructor(...given: [ClientOptions] | [url: string, channel: AnyChannel, token: string]) {
     const options = checkedOptions(given);
     this.channel = options.channel;
     this.#WebSocket = webSocketClass(options.WebSocket);

@@ -3,7 +3,7 @@ export type { ClientOptions } from "./options.js";
 export * from "./events.js";
 export type { Handler, OnError } from "./handlers.js";
 export type { Gap } from "./inbox.js";
-export type { AnyEvent, AnyEventOf, AnyEventType, Register } from "./register.js";
+export type { AnyChannel, AnyEvent, AnyEventOf, AnyEventType, Register } from "./register.js";
 export { EventRouter } from "./router.js";
 export type { State } from "./state.js";
 export { shareToken, type GetToken } from "./tokens.js";

@@ -1,4 +1,5 @@
 import type { OnError } from "./handlers.js";
+import type { AnyChannel } from "./register.js";
 import type { GetToken } from "./tokens.js";
 import { subscriptionUrl, type WebSocketClass } from "./websocket.js";
 import { wrong } from "./wrong.js";
@@ -6,7 +7,7 @@ import { wrong } from "./wrong.js";
 export interface ClientOptions {
   /** The node's or the balancer's, `https://…` or `wss://…`; in a page it may be relative. */
   url: string;
-  channel: string;
+  channel: AnyChannel;
   /** The token, where it outlives the subscription. Otherwise give `getToken`. */
   token?: string | undefined;
   /** Asked for a token at the start, when Courier wants another one, and when the last one was refused. */

@@ -43,8 +43,13 @@ class Messages:
 
     def _read(self, row: Connection, data: bytes) -> None:
         reader = row.reader or MessageReader(self._max_message_bytes)
+        pongs: list[bytes] = []
         try:
             for received in reader.feed(data):
+                if isinstance(received, Ping):
+                    pongs.append(frame(Opcode.PONG, received.payload))
+                    continue
+                self._put(row, pongs)
                 self._take(row, received)
                 if row.loss is not None or row.speaker is not self:
                     return
@@ -53,10 +58,17 @@ class Messages:
             self.close(row, violation.code, violation.reason, self._desk.now() + REFUSED_SECONDS)
             self._lingering.take(row)  # nothing that follows can be read
         else:
+            self._put(row, pongs)
             row.reader = reader if reader.pending else None
             if reader.behind:
                 row.pause()
                 self._desk.next_share(row, partial(self._read_on, row))
+
+    def _put(self, row: Connection, pongs: list[bytes]) -> None:
+        """Write them as one, however many were asked for."""
+        if pongs:
+            row.put(b"".join(pongs))
+            pongs.clear()
 
     def _read_on(self, row: Connection) -> None:
         """Take more of what has come, now that others have had their turn."""
@@ -108,9 +120,7 @@ class Messages:
                 self._lingering.take(row)
             case _ if row.closing:
                 pass
-            case Ping(payload):
-                row.put(frame(Opcode.PONG, payload))
-            case _:
+            case str() | bytes():
                 assert row.endpoint is not None
                 row.endpoint.heard(received)
 

@@ -1,12 +1,12 @@
 import { useCallback, useEffect, useSyncExternalStore } from "react";
 
 import type { Handler } from "../handlers.js";
-import type { AnyEvent, AnyEventOf, AnyEventType } from "../register.js";
+import type { AnyChannel, AnyEvent, AnyEventOf, AnyEventType } from "../register.js";
 import { IDLE, type Subscription } from "./channel.js";
 import { useLatest, usePool } from "./provider.js";
 
 /** A channel's name; none while it is not known yet. */
-export type ChannelOrNone = string | null | undefined;
+export type ChannelOrNone = AnyChannel | null | undefined;
 
 /**
  * Keeps a channel open while the component is mounted, and renders it when the channel's state or gap

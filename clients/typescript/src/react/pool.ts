@@ -1,28 +1,28 @@
 import type { ClientOptions } from "../options.js";
-import type { AnyEvent } from "../register.js";
+import type { AnyChannel, AnyEvent } from "../register.js";
 import { EventRouter } from "../router.js";
 import { IDLE, SharedChannel, type Subscription } from "./channel.js";
 
 /** The channels that the components of one provider have open: one socket each, however many use it. */
 export class Pool {
-  readonly #channels = new Map<string, SharedChannel>();
-  readonly #options: (channel: string) => ClientOptions;
+  readonly #channels = new Map<AnyChannel, SharedChannel>();
+  readonly #options: (channel: AnyChannel) => ClientOptions;
   readonly #all: EventRouter;
   #closing: ReturnType<typeof setTimeout> | undefined;
 
   /** `options` is asked when a channel is opened. */
-  constructor(options: (channel: string) => ClientOptions, onError: (error: unknown) => void) {
+  constructor(options: (channel: AnyChannel) => ClientOptions, onError: (error: unknown) => void) {
     this.#options = options;
     this.#all = new EventRouter({ onError });
   }
 
   /** What a component sees of a channel now. */
-  see(channel: string): Subscription {
+  see(channel: AnyChannel): Subscription {
     return this.#channels.get(channel)?.seen ?? IDLE;
   }
 
   /** Keeps a channel open, and tells when there is something else to see of it. */
-  watch(channel: string, listener: () => void): () => void {
+  watch(channel: AnyChannel, listener: () => void): () => void {
     const shared = this.#channel(channel);
     const deafen = shared.listen(listener);
     const release = shared.use();
@@ -36,7 +36,7 @@ export class Pool {
    * Keeps a channel open, and calls `handler` with its events of a type; without a channel, of all open ones.
    */
   listen(
-    channel: string | undefined,
+    channel: AnyChannel | undefined,
     type: AnyEvent["type"],
     handler: (event: AnyEvent) => unknown,
   ): () => void {
@@ -66,7 +66,7 @@ export class Pool {
     };
   }
 
-  #channel(channel: string): SharedChannel {
+  #channel(channel: AnyChannel): SharedChannel {
     const open = this.#channels.get(channel);
     if (open) return open;
     const shared = new SharedChannel(this.#options(channel), this.#all.dispatch, () => {

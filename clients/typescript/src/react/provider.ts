@@ -10,6 +10,7 @@ import {
 } from "react";
 
 import type { ClientOptions } from "../options.js";
+import type { AnyChannel } from "../register.js";
 import { report } from "../handlers.js";
 import { shareToken, type GetToken } from "../tokens.js";
 import { Pool } from "./pool.js";
@@ -24,7 +25,7 @@ export interface CourierProviderProps extends Pick<ClientOptions, "url" | "WebSo
   /**
    * Where to start a channel when it is opened, such as a position that was kept; else with the next event.
    */
-  since?: ((channel: string) => string | null | undefined) | undefined;
+  since?: ((channel: AnyChannel) => string | null | undefined) | undefined;
   children?: ReactNode;
 }
 
@@ -41,7 +42,7 @@ export function CourierProvider(props: CourierProviderProps): ReactNode {
     const onError = (error: unknown) => (latest.current.onError ?? report)(error);
     const shared = shareToken((stale) => latest.current.getToken?.(stale) ?? null);
     const getToken: GetToken = (stale) => latest.current.token ?? shared(stale);
-    const options = (channel: string) => {
+    const options = (channel: AnyChannel) => {
       const { since, WebSocket } = latest.current;
       return { url, channel, getToken, since: since?.(channel), WebSocket, onError };
     };

@@ -7,3 +7,5 @@ export interface AcmeOrderShipped {
 }
 
 export type DeliveredEvent = AcmeOrderShipped & { id: string; channel: string };
+
+export type Channel = "global" | `order.${string}`;

@@ -18,19 +18,23 @@ local function add(until_when, text)
 end
 
 if count > 0 then
-  local entries = redis.call('XRANGE', log, '-', '+')
-  local kept, latest = {}, 0
-  for _, entry in ipairs(entries) do
-    local until_when = tonumber(entry[2][2])
-    if until_when > now then
-      kept[#kept + 1] = entry[2]
-      latest = math.max(latest, until_when)
+  -- Until when the latest is remembered, so long the stream is kept.
+  local latest = now + math.max(0, math.ceil(redis.call('PTTL', log) / 1000))
+  local before = redis.call('XLEN', log)
+  -- A stream lets go of its oldest only. So a new one begins when this one gets as long as a power of two, if more
+  -- than half of it is over: however many there are, one revocation costs the same on average.
+  if math.frexp(before) ~= math.frexp(before + count) then
+    local entries, kept = redis.call('XRANGE', log, '-', '+'), {}
+    for _, entry in ipairs(entries) do
+      if tonumber(entry[2][2]) > now then
+        kept[#kept + 1] = entry[2]
+      end
     end
-  end
-  if 2 * #kept < #entries then -- a stream lets go of its oldest only; so now and then a new one begins
-    redis.call('DEL', log)
-    for _, entry in ipairs(kept) do
-      add(entry[2], entry[4])
+    if 2 * #kept < #entries then
+      redis.call('DEL', log)
+      for _, entry in ipairs(kept) do
+        add(entry[2], entry[4])
+      end
     end
   end
   for place = 6, 5 + 2 * count, 2 do
