@@ -14,10 +14,12 @@ PACKAGE_node := nodejs
 PACKAGE_systemd-analyze := systemd
 # More at once than cores, since most tests wait. A file's tests stay together, and the first files are those that wait longest.
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
-# Under coverage, what starts processes or does things many times over takes twice as long and shows nothing new.
+# Under coverage, what starts processes or does things many times over takes twice as long and shows nothing new. Nor do tests
+# of properties, which run beside those of the clients.
 UNCOVERED := tests/system tests/contract/test_fuzz.py tests/browser tests/deploy tests/actors/test_simulation.py \
 	tests/web/test_desk_differential.py tests/web/test_fuzz.py tests/backplane/test_simulation.py tests/benchmarks \
-	tests/test_lumiere_start.py tests/test_shop.py tests/serving/test_autobahn.py
+	tests/test_lumiere_start.py tests/test_shop.py tests/serving/test_autobahn.py tests/web/test_hypercorn.py \
+	tests/web/test_websocket_differential.py tests/backplane/test_nodes.py
 T ?=
 FOR ?= 0
 QUICK ?=
@@ -25,7 +27,7 @@ MINUTES ?= 30
 REDIS ?=
 SEEDS ?= 0:8000
 
-.PHONY: demo lumiere shop test test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
+.PHONY: demo lumiere shop test test-properties test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
 	curves dist lock clean
 
 demo: $(VENV)/ready
@@ -49,13 +51,16 @@ test: $(VENV)/ready programs $(TYPESCRIPT)/ready $(LUMIERE)/dist/index.html
 else
 test: lint programs $(TYPESCRIPT)/ready $(BROWSER_CLIENT)/ready $(LUMIERE)/dist/index.html
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(UNCOVERED:%=--ignore=%)
+	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(UNCOVERED:%=--ignore=%) -m 'not hypothesis'
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='courier/actors/*,courier/schemas/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(UNCOVERED)
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync test-typescript lint-typescript test-python-client
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync test-typescript lint-typescript test-python-client test-properties
 endif
+
+test-properties: $(VENV)/ready
+	$(BIN)/pytest -n 2 $(UNCOVERED:%=--ignore=%) -m hypothesis
 
 # The clients: what waits runs beside what computes. Tests in TypeScript write modules beside them, which are not linted.
 test-typescript lint-typescript: clients/typescript/dist/index.js

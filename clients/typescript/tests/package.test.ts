@@ -128,7 +128,7 @@ describe("installed into an empty project", () => {
   test.each(["node16", "nodenext", "bundler"])(
     "an application that imports only the hooks registers events of its own, as the README says: %s",
     (moduleResolution) => {
-      const [register] = /^import type \{ DeliveredEvent \}(?:(?!```)[^])*/m.exec(README)!;
+      const [register] = /^import type \{ Channel, DeliveredEvent \}(?:(?!```)[^])*/m.exec(README)!;
       const hooks = `
         import { useCourierEvent } from "@courier/client/react";
         export function useShipped(shipped: (order: string) => void): void {
