@@ -96,6 +96,8 @@ async def open_node(
         inbox_events=settings.inbox_events,
         connections=settings.max_connections,
         connections_per_user=settings.max_connections_per_user,
+        subscriptions=settings.max_subscriptions,
+        subscriptions_per_user=settings.max_subscriptions_per_user,
         returns_a_second=settings.returns_a_second,
         idempotency_keys=settings.max_idempotency_keys,
         channels=settings.max_channels,

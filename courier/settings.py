@@ -215,6 +215,9 @@ class Settings(BaseSettings):
 
     max_connections: Count = 20_000
     max_connections_per_user: CountOrZero = 100
+    max_subscriptions: Count = 200_000
+    max_subscriptions_per_user: CountOrZero = 1000
+    max_channels_per_connection: Count = 128
     max_channels: Count = 100_000
     max_services: Count = 10_000
     max_idempotency_keys: Count = 100_000

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import trio
 
+from courier.actors.connection import Connection
 from courier.actors.errors import ChannelFailed, Draining, NodeFull
 from courier.actors.limits import Limits
 from courier.actors.log import Replay
@@ -51,13 +52,13 @@ class DrainReport(NamedTuple):
     """How a drain went."""
 
     closed: int
-    """Subscribers that had everything and were told so."""
+    """Connections that had everything and were told so."""
     flushed: int
-    """Subscribers that lagged to the end: their last frame is whole, and they were told."""
+    """Connections that lagged to the end: their last frame is whole, and they were told."""
     aborted: int
-    """Subscribers that took no byte any more."""
+    """Connections that took no byte any more."""
     undelivered: int
-    """Events, summed over subscribers, that nothing was written of; what an aborted one's socket held when
+    """Events, summed over subscriptions, that nothing was written of; what an aborted one's socket held when
     it was cut is not known."""
 
 
@@ -83,8 +84,11 @@ class Hub:
         self.clock = clock
         self.metrics = metrics
         self._limits = limits
-        self._subscribers: dict[str, Subscriber] = {}
+        self._connections: dict[str, Subscriber | Connection] = {}
+        """By id; a subscriber that has a socket for itself is a connection, too."""
         self._per_owner: Counter[str] = Counter()
+        self._subscriptions = 0
+        self._subscriptions_per_owner: Counter[str] = Counter()
         self._publishing = 0
         self._drain_by = math.inf
         self._changed = trio.Event()
@@ -96,16 +100,16 @@ class Hub:
 
     @property
     def connections(self) -> int:
-        """Subscribers that have joined, or are joining, and have not left."""
-        return len(self._subscribers)
+        """Those that have joined, or are joining, and have not left."""
+        return len(self._connections)
 
     @property
     def full(self) -> bool:
-        """There is no room for one more subscriber."""
-        return len(self._subscribers) >= self._limits.connections
+        """There is no room for one more connection."""
+        return len(self._connections) >= self._limits.connections
 
     def no_room(self) -> NodeFull:
-        """Why one more subscriber is refused while the node is full."""
+        """Why one more connection is refused while the node is full."""
         return NodeFull(f"node has {self._limits.connections} connections, the most that it may have")
 
     def state(self) -> NodeState:
@@ -177,6 +181,19 @@ class Hub:
 
     def joining(self, channel: ChannelName, owner: str, since: Since | None = None) -> Steps[Subscriber]:
         """The steps of `join`: they wait for the channel only when that does not sleep."""
+        self._check_room(owner)
+        subscriber = Subscriber(f"{random.getrandbits(64):016x}", channel, owner, self)
+        yield from self.subscribing(subscriber, since)
+        return subscriber
+
+    def connect(self, owner: str) -> Connection:
+        """A connection for many channels of a user. Its holder closes it. Raises `Draining` or `NodeFull`."""
+        self._check_room(owner)
+        connection = Connection(f"{random.getrandbits(64):016x}", owner, self)
+        self._connected(connection)
+        return connection
+
+    def _check_room(self, owner: str) -> None:
         if self.draining:
             raise Draining
         if self.full:
@@ -184,10 +201,23 @@ class Hub:
         most = self._limits.connections_per_user
         if 0 < most <= self._per_owner[owner]:
             raise NodeFull(f"user has {most} connections, the most that one may have")
+
+    def subscribing(self, subscriber: Subscriber, since: Since | None) -> Steps[None]:
+        """Add a new subscriber to its channel, or close it and raise what `join` does."""
+        if self.draining:
+            raise Draining
+        limits, owner, channel = self._limits, subscriber.owner, subscriber.channel
+        if self._subscriptions >= limits.subscriptions:
+            raise NodeFull(f"node has {limits.subscriptions} subscriptions, the most that it may have")
+        most = limits.subscriptions_per_user
+        if 0 < most <= self._subscriptions_per_owner[owner]:
+            raise NodeFull(f"user has {most} subscriptions, the most that one may have")
         inbox = self.supervisor.inbox(channel)
-        subscriber = Subscriber(f"{random.getrandbits(64):016x}", channel, owner, self)
-        self._subscribers[subscriber.id] = subscriber
-        self._per_owner[owner] += 1
+        self._subscriptions += 1
+        self._subscriptions_per_owner[owner] += 1
+        self.metrics.traffic[channel.kind].subscriptions += 1
+        if subscriber.home is self:
+            self._connected(subscriber)
         try:
             reply: Reply[Replay] = Reply()
             inbox.put(Join(subscriber, since, reply))
@@ -197,7 +227,6 @@ class Hub:
         except BaseException:
             subscriber.close()
             raise
-        return subscriber
 
     async def join(self, channel: ChannelName, owner: str, since: Since | None = None) -> Subscriber:
         """Subscribe: from the return on, and whenever it is opened, it misses nothing.
@@ -227,7 +256,7 @@ class Hub:
         raise ChannelFailed
 
     async def drain(self, by: float) -> DrainReport:
-        """Refuse what is new, then close every subscriber as soon as it has everything.
+        """Refuse what is new, then close every connection as soon as it has everything.
 
         At `by` (`trio.current_time`) those who still lag are told to come back, and those who take no byte
         are left to be aborted. Returns when all have left, or a little after `by`.
@@ -238,22 +267,22 @@ class Hub:
             await self._until(lambda: self._publishing == 0)
             await self.supervisor.settle()
         self.supervisor.frozen = True
-        leaving = list(self._subscribers.values())
+        leaving = list(self._connections.values())
         seconds = max(by - trio.current_time(), DRAIN_TICK_SECONDS)
         spread = min(seconds, len(leaving) / self._limits.returns_a_second)
-        for subscriber, slot in zip(leaving, slots(len(leaving), spread), strict=True):
-            subscriber.slot_seconds = slot
+        for connection, slot in zip(leaving, slots(len(leaving), spread), strict=True):
+            connection.slot_seconds = slot
         a_tick = math.ceil(max(CLOSES_A_SECOND, 2 * len(leaving) / seconds) * DRAIN_TICK_SECONDS)
         with trio.move_on_at(by):
             for start in range(0, len(leaving), a_tick):
-                for subscriber in leaving[start : start + a_tick]:
-                    subscriber.finish(CloseReason.SHUTTING_DOWN, by + LAST_WORD_SECONDS)
+                for connection in leaving[start : start + a_tick]:
+                    connection.finish(CloseReason.SHUTTING_DOWN, by + LAST_WORD_SECONDS)
                 await trio.sleep(DRAIN_TICK_SECONDS)
-            await self._until(lambda: not self._subscribers)
-        for subscriber in tuple(self._subscribers.values()):
-            subscriber.end(CloseReason.SHUTTING_DOWN, by + LAST_WORD_SECONDS)
+            await self._until(lambda: not self._connections)
+        for connection in tuple(self._connections.values()):
+            connection.end(CloseReason.SHUTTING_DOWN, by + LAST_WORD_SECONDS)
         with trio.move_on_at(by + 2 * LAST_WORD_SECONDS):
-            await self._until(lambda: not self._subscribers)
+            await self._until(lambda: not self._connections)
         return _report(leaving)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -267,11 +296,26 @@ class Hub:
         self.supervisor.spawn(task)
 
     def leave(self, subscriber: Subscriber) -> None:
-        del self._subscribers[subscriber.id]
-        self._per_owner[subscriber.owner] -= 1
-        if not self._per_owner[subscriber.owner]:
-            del self._per_owner[subscriber.owner]
+        self.unsubscribed(subscriber)
+        self.disconnected(subscriber)
+
+    # Who is counted
+
+    def unsubscribed(self, subscriber: Subscriber) -> None:
+        """A subscriber has left its channel."""
+        self._subscriptions -= 1
+        self.metrics.traffic[subscriber.channel.kind].subscriptions -= 1
+        _less(self._subscriptions_per_owner, subscriber.owner)
         self.supervisor.leave(subscriber)
+
+    def _connected(self, connection: Subscriber | Connection) -> None:
+        self._connections[connection.id] = connection
+        self._per_owner[connection.owner] += 1
+
+    def disconnected(self, connection: Subscriber | Connection) -> None:
+        """A connection has left."""
+        del self._connections[connection.id]
+        _less(self._per_owner, connection.owner)
         self._changed.set()
 
     async def read_older(self, channel: ChannelName, position: Position) -> Stretch:
@@ -291,14 +335,20 @@ class Hub:
         return stretch
 
 
-def _report(leaving: Sequence[Subscriber]) -> DrainReport:
-    aborted = sum(subscriber.aborted or not subscriber.left for subscriber in leaving)
-    lagging = sum(subscriber.lag > 0 for subscriber in leaving if subscriber.left and not subscriber.aborted)
+def _less(counter: Counter[str], name: str) -> None:
+    counter[name] -= 1
+    if not counter[name]:
+        del counter[name]
+
+
+def _report(leaving: Sequence[Subscriber | Connection]) -> DrainReport:
+    aborted = sum(connection.aborted or not connection.left for connection in leaving)
+    lagging = sum(connection.lag > 0 for connection in leaving if connection.left and not connection.aborted)
     return DrainReport(
         closed=len(leaving) - aborted - lagging,
         flushed=lagging,
         aborted=aborted,
-        undelivered=sum(subscriber.lag for subscriber in leaving),
+        undelivered=sum(connection.lag for connection in leaving),
     )
 
 

@@ -21,9 +21,13 @@ class Limits:
     inbox_events: int = 1000
     """Events that wait in one channel's inbox; then publishers wait."""
     connections: int = 20_000
-    """Subscribers of the node; then `NodeFull`."""
+    """Those of the node; then `NodeFull`."""
     connections_per_user: int = 100
-    """Subscribers of one user; then `NodeFull`. 0: as many as the node may have."""
+    """Those of one user; then `NodeFull`. 0: as many as the node may have."""
+    subscriptions: int = 200_000
+    """Those of all connections; then `NodeFull`."""
+    subscriptions_per_user: int = 1000
+    """Those of one user; then `NodeFull`. 0: as many as the node may have."""
     returns_a_second: int = 500
     """Subscribers that come back after a drain, spread over the time that the drain may take at the most."""
     idempotency_keys: int = 100_000

@@ -38,7 +38,8 @@ logger = get_logger(__name__)
 class Home(Protocol):
     """What a subscriber asks of the hub that it belongs to."""
 
-    metrics: Metrics
+    @property
+    def metrics(self) -> Metrics: ...
 
     @property
     def clock(self) -> Clock: ...
@@ -83,7 +84,6 @@ class Subscriber:
         "_from",
         "_gap",
         "_holder",
-        "_home",
         "_live_from",
         "_log",
         "_overrun_at",
@@ -94,6 +94,7 @@ class Subscriber:
         "channel",
         "cursor",
         "goodbye_by",
+        "home",
         "id",
         "owner",
         "reason",
@@ -115,7 +116,8 @@ class Subscriber:
         """When it ends: until when its goodbye must have been said."""
         self.slot_seconds = 0.0
         """After a drain: how long to wait before coming back."""
-        self._home = home
+        self.home = home
+        """Its connection, when that reads other channels, too; else the hub."""
         self._traffic = home.metrics.traffic[channel.kind]
         self._from = 0
         """Where the cursor began, further on by what it was moved over."""
@@ -178,12 +180,12 @@ class Subscriber:
         if not self.left:
             self.state = State.ABORTED if aborted else State.LEFT
             self._wire = self._holder = None  # which refer to it: nothing waits for the garbage collector
-            self._home.leave(self)
+            self.home.leave(self)
 
     def evict(self, why: str) -> None:
         """End it because it is too slow."""
         if not self._ended:
-            self._home.metrics.evicted(why)
+            self.home.metrics.evicted(why)
             logger.info("Subscriber evicted", **self._facts(), reason=why, lag=self.lag)
             self.end(CloseReason.TOO_SLOW)
 
@@ -204,6 +206,11 @@ class Subscriber:
         return 0 if self._log is None else self._log.head - self.cursor
 
     @property
+    def position(self) -> Position | None:
+        """Behind the last event that was written to it; None before it has joined."""
+        return None if self._log is None else self._log.position_before(self.cursor)
+
+    @property
     def delivered(self) -> int:
         """How many events were written to it, the shared log's gaps among them."""
         return self.cursor - self._from
@@ -215,7 +222,7 @@ class Subscriber:
             self.owner,
             self.channel.name,
             self.state,
-            None if self._log is None else self._log.position_before(self.cursor),
+            self.position,
             self.lag,
             0 if self._wire is None else self._wire.held_bytes,
         )
@@ -249,7 +256,7 @@ class Subscriber:
 
     def _fail(self, error: Exception) -> None:
         """End it because of a fault in writing to it."""
-        self._home.metrics.error("wire", error)
+        self.home.metrics.error("wire", error)
         logger.error("Wire failed", **self._facts(), exc_info=error)
         self.end(CloseReason.CHANNEL_FAILED)
 
@@ -264,7 +271,7 @@ class Subscriber:
                 self._wire.await_room()
             elif self.cursor < self._log.first:
                 self._reads_older = True
-                self._home.spawn(self._read_older)
+                self.home.spawn(self._read_older)
             else:
                 self._write_next(self._log, self._wire)
         except Exception as error:  # noqa: BLE001 - as in `offer`
@@ -309,7 +316,7 @@ class Subscriber:
     async def _older(self, log: Log) -> Stretch | None:
         """What the backplane has at the cursor; None, after a pause, when it cannot say now."""
         try:
-            stretch = await self._home.read_older(self.channel, log.position_before(self.cursor))
+            stretch = await self.home.read_older(self.channel, log.position_before(self.cursor))
         except ChannelFailed:
             return None  # it goes on with a fresh actor, or has ended all its subscribers
         except BackplaneAway:
@@ -367,7 +374,7 @@ class Subscriber:
         entries = older[:moved] or self._log.entries(self.cursor, moved)
         replayed = max(0, self._live_from - self.cursor)
         self._traffic.replay(entries[:replayed])
-        self._traffic.deliver(entries[replayed:], 1, self._home.clock())
+        self._traffic.deliver(entries[replayed:], 1, self.home.clock())
         self.cursor += moved
 
     def _tell_gap(self, log: Log, wire: Wire) -> bool:

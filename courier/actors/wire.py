@@ -36,7 +36,7 @@ class Wire(Protocol):
 
 
 class Holder(Protocol):
-    """What holds a subscription, and says goodbye when it ends."""
+    """What holds a subscription, or a connection, and says goodbye when it ends."""
 
     def end(self, reason: CloseReason, by: float) -> None:
-        """The subscription has ended: say why, by the time `by`. A second call only moves that moment."""
+        """It has ended: say why, by the time `by`. A second call only moves that moment."""

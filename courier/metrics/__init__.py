@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from courier.metrics.histogram import Buckets, Histogram, summed
 from courier.metrics.sources import OTHER, Sources
-from courier.metrics.traffic import Traffic
+from courier.metrics.traffic import Connections, Traffic
 from courier.schemas.closing import CloseReason, Departure
 
 LAG_EVENTS = (0.0, 1.0, 10.0, 100.0, 1000.0, 10_000.0)
@@ -24,6 +24,9 @@ MOST_SERIES = 2000
 
 MOST_ERRORS = 100
 """The same for errors, whose classes may be those of the operator's own models."""
+
+MANY = "many"
+"""Stands for a kind where a connection is for many channels; no kind is called so."""
 
 COMPONENTS = (
     "admin",
@@ -101,6 +104,8 @@ class Metrics:
         """Set by the hub, or the node, that is counted."""
         self._event_types = frozenset(event_types)
         self.traffic = {kind: Traffic(self._event_types) for kind in kinds}
+        self.connections = {kind: Connections() for kind in (*self.traffic, MANY)}
+        """By kind of channel, or `MANY`."""
         self.events: dict[tuple[str, str, str], int] = {}
         """Published, by kind, type and source."""
         self.invalid = Counter[tuple[str, str]]({(OTHER, OTHER): 0})
@@ -146,13 +151,13 @@ class Metrics:
 
     # Subscribers
 
-    def joined(self, kind: str) -> None:
-        """A WebSocket has a subscription."""
-        self.traffic[kind].connected += 1
+    def connected(self, kind: str) -> None:
+        """A WebSocket for a channel of that kind, or for `MANY`, has been let in."""
+        self.connections[kind].connected += 1
 
-    def left(self, kind: str, reason: CloseReason | Departure) -> None:
-        """It has none any more."""
-        self.traffic[kind].disconnected[reason.word] += 1
+    def disconnected(self, kind: str, reason: CloseReason | Departure) -> None:
+        """It has ended."""
+        self.connections[kind].disconnected[reason.word] += 1
 
     def join_refused(self, reason: CloseReason) -> None:
         self.refused_joins[reason.word] += 1

@@ -14,7 +14,6 @@ from prometheus_client.registry import Collector
 
 from courier.metrics import Metrics
 from courier.metrics.histogram import Histogram
-from courier.metrics.traffic import Traffic
 
 Sample = tuple[Sequence[str], float]
 """The values of a metric's labels, and its own."""
@@ -88,25 +87,31 @@ class NodeCollector(Collector):
         metrics, kinds = self._metrics, self._metrics.traffic
         yield _gauge(
             "courier_websocket_connections_active",
-            "Subscribers that are connected",
+            "WebSockets that are connected; many: those for many channels",
             ("channel",),
-            [((kind,), _active(traffic)) for kind, traffic in kinds.items()],
+            [((kind,), each.active) for kind, each in metrics.connections.items()],
+        )
+        yield _gauge(
+            "courier_subscriptions_active",
+            "Subscriptions of channels, of whatever connections",
+            ("channel",),
+            [((kind,), traffic.subscriptions) for kind, traffic in kinds.items()],
         )
         yield _counter(
             "courier_websocket_connections",
-            "Joins that became a subscription",
+            "WebSockets that were let in",
             ("channel",),
-            [((kind,), traffic.connected) for kind, traffic in kinds.items()],
+            [((kind,), each.connected) for kind, each in metrics.connections.items()],
         )
         yield _counter(
             "courier_websocket_disconnections",
-            "Subscriptions that have ended, by why",
+            "WebSockets that have ended, by why",
             ("channel", "reason"),
-            _by_kind({kind: traffic.disconnected for kind, traffic in kinds.items()}),
+            _by_kind({kind: each.disconnected for kind, each in metrics.connections.items()}),
         )
         yield _counter(
             "courier_joins_refused",
-            "Joins that became no subscription, by the close that they got",
+            "Joins and subscriptions that were refused, by the close or the end that they got",
             ("reason",),
             [((reason,), count) for reason, count in metrics.refused_joins.items()],
         )
@@ -233,7 +238,3 @@ def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
 
 def _by_kind(tables: Mapping[str, Mapping[str, int]]) -> list[Sample]:
     return [((kind, str(reason)), count) for kind, table in tables.items() for reason, count in table.items()]
-
-
-def _active(traffic: Traffic) -> int:
-    return traffic.connected - traffic.disconnected.total()

@@ -26,17 +26,30 @@ class Entry(Protocol):
     def arrived_ms(self) -> int: ...
 
 
+class Connections:
+    """How many have come and gone, of one kind of channel, or of those for many channels."""
+
+    __slots__ = ("connected", "disconnected")
+
+    def __init__(self) -> None:
+        self.connected = 0
+        self.disconnected = Counter[str](dict.fromkeys((end.word for end in (*Departure, *CloseReason)), 0))
+
+    @property
+    def active(self) -> int:
+        return self.connected - self.disconnected.total()
+
+
 class Traffic:
     """Plain numbers, moved by whole pages: what a page holds is looked at once, however many got it."""
 
     __slots__ = (
-        "connected",
         "delivered",
-        "disconnected",
         "gaps",
         "message_latency",
         "publish_latency",
         "replayed",
+        "subscriptions",
     )
 
     def __init__(self, event_types: Iterable[str]) -> None:
@@ -44,8 +57,8 @@ class Traffic:
         """By type; no other types are ever added."""
         self.replayed = 0
         self.gaps = {str(reason): 0 for reason in GapReason}
-        self.connected = 0
-        self.disconnected = Counter[str](dict.fromkeys((end.word for end in (*Departure, *CloseReason)), 0))
+        self.subscriptions = 0
+        """Those that there are at this moment."""
         self.publish_latency = Histogram(LATENCY_SECONDS)
         self.message_latency = Histogram(LATENCY_SECONDS)
 

@@ -92,17 +92,35 @@ class ChannelRow(Answer):
     """Messages in its inbox."""
 
 
-class ConnectionRow(Answer):
-    """One subscriber."""
+StateText = Annotated[Literal["joining", "current", "behind", "closing"], Field(examples=["current"])]
 
-    id: Annotated[str, Field(examples=["c-17"])]
-    user_id: Annotated[str, Field(examples=["alice"])]
+
+class SubscriptionRow(Answer):
+    """One subscription of a connection."""
+
     channel: ChannelText
-    kind: KindText
-    state: Annotated[Literal["joining", "current", "behind", "closing"], Field(examples=["current"])]
+    state: StateText
     position: PositionText | None
     lag: Count
     """How many events it is behind."""
+
+
+class ConnectionRow(Answer):
+    """One connection."""
+
+    id: Annotated[str, Field(examples=["c-17"])]
+    user_id: Annotated[str, Field(examples=["alice"])]
+    channel: ChannelText | None
+    """Null for a connection for many channels."""
+    kind: KindText
+    """Of the channel; `many` for a connection for many channels."""
+    state: StateText
+    """Of many subscriptions the state that is furthest from `current`."""
+    position: PositionText | None
+    """Null for a connection for many channels."""
+    lag: Count
+    """How many events it is behind, all its subscriptions together."""
+    subscriptions: list[SubscriptionRow]
     held_bytes: Count
     unsent_bytes: Count
     connected_at: InstantText
@@ -151,7 +169,7 @@ class ChannelPage(Page):
 
 
 class ConnectionPage(Page):
-    """One page of a node's subscribers."""
+    """One page of a node's connections."""
 
     connections: list[ConnectionRow]
 

@@ -144,8 +144,8 @@ def _fault(kind: ChannelKind) -> str | None:
             "has no usable name: expected words of a-z, 0-9 and _, joined by dots,"
             f" at most {LONGEST_KIND} characters"
         )
-    if name == "batch" or name.startswith(("user.", "courier.")) or name == "courier":
-        return "has a name that Courier needs: batch, courier, and what begins with user. or courier."
+    if name in ("batch", "courier", "many") or name.startswith(("user.", "courier.")):
+        return "has a name that Courier needs: batch, courier, many, and what begins with user. or courier."
     if type(kind.id_segments) is not int or not 0 <= kind.id_segments <= MOST_SEGMENTS:
         return f"has id_segments={kind.id_segments!r}: expected a whole number from 0 to {MOST_SEGMENTS}"
     if fault := _rule_fault(kind):

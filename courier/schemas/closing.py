@@ -22,6 +22,7 @@ class CloseReason(Enum):
     leaves it 123 bytes (section 5.5). Several reasons share code 1008, so the reason tells them apart.
     """
 
+    UNSUBSCRIBED = 1000, "Unsubscribed", ComeBack.NO
     SHUTTING_DOWN = 1001, "Server shutting down for maintenance", ComeBack.AT_THE_SLOT
     TOKEN_REQUIRED = 1008, "Authentication token required", ComeBack.WITH_NEW_TOKEN
     INVALID_TOKEN = 1008, "Invalid token", ComeBack.WITH_NEW_TOKEN
@@ -29,6 +30,7 @@ class CloseReason(Enum):
     TOKEN_REVOKED = 1008, "Token revoked", ComeBack.WITH_NEW_TOKEN
     UNAUTHORIZED = 1008, "Unauthorized access to channel", ComeBack.NO
     UNKNOWN_CHANNEL = 1008, "Unknown channel", ComeBack.NO
+    SUBPROTOCOL_REQUIRED = 1008, "Subprotocol required", ComeBack.NO
     ORIGIN_NOT_ALLOWED = 1008, "Origin not allowed", ComeBack.NO
     UNREADABLE_SINCE = 1008, "Unreadable since", ComeBack.NO
     MESSAGE_TOO_BIG = 1009, "Message too big", ComeBack.YES
@@ -36,6 +38,9 @@ class CloseReason(Enum):
     TRY_AGAIN_LATER = 1013, "Try again later", ComeBack.BACKING_OFF
     TOO_SLOW = 4008, "Too slow", ComeBack.WITH_SINCE
     NO_HEARTBEAT = 4009, "No heartbeat", ComeBack.YES
+    ALREADY_SUBSCRIBED = 4010, "Already subscribed", ComeBack.NO
+    TOO_MANY_CHANNELS = 4011, "Too many channels", ComeBack.NO
+    UNREADABLE_MESSAGE = 4012, "Unreadable message", ComeBack.NO
 
     def __init__(self, code: int, reason: str, come_back: ComeBack) -> None:
         self.code = code

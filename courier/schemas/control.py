@@ -3,13 +3,17 @@
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import MISSING, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 
 from courier.schemas.position import POSITION_PATTERN
 
 ChannelText = Annotated[str, Field(description="The channel's name.", examples=["user.alice"])]
 PositionText = Annotated[str, Field(pattern=POSITION_PATTERN, examples=["k3v9x0qa-42"])]
+
+
+RefNumber = Annotated[int, Field(ge=0, le=2**53 - 1, examples=[7])]
+"""A subscriber's own number for a subscription: larger than each before it on its connection."""
 
 
 class _Control(BaseModel):
@@ -61,8 +65,48 @@ class Joined(_Control):
     """After how much silence Courier sends `ping`, and how long it then waits for an answer."""
 
 
+class Connected(_Control):
+    """The first message on a connection for many channels."""
+
+    type: Literal["courier.connected"] = "courier.connected"
+    connection_id: Annotated[str, Field(examples=["9f2c4e0d1b7a6358"])]
+    """Names this connection in Courier's log."""
+    user_id: Annotated[str, Field(examples=["alice"])]
+    heartbeat_seconds: Annotated[float, Field(examples=[30.0])]
+    """After how much silence Courier sends `ping`, and how long it then waits for an answer."""
+
+
+class Subscribed(_Control):
+    """A subscription of a connection for many channels has begun: its channel's messages follow."""
+
+    type: Literal["courier.subscribed"] = "courier.subscribed"
+    ref: RefNumber
+    """That of the `courier.subscribe`."""
+    channel: ChannelText
+    position: PositionText
+    """The position just before the next event delivered: safe to keep as the next `since`."""
+    recovered: bool
+    """A `since` was given, and nothing is missing after it."""
+    replayed: Annotated[int, Field(ge=0, examples=[7])]
+    """How many events the log held for it when it began: they come first."""
+
+
+class Ended(_Control):
+    """A subscription of a connection for many channels has ended, and the connection goes on."""
+
+    type: Literal["courier.ended"] = "courier.ended"
+    ref: RefNumber
+    """That of the `courier.subscribe`; each ends once."""
+    channel: ChannelText
+    code: Annotated[int, Field(examples=[4008])]
+    """As of a close, whose table says whether to come back."""
+    reason: Annotated[str, Field(examples=["Too slow"])]
+    position: PositionText | MISSING = MISSING
+    """The position just behind the last event delivered; left out when it had not begun."""
+
+
 class Drain(_Control):
-    """The last message of a subscription by `courier.v1` whose node leaves."""
+    """The last message of a connection by `courier.v1` whose node leaves."""
 
     type: Literal["courier.drain"] = "courier.drain"
     reconnect_in_ms: Annotated[int, Field(ge=0, examples=[8400])]
@@ -86,7 +130,10 @@ class Refreshed(_Control):
 
 
 ControlMessage: TypeAlias = Gap | Joined | Drain | TokenExpiring | Refreshed
-"""What Courier says."""
+"""What Courier says on a connection for one channel."""
+
+ConnectionMessage: TypeAlias = Connected | Subscribed | Ended
+"""What it says beside these, but for `Joined`, on a connection for many channels."""
 
 
 class Refresh(_Control):
@@ -111,3 +158,58 @@ class Refresh(_Control):
         if not isinstance(said, dict) or said.get("type") != "courier.refresh":
             return None
         return cls.model_validate(said)
+
+
+class Unreadable(Exception):
+    """A message is none that a subscriber may say. The text is the cause, for operators."""
+
+
+class _Said(_Control):
+    """What a subscriber says on a connection for many channels. A field that is not known is passed over."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+class Subscribe(_Said):
+    """What a subscriber says on a connection for many channels: let me read this one."""
+
+    type: Literal["courier.subscribe"] = "courier.subscribe"
+    ref: RefNumber
+    """A number of its own, larger than each before it on this connection."""
+    channel: ChannelText
+    since: Annotated[str, Field(examples=["k3v9x0qa-42"])] | None = None
+    """Where to start: after a position or after a time; left out: with the next event."""
+
+
+class Unsubscribe(_Said):
+    """What a subscriber says on a connection for many channels: no more of this one."""
+
+    type: Literal["courier.unsubscribe"] = "courier.unsubscribe"
+    ref: RefNumber
+    """That of the `courier.subscribe`."""
+
+
+SaidMessage: TypeAlias = Refresh | Subscribe | Unsubscribe
+"""What a subscriber says."""
+
+_SAID = {model.model_fields["type"].default: model for model in (Subscribe, Unsubscribe)}
+
+
+def parse_said(message: str | bytes) -> SaidMessage:
+    """What a subscriber says on a connection for many channels. Raises Unreadable for anything else, and
+    ValueError, without the token in it, for a refresh that is not as it must be."""
+    try:
+        said = from_json(message)
+    except ValueError:
+        raise Unreadable("message is no JSON") from None
+    kind = said.get("type") if isinstance(said, dict) else None
+    if kind == "courier.refresh":
+        return Refresh.model_validate(said)
+    model = _SAID.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        raise Unreadable("message has no type that a subscriber may send")
+    try:
+        return model.model_validate(said)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        raise Unreadable(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None

@@ -1,13 +1,21 @@
 """Admission: from a subscriber's token to the proof that it may read a channel, for all that read."""
 
 from functools import partial
+from typing import Any
 
 import trio
 
 from courier.backplane.steps import Steps
+from courier.logs import get_logger
+from courier.schemas.closing import CloseReason
+from courier.web import notes
 from courier.web.access import Access
 from courier.web.auth import Identity
+from courier.web.errors import close_reason
+from courier.web.faults import is_news, is_ours
 from courier.web.site import Site
+
+logger = get_logger(__name__)
 
 
 def admit(site: Site, token: str | None, channel: str, known: dict[str, str]) -> Steps[Access]:
@@ -34,3 +42,16 @@ def verify(site: Site, token: str | None) -> Steps[Identity]:
         identity = yield partial(site.verifier.subscriber, token)
     site.revoking.check_subscriber(identity)
     return identity
+
+
+def refused(site: Site, error: Exception, address: str | None, told: dict[str, Any]) -> CloseReason:
+    """How a join, or one subscription, that raised this ends. It is counted, and a line."""
+    reason = close_reason(error)
+    if is_ours(error):
+        site.node.metrics.error("join", error)
+    if is_news(error):
+        logger.error("Join failed", **told, exc_info=error)
+    else:
+        notes.join_refused(site, reason, error, address, told)
+    site.node.metrics.join_refused(reason)
+    return reason

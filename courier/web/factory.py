@@ -61,8 +61,6 @@ def create_app(site: Site) -> QuartTrio:
     @app.websocket(f"{SUBSCRIBE}/", strict_slashes=False)  # or Quart redirects, and repeats the token
     @app.websocket(f"{SUBSCRIBE}/<path:channel>")
     async def subscribe(channel: str = "") -> None:
-        if websocket.path == SUBSCRIBE:
-            raise NotFound
         own: Any = websocket  # a proxy of Quart's for the one that this task serves
         await serve_websocket(site, own._get_current_object())
 

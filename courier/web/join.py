@@ -5,23 +5,23 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
 
+from courier.actors.connection import Connection
 from courier.actors.errors import Draining
 from courier.actors.subscriber import Subscriber
 from courier.backplane.steps import Steps
-from courier.logs import get_logger
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import parse_since
 from courier.serving.peer import Opening, Peer
 from courier.serving.requests import Head
-from courier.web import notes
-from courier.web.admission import admit
+from courier.web.admission import admit, refused, verify
 from courier.web.auth import Identity, TokenInvalid, TokenMissing, TokenRevoked, bearer
-from courier.web.errors import JoinRefused, close_reason
-from courier.web.faults import is_news, is_ours
+from courier.web.errors import JoinRefused
 from courier.web.head import is_plain
+from courier.web.many import ManySession
 from courier.web.paths import SUBSCRIBE
 from courier.web.request_ids import facts
 from courier.web.session import V1, Session
+from courier.web.single import SingleSession
 from courier.web.site import Site
 
 PLAIN = "courier.plain"
@@ -30,14 +30,13 @@ BEARER = "courier.bearer."
 LONGEST_ORIGIN = 128
 """Characters of a refused `Origin` that a line gives."""
 
-logger = get_logger(__name__)
-
 
 class Handshake(NamedTuple):
     """A request for a WebSocket, unjudged; None is a header that is not there."""
 
-    channel: str
-    """What the path names, decoded; empty, which names no channel, when the path can be read in two ways."""
+    channel: str | None
+    """What the path names, decoded; empty, which names no channel, when the path can be read in two ways;
+    None where many channels are to be read."""
     query: bytes
     subprotocols: Sequence[str]
     """In the order in which they were offered."""
@@ -49,12 +48,16 @@ class Handshake(NamedTuple):
 
 def join_at_desk(site: Site, head: Head, opening: Opening) -> bool:
     """Take a plain handshake, and answer it now or later; False when it is for the general path."""
-    if not head.path.startswith(f"{SUBSCRIBE}/"):
+    if head.path == SUBSCRIBE:
+        channel = None
+    elif head.path.startswith(f"{SUBSCRIBE}/"):
+        channel = unquote(head.path.removeprefix(f"{SUBSCRIBE}/")) if is_plain(head.path.encode()) else ""
+    else:
         return False
     headers = head.headers
     offered = headers.get("sec-websocket-protocol")
     handshake = Handshake(
-        unquote(head.path.removeprefix(f"{SUBSCRIBE}/")) if is_plain(head.path.encode()) else "",
+        channel,
         head.query.encode(),
         [] if offered is None else [each.strip() for each in offered.split(",")],
         headers.get("origin"),
@@ -69,7 +72,11 @@ def join_at_desk(site: Site, head: Head, opening: Opening) -> bool:
 def _joined(site: Site, opening: Opening, outcome: Exception | None) -> None:
     """A join that had to wait is over; it raised only if the fault is ours."""
     if outcome is not None:
-        opening.refuse(None, *_refused(site, outcome, opening.address, {}))
+        _refuse(opening, None, refused(site, outcome, opening.address, {}))
+
+
+def _refuse(opening: Opening, subprotocol: str | None, reason: CloseReason) -> None:
+    opening.refuse(subprotocol, reason.code, reason.reason)
 
 
 def join(site: Site, handshake: Handshake, opening: Opening) -> Steps[None]:
@@ -80,39 +87,34 @@ def join(site: Site, handshake: Handshake, opening: Opening) -> Steps[None]:
     subprotocol = choose(handshake.subprotocols)
     request = facts(handshake.request_id, handshake.traceparent)
     found: dict[str, Any] = {}
+    connection: Subscriber | Connection
     try:
-        subscriber, identity = yield from _admit(site, handshake, found)
+        if handshake.channel is None:
+            connection, identity = yield from _connect(site, handshake, subprotocol, found)
+        else:
+            connection, identity = yield from _admit(site, handshake, handshake.channel, found)
     except Exception as error:  # noqa: BLE001 - the table of errors has a close for every one of them
-        opening.refuse(subprotocol, *_refused(site, error, opening.address, request | found))
+        _refuse(opening, subprotocol, refused(site, error, opening.address, request | found))
         return
 
     def begin(peer: Peer) -> Session:
-        session = Session(site, subscriber, subprotocol, request, identity, peer)
+        session: Session
+        if isinstance(connection, Connection):
+            session = ManySession(site, connection, request, identity, peer)
+        else:
+            session = SingleSession(site, connection, subprotocol, request, identity, peer)
         try:
             site.revoking.check_subscriber(identity)
         except TokenRevoked:  # while the channel was waited for
-            subscriber.end(CloseReason.TOKEN_REVOKED)
+            connection.end(CloseReason.TOKEN_REVOKED)
         try:
             session.start()
         except BaseException:
-            subscriber.close()
+            connection.close()
             raise
         return session
 
     opening.accept(subprotocol, begin)
-
-
-def _refused(site: Site, error: Exception, address: str | None, told: dict[str, Any]) -> tuple[int, str]:
-    """The code and the reason of a refusal, which is counted, and a line."""
-    reason = close_reason(error)
-    if is_ours(error):
-        site.node.metrics.error("join", error)
-    if is_news(error):
-        logger.error("Join failed", **told, exc_info=error)
-    else:
-        notes.join_refused(site, reason, error, address, told)
-    site.node.metrics.join_refused(reason)
-    return reason.code, reason.reason
 
 
 def choose(offered: Sequence[str]) -> str | None:
@@ -123,11 +125,42 @@ def choose(offered: Sequence[str]) -> str | None:
     return next((ours for ours in (V1, PLAIN) if ours in offered), None)
 
 
-def _admit(site: Site, handshake: Handshake, found: dict[str, Any]) -> Steps[tuple[Subscriber, Identity]]:
-    """Judge the join in the order of the contract, and make it; raises what the table of errors knows.
+def _admit(
+    site: Site, handshake: Handshake, channel: str, found: dict[str, Any]
+) -> Steps[tuple[Subscriber, Identity]]:
+    """Judge the join of a channel in the order of the contract, and make it; raises what the table of errors
+    knows.
 
     `found` gets what a line may give of what is found on the way.
     """
+    query = _judge_handshake(site, handshake)
+    access = yield from admit(site, _token(handshake, query), channel, found)
+    given = query.get("since", [])
+    if len(given) > 1:
+        raise JoinRefused(CloseReason.UNREADABLE_SINCE, "query has the parameter since twice")
+    try:
+        since = parse_since(given[0]) if given else None
+    except ValueError as error:
+        raise JoinRefused(CloseReason.UNREADABLE_SINCE, str(error)) from None
+    identity = access.identity
+    subscriber = yield from site.node.hub.joining(access.channel, identity.claims.user_id, since)
+    return subscriber, identity
+
+
+def _connect(
+    site: Site, handshake: Handshake, subprotocol: str | None, found: dict[str, Any]
+) -> Steps[tuple[Connection, Identity]]:
+    """The same for a connection for many channels, of which each is judged when it is subscribed."""
+    query = _judge_handshake(site, handshake)
+    identity = yield from verify(site, _token(handshake, query))
+    found["user_id"] = identity.claims.user_id
+    if subprotocol != V1:
+        raise JoinRefused(CloseReason.SUBPROTOCOL_REQUIRED, f"{V1} must be offered")
+    return site.node.hub.connect(identity.claims.user_id), identity
+
+
+def _judge_handshake(site: Site, handshake: Handshake) -> dict[str, list[str]]:
+    """Refuse what needs no token to be refused; returns the query."""
     hub = site.node.hub
     if hub.draining:
         raise Draining
@@ -137,18 +170,7 @@ def _admit(site: Site, handshake: Handshake, found: dict[str, Any]) -> Steps[tup
     if origins and origin is not None and origin.lower() not in origins:
         allowed = "COURIER_ALLOWED_ORIGINS does not have this Origin"
         raise JoinRefused(CloseReason.ORIGIN_NOT_ALLOWED, f"{allowed}: {origin[:LONGEST_ORIGIN]}")
-    query = parse_qs(handshake.query.decode("latin-1"), keep_blank_values=True)
-    access = yield from admit(site, _token(handshake, query), handshake.channel, found)
-    given = query.get("since", [])
-    if len(given) > 1:
-        raise JoinRefused(CloseReason.UNREADABLE_SINCE, "query has the parameter since twice")
-    try:
-        since = parse_since(given[0]) if given else None
-    except ValueError as error:
-        raise JoinRefused(CloseReason.UNREADABLE_SINCE, str(error)) from None
-    identity = access.identity
-    subscriber = yield from hub.joining(access.channel, identity.claims.user_id, since)
-    return subscriber, identity
+    return parse_qs(handshake.query.decode("latin-1"), keep_blank_values=True)
 
 
 def _token(handshake: Handshake, query: dict[str, list[str]]) -> str:

@@ -68,11 +68,11 @@ class Revoking:
         """End all connections of a user on this node; it may come back."""
         self._forget(user_id)
         for session in self.of(user_id):
-            session.subscriber.end(CloseReason.TRY_AGAIN_LATER)
+            session.connection.end(CloseReason.TRY_AGAIN_LATER)
 
     def of(self, user_id: str) -> list[Served]:
         """The user's connections on this node."""
-        return [each for each in self._sessions.values() if each.subscriber.owner == user_id]
+        return [each for each in self._sessions.values() if each.connection.owner == user_id]
 
     def _end(self, new: Sequence[Revocation]) -> None:
         """End what the revoked tokens have opened on this node: one walk, however many are new."""
@@ -84,8 +84,8 @@ class Revoking:
             return
         now = time.time()
         for session in list(self._sessions.values()):
-            user_id, token_id = session.subscriber.owner, session.token_id
+            user_id, token_id = session.connection.owner, session.token_id
             if (token_id is not None and token_id in tokens) or (
                 user_id in users and self._revocations.revokes("user_id", user_id, session.issued_at, now)
             ):
-                session.subscriber.end(CloseReason.TOKEN_REVOKED)
+                session.connection.end(CloseReason.TOKEN_REVOKED)

@@ -1,20 +1,23 @@
-"""Session: a subscription on its WebSocket. It hears the peer, watches the clock, and says goodbye."""
+"""Session: a connection on its WebSocket. It hears the peer, watches the clock, and says goodbye."""
 
 import math
 import random
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
 import trio
 
+from courier.actors.connection import Connection
 from courier.actors.frames import text_frame
 from courier.actors.subscriber import Subscriber
 from courier.backplane.steps import Steps, walk
 from courier.logs import get_logger
 from courier.schemas.closing import CloseReason, Departure
-from courier.schemas.control import ControlMessage, Drain, Joined, Refresh, Refreshed, TokenExpiring
+from courier.schemas.control import ConnectionMessage, ControlMessage, Drain, Refreshed, TokenExpiring
 from courier.serving.peer import Closed, Loss, Peer
 from courier.web import notes
 from courier.web.access import AccessRefused
@@ -30,6 +33,7 @@ V1 = "courier.v1"
 
 PING = b"ping"
 PONG = b"pong"
+PONG_TEXTS = ("pong", PONG)
 
 PING_BYTES = 64
 """More than a ping takes on the way, by TLS as well."""
@@ -45,7 +49,7 @@ logger = get_logger(__name__)
 
 
 class Ending(NamedTuple):
-    """How a subscription ended."""
+    """How a connection ended."""
 
     code: int
     """That of the close frame; 1006 when there was none."""
@@ -54,8 +58,8 @@ class Ending(NamedTuple):
     why: CloseReason | Departure
 
 
-class Session:
-    """The endpoint of one WebSocket, and the holder of its subscription. No step of it waits.
+class Session(ABC):
+    """The endpoint of one WebSocket. No step of it waits. What is subscribed on it is its subclass's.
 
     It watches three moments: the peer has been silent for too long, its token is about to end, and ends.
     With `courier.v1` it also speaks first and last, takes new tokens, and closes a peer that leaves a ping
@@ -82,22 +86,25 @@ class Session:
         "_v1",
         "_warn_at",
         "connected_at",
+        "connection",
         "issued_at",
-        "subscriber",
         "token_id",
     )
+
+    connection: Subscriber | Connection
+    """What it holds, and closes at its end."""
 
     def __init__(
         self,
         site: Site,
-        subscriber: Subscriber,
+        connection: Subscriber | Connection,
         subprotocol: str | None,
         request: dict[str, str],
         identity: Identity,
         peer: Peer,
     ) -> None:
         """`request`: what a line may say of the handshake; `identity`: what the token proves."""
-        self.subscriber = subscriber
+        self.connection = connection
         self.issued_at, self.token_id = identity.claims.iat, token_id_of(identity.said)
         self.connected_at = time.time()
         self._site = site
@@ -117,35 +124,44 @@ class Session:
         self._warn_at = math.inf
         self._live_until(identity.claims.exp)
 
+    @abstractmethod
     def start(self) -> None:
         """Say that the peer has joined, and give it what it has missed and all that is to come."""
-        subscriber, site = self.subscriber, self._site
-        beginning = subscriber.beginning
-        assert beginning is not None
-        position, recovered, replayed = str(beginning.position), beginning.recovered, beginning.replayed
-        site.sessions[subscriber.id] = self
-        site.node.metrics.joined(subscriber.channel.kind)
-        logger.info(
-            "Subscriber joined",
-            **self._facts(),
-            subprotocol=self._subprotocol,
-            position=position,
-            recovered=recovered,
-            replayed=replayed,
-        )
-        if self._v1:
-            self._tell(
-                Joined(
-                    channel=subscriber.channel.name,
-                    position=position,
-                    recovered=recovered,
-                    replayed=replayed,
-                    connection_id=subscriber.id,
-                    heartbeat_seconds=site.settings.heartbeat_seconds,
-                )
-            )
-        self._watch_clock()
-        subscriber.open(self._peer, self)
+
+    @abstractmethod
+    def _said(self, message: str | bytes) -> None:
+        """The peer has said something else than a ping, by `courier.v1`. ValueError: a refresh that is not as
+        it must be."""
+
+    @abstractmethod
+    def _has_room(self) -> None:
+        """Nothing is held, and the socket takes more."""
+
+    @abstractmethod
+    def _judge_channels(self, identity: Identity) -> Steps[None]:
+        """Judge anew what is subscribed, by a new token; raises what a join would, to end the connection."""
+
+    @abstractmethod
+    def _facts(self) -> dict[str, str]:
+        """What a line says of the connection."""
+
+    @abstractmethod
+    def _renewed(self, identity: Identity) -> None:
+        """A new token is good: it counts from now on."""
+
+    @abstractmethod
+    def _progress(self) -> tuple[int, int]:
+        """How many events were written, and how many it is behind."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """What it is counted as."""
+
+    @property
+    @abstractmethod
+    def subscribers(self) -> Iterable[Subscriber]:
+        """Its subscriptions."""
 
     # What its peer does: `courier.serving.peer.Endpoint`
 
@@ -157,24 +173,21 @@ class Session:
             self._say(PONG)
         elif self._v1:
             try:
-                refresh = Refresh.parse(message)
+                self._said(message)
             except ValueError:
                 self._refuse(TokenInvalid("courier.refresh has no token, or other fields"))
-                return
-            if refresh is not None:
-                self._take_token(refresh.token)
 
     def writable(self) -> None:
         if self._ping_waits:
             self._note_ping(trio.current_time())
-        self.subscriber.writable()
+        self._has_room()
 
     def due(self, now: float) -> None:
         """Do what the clock asks for. A message that came meanwhile has only moved the moments."""
-        if self.subscriber.reason is not None:
+        if self.connection.reason is not None:
             return  # the goodbye has its own time
         if now >= self._life.ends_at:
-            self.subscriber.end(CloseReason.TOKEN_EXPIRED)
+            self.connection.end(CloseReason.TOKEN_EXPIRED)
             return
         if now >= self._warn_at:
             self._warn_at = math.inf
@@ -183,47 +196,53 @@ class Session:
             if not (self._v1 and self._pinged):
                 self._ping(now)
             elif not self._ping_waits and not self._ping_is_on_its_way():
-                self.subscriber.end(CloseReason.NO_HEARTBEAT)
+                self.connection.end(CloseReason.NO_HEARTBEAT)
                 return
             self._quiet_until = now + self._site.settings.heartbeat_seconds
         self._watch_clock()
 
     def ended(self, how: Closed | Loss, code: int | None, reason: str) -> None:
-        subscriber = self.subscriber
+        connection = self.connection
         if how is Loss.STALLED:
-            subscriber.evict("stalled")
+            connection.evict("stalled")
         elif how is Loss.ABORTED:
-            subscriber.end(CloseReason.CHANNEL_FAILED)
+            connection.end(CloseReason.CHANNEL_FAILED)
         self._leave(how, code)
 
-    # What its subscriber does: `courier.actors.wire.Holder`
+    # What its connection does: `courier.actors.wire.Holder`
 
     def end(self, reason: CloseReason, by: float) -> None:
         if self._v1 and reason is CloseReason.SHUTTING_DOWN:
-            self._tell(Drain(reconnect_in_ms=round(self.subscriber.slot_seconds * 1000)))
+            self._tell(Drain(reconnect_in_ms=round(self.connection.slot_seconds * 1000)))
         self._peer.close(reason.code, reason.reason, by)
 
-    # The end
+    # Its beginning and its end
+
+    def _begin(self, **told: object) -> None:
+        self._site.sessions[self.connection.id] = self
+        self._site.node.metrics.connected(self.kind)
+        logger.info("Subscriber joined", **self._facts(), subprotocol=self._subprotocol, **told)
 
     def _leave(self, how: Closed | Loss, code: int | None) -> None:
-        subscriber = self.subscriber
+        connection = self.connection
         ending = self._ending(how, code)
-        subscriber.close(aborted=subscriber.reason is not None and isinstance(how, Loss))
-        self._site.sessions.pop(subscriber.id, None)
-        self._site.node.metrics.left(subscriber.channel.kind, ending.why)
+        delivered, lag = self._progress()
+        connection.close(aborted=connection.reason is not None and isinstance(how, Loss))
+        self._site.sessions.pop(connection.id, None)
+        self._site.node.metrics.disconnected(self.kind, ending.why)
         logger.info(
             "Subscriber left",
             **self._facts(),
             code=ending.code,
             reason=ending.reason,
-            aborted=subscriber.aborted,
+            aborted=connection.aborted,
             seconds=round(trio.current_time() - self._joined_at, 3),
-            delivered=subscriber.delivered,
-            lag=subscriber.lag,
+            delivered=delivered,
+            lag=lag,
         )
 
     def _ending(self, how: Closed | Loss, code: int | None) -> Ending:
-        reason = self.subscriber.reason
+        reason = self.connection.reason
         if how is Closed.BY_VIOLATION and code == CloseReason.MESSAGE_TOO_BIG.code:
             reason = reason or CloseReason.MESSAGE_TOO_BIG
         if reason is not None:
@@ -240,7 +259,10 @@ class Session:
         """What the connection is like at this moment."""
         ago = time.time() - trio.current_time()
         return SessionStatistics(
-            self.subscriber.statistics(),
+            self.connection.id,
+            self.connection.owner,
+            [each.statistics() for each in self.subscribers],
+            self._peer.held_bytes,
             self._subprotocol,
             self.address,
             self.connected_at,
@@ -295,20 +317,11 @@ class Session:
 
     # What it says
 
-    def _tell(self, message: ControlMessage) -> None:
+    def _tell(self, message: ControlMessage | ConnectionMessage) -> None:
         self._say(message.to_json())
 
     def _say(self, text: bytes) -> None:
         self._peer.put(text_frame(text))
-
-    def _facts(self) -> dict[str, str]:
-        subscriber = self.subscriber
-        facts = {
-            "user_id": subscriber.owner,
-            "channel": subscriber.channel.name,
-            "connection_id": subscriber.id,
-        }
-        return facts if self._request is None else self._request | facts
 
     # A new token
 
@@ -325,12 +338,12 @@ class Session:
 
         When nobody can say now, nothing changes: the old token counts, and the new one may come again.
         """
-        while self.subscriber.reason is None and not self.subscriber.left:
+        while self.connection.reason is None and not self.connection.left:
             await trio.sleep_until(self._refresh_at)
             self._refresh_at = trio.current_time() + REFRESH_SECONDS
             try:
                 identity = await walk(self._judge(token))
-            except Exception as error:  # noqa: BLE001 - a fault of ours, too, ends only this subscription
+            except Exception as error:  # noqa: BLE001 - a fault of ours, too, ends only this connection
                 self._refuse(error)
             else:
                 self._go_on_with(identity)
@@ -340,17 +353,18 @@ class Session:
         self._refreshing = False
 
     def _judge(self, token: str) -> Steps[Identity]:
-        """What a token proves that may go on with this subscription; raises what a join would."""
+        """What a token proves that may go on with this connection; raises what a join would."""
         identity = yield from verify(self._site, token)
-        if identity.claims.user_id != self.subscriber.owner:
+        if identity.claims.user_id != self.connection.owner:
             raise AccessRefused("new token is another user's")
-        yield from self._site.rules.admit(identity, self.subscriber.channel)
+        yield from self._judge_channels(identity)
         self._site.revoking.check_subscriber(identity)  # again: it may have been revoked meanwhile
         return identity
 
     def _go_on_with(self, identity: Identity) -> None:
-        if self.subscriber.reason is None and not self.subscriber.left:
+        if self.connection.reason is None and not self.connection.left:
             claims = identity.claims
+            self._renewed(identity)
             self.issued_at, self.token_id = claims.iat, token_id_of(identity.said)
             self._live_until(claims.exp)
             self._watch_clock()
@@ -359,7 +373,7 @@ class Session:
 
     def _refuse(self, error: Exception) -> None:
         """End as a join with such a token would; but stay when the same token may be good later."""
-        if self.subscriber.reason is not None or self.subscriber.left:
+        if self.connection.reason is not None or self.connection.left:
             return
         reason = close_reason(error)
         if is_ours(error):
@@ -369,4 +383,4 @@ class Session:
         else:
             notes.refresh_refused(self._site, reason, error, self.address, self._facts())
         if reason is not CloseReason.TRY_AGAIN_LATER:
-            self.subscriber.end(reason)
+            self.connection.end(reason)

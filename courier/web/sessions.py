@@ -1,7 +1,9 @@
-"""Sessions: the subscriptions that are being served, as the rest of the web sees them."""
+"""Sessions: the connections that are being served, as the rest of the web sees them."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from courier.actors.connection import Connection
 from courier.actors.statistics import SubscriberStatistics
 from courier.actors.subscriber import Subscriber
 
@@ -9,7 +11,11 @@ from courier.actors.subscriber import Subscriber
 class SessionStatistics(NamedTuple):
     """One connection at one moment."""
 
-    subscriber: SubscriberStatistics
+    id: str
+    owner: str
+    subscriptions: Sequence[SubscriberStatistics]
+    held_bytes: int
+    """What waits in the node for the socket."""
     subprotocol: str | None
     address: str | None
     connected_at: float
@@ -23,15 +29,23 @@ class SessionStatistics(NamedTuple):
 
 
 class Served(Protocol):
-    """A subscription on its WebSocket."""
+    """A connection on its WebSocket."""
 
-    subscriber: Subscriber
+    connection: Subscriber | Connection
     connected_at: float
     """Unix seconds."""
     issued_at: int
     """When its token was made, in Unix seconds."""
     token_id: str | None
     """What its token is called, if it has a name."""
+
+    @property
+    def subscribers(self) -> Iterable[Subscriber]:
+        """Its subscriptions."""
+
+    @property
+    def kind(self) -> str:
+        """What it is counted as: the kind of its channel, or `courier.metrics.MANY`."""
 
     @property
     def address(self) -> str | None:

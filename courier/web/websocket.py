@@ -39,9 +39,9 @@ async def serve_websocket(site: Site, websocket: Websocket) -> None:
 def handshake_of(websocket: Websocket) -> Handshake:
     """What a join is judged by. The server has refused headers that came twice."""
     scope, headers = websocket.scope, websocket.headers
-    plain = is_plain(scope["raw_path"])
+    path, plain = str(scope["path"]), is_plain(scope["raw_path"])
     return Handshake(
-        str(scope["path"]).removeprefix(f"{SUBSCRIBE}/") if plain else "",
+        None if path == SUBSCRIBE else path.removeprefix(f"{SUBSCRIBE}/") if plain else "",
         scope["query_string"],
         websocket.requested_subprotocols,
         headers.get("Origin"),

@@ -643,7 +643,7 @@ class Simulation:
 
     async def serve(self, connection: Connection, subscriber: Subscriber) -> None:
         connection.opened = True
-        subscriber._home = Watching(self.hub, connection)
+        subscriber.home = Watching(self.hub, connection)
         held = Held(subscriber, connection.socket)
         held.open()
         await held.over.wait()

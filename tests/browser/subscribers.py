@@ -15,7 +15,10 @@ PATIENCE_SECONDS = 10.0
 class Subscriber:
     """Joined when it is made. It reads when it is asked to, and not before."""
 
-    def __init__(self, url: str, channel: str, user: str, *, reads: bool = True) -> None:
+    def __init__(self, url: str, channel: str | list[str], user: str, *, reads: bool = True) -> None:
+        """With a list of channels, by one connection for all of them."""
+        many = not isinstance(channel, str)
+        path, more = ("/ws", "Sec-WebSocket-Protocol: courier.v1\r\n") if many else (f"/ws/{channel}", "")
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
@@ -25,7 +28,7 @@ class Subscriber:
         self._socket.settimeout(PATIENCE_SECONDS)
         self._socket.connect((parts.hostname, parts.port))
         self._socket.sendall(
-            f"GET /ws/{channel}?token={token(user)} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            f"GET {path}?token={token(user)} HTTP/1.1\r\nHost: {parts.netloc}\r\n{more}"
             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
         )
@@ -33,6 +36,16 @@ class Subscriber:
         while not head.endswith(b"\r\n\r\n"):
             head += self._exactly(1)
         assert b" 101 " in head
+        for ref, name in enumerate(channel if many else ()):
+            self.say({"type": "courier.subscribe", "ref": ref, "channel": name})
+        for _ in range(len(channel) + 1 if many else 0):
+            assert self.next_event()["type"] in ("courier.connected", "courier.subscribed")
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Send a message, in one frame whose mask is 0 (RFC 6455, 5.3)."""
+        text = json.dumps(message).encode()
+        assert len(text) <= 125
+        self._socket.sendall(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)
 
     def next_event(self) -> Any:
         """Wait for the next event."""

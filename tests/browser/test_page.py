@@ -175,6 +175,19 @@ def revoke(node: Node, **said: str) -> None:
     assert httpx.post(f"{node.url}/admin/revocations", json=said, headers=bearer).status_code == 200
 
 
+def test_a_connection_for_many_channels_shows_each_of_them(page: Page, node: Node) -> None:
+    with Subscriber(node.url, ["user.many", "global", "strategy.7"], "many"):
+        page.goto(f"{node.url}/admin#/connections")
+        row = page.locator("tr", has_text="3 channels")
+        expect(row).to_be_visible()
+        row.get_by_role("button", name="many", exact=True).click()
+        facts = page.get_by_role("dialog")
+        for channel in ("user.many", "global", "strategy.7"):
+            expect(facts.get_by_text(channel, exact=True)).to_be_visible()
+        expect(facts).to_contain_text("Current, 0 behind")
+        page.screenshot(path=ARTEFACTS / "many-channels.png")
+
+
 def test_a_users_tokens_are_revoked_at_a_connection_and_taken_back_in_the_list(
     page: Page, node: Node
 ) -> None:

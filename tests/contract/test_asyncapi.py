@@ -47,6 +47,7 @@ def test_every_kind_of_channel_can_be_joined_and_says_what_is_sent_and_taken(bun
     document = asyncapi(bundle, default_registry())
     addresses = {channel["address"] for channel in document["channels"].values()}
     assert addresses == {
+        "/ws",
         "/ws/global",
         *(f"/ws/{kind}.{{id}}" for kind in KINDS.names if kind != "global"),
     }

@@ -68,7 +68,8 @@ def _validators(registry: Registry) -> dict[str, jsonschema_rs.Draft202012Valida
     schemas = closed(document["components"]["schemas"])
     names = [
         each["$ref"].rpartition("/")[2]
-        for each in document["operations"]["send.user"]["messages"]
+        for operation in ("send.user", "send.many")
+        for each in document["operations"][operation]["messages"]
         if each["$ref"].rpartition("/")[2] in schemas
     ]
     return {

@@ -108,6 +108,7 @@ async def test_a_connections_row_says_who_it_is_and_where_it_stands() -> None:
             "state": "current",
             "position": last,
             "lag": 0,
+            "subscriptions": [{"channel": "user.u1", "state": "current", "position": last, "lag": 0}],
             "held_bytes": 0,
             "unsent_bytes": 0,
             "pinged_at": None,

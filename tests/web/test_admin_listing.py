@@ -96,14 +96,20 @@ class Stand:
     """As much of a session as a row is made of."""
 
     def __init__(self, subscriber: Any) -> None:
-        self.subscriber = subscriber
+        self.connection = subscriber
+        self.subscribers = (subscriber,)
+        self.kind = subscriber.channel.kind
         self.connected_at = time.time()
         self.quiet_seconds = 1.0
         self.address = "127.0.0.1"
 
     def statistics(self) -> SessionStatistics:
         now = time.time()
-        return SessionStatistics(self.subscriber.statistics(), None, self.address, now, now, None, 0)
+        subscriber = self.connection
+        subscriptions = [subscriber.statistics()]
+        return SessionStatistics(
+            subscriber.id, subscriber.owner, subscriptions, 0, None, self.address, now, now, None, 0
+        )
 
 
 async def ten_thousand(hub: Hub) -> list[Any]:
@@ -113,7 +119,7 @@ async def ten_thousand(hub: Hub) -> list[Any]:
 async def test_ten_thousand_connections_are_listed_within_a_moment() -> None:
     config = settings_for(max_connections_per_user=0)
     async with open_node(config) as node:
-        sessions = {one.subscriber.id: one for one in await ten_thousand(node.hub)}
+        sessions = {one.connection.id: one for one in await ten_thousand(node.hub)}
         site = Site(
             node, default_registry(), Verifier(config), RateLimiter(0, 60), PLAIN_RULES, sessions=sessions
         )

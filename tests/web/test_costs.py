@@ -25,7 +25,7 @@ from courier.serving.hypercorn import worker
 from courier.serving.hypercorn.context import ServerContext
 from courier.serving.service import Service
 from courier.web.auth import Signatures
-from courier.web.session import Session
+from courier.web.single import SingleSession
 from tests.web.servers import TestServer, a_server, announcement, events
 from tests.web.test_hypercorn import upgrade
 from tests.web.test_publish import authorized
@@ -98,9 +98,9 @@ async def test_handshakes_that_came_together_are_answered_by_one_write_each_when
 ) -> None:
     monkeypatch.setattr(desk, "TURN_SECONDS", 10)  # however slow the machine is
     steps: list[str] = []
-    start, send = Session.start, socket.socket.send
+    start, send = SingleSession.start, socket.socket.send
 
-    def note_start(self: Session) -> None:
+    def note_start(self: SingleSession) -> None:
         steps.append("joined")
         start(self)
 
@@ -111,7 +111,7 @@ async def test_handshakes_that_came_together_are_answered_by_one_write_each_when
         return send(self, data)
 
     async with a_server() as server, server.subscribe():  # so that the channel runs
-        monkeypatch.setattr(Session, "start", note_start)
+        monkeypatch.setattr(SingleSession, "start", note_start)
         monkeypatch.setattr(socket.socket, "send", note_send)
         with ExitStack() as stack:
             for _ in range(SEVERAL):  # without a checkpoint, so that all stand at the door together

@@ -14,7 +14,7 @@ from courier.schemas.registry import Registry
 from courier.serving.hypercorn.connection import Connection
 from courier.web import health
 from courier.web.access import Rules
-from courier.web.session import Session
+from courier.web.single import SingleSession
 from tests.web.servers import TestServer, a_server, announcement, closed, token
 
 Ask = Callable[[TestServer], Awaitable[Any]]
@@ -56,7 +56,7 @@ async def connect(server: TestServer) -> None:
         pytest.param(Registry, "encode", publish_batch, "publish", "Publish failed", id="batch"),
         pytest.param(Hub, "read", read_history, "history", "History failed", id="history"),
         pytest.param(Rules, "admit", subscribe, "join", "Join failed", id="join"),
-        pytest.param(Session, "start", subscribe, "connection", "Connection failed", id="session"),
+        pytest.param(SingleSession, "start", subscribe, "connection", "Connection failed", id="session"),
         pytest.param(health, "components", ask_health, "request", "Exception on request", id="quart"),
         pytest.param(Connection, "_read_data", connect, "connection", "Connection failed", id="connection"),
     ],

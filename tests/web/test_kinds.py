@@ -129,7 +129,7 @@ async def test_asyncapi_has_the_events_that_each_kind_takes_and_who_may_join(
 ) -> None:
     document = (await server.request("GET", "/asyncapi.json")).json
     channels = document["channels"]
-    assert set(channels) == {"global", "user", "order", "tenant", "news", "odd"}
+    assert set(channels) == {"global", "user", "order", "tenant", "news", "odd", "many"}
     assert channels["tenant"]["address"] == "/ws/tenant.{id1}.{id2}"
     assert "AcmeOrderShipped" in json.dumps(channels["order"]["messages"])
     assert "SystemAnnouncement" not in json.dumps(channels["order"]["messages"])

@@ -22,7 +22,7 @@ from courier.serving.peer import Loss
 from courier.web.auth import Identity, Verifier
 from courier.web.grants import NOTHING
 from courier.web.rate_limit import RateLimiter
-from courier.web.session import Session
+from courier.web.single import SingleSession
 from courier.web.site import Site
 from tests.actors.wires import FakeWire
 from tests.names import PLAIN_RULES, channel_name
@@ -53,7 +53,7 @@ class Stage:
         claims = SubscriberClaims(user_id="u1", iat=now, exp=now + ends_in)
         identity = Identity(claims, NOTHING, {})
         subprotocol = "courier.v1" if v1 else None
-        session = Session(self.site, self.subscriber, subprotocol, {}, identity, self.wire)
+        session = SingleSession(self.site, self.subscriber, subprotocol, {}, identity, self.wire)
         self.wire.endpoint = session
         session.start()
         await wait_all_tasks_blocked()

@@ -517,7 +517,7 @@ export interface CourierJoined {
   heartbeat_seconds: number;
 }
 
-/** The last message of a subscription by `courier.v1` whose node leaves. */
+/** The last message of a connection by `courier.v1` whose node leaves. */
 export interface CourierDrain {
   type: "courier.drain";
   /** This subscriber's own slot: how long to wait before it joins again. At least 0. */
@@ -538,11 +538,74 @@ export interface CourierRefreshed {
   expires_at: string;
 }
 
+/** The first message on a connection for many channels. */
+export interface CourierConnected {
+  type: "courier.connected";
+  /** Names this connection in Courier's log. */
+  connection_id: string;
+  user_id: string;
+  /** After how much silence Courier sends `ping`, and how long it then waits for an answer. */
+  heartbeat_seconds: number;
+}
+
+/** A subscription of a connection for many channels has begun: its channel's messages follow. */
+export interface CourierSubscribed {
+  type: "courier.subscribed";
+  /** That of the `courier.subscribe`. 0 to 9007199254740991. */
+  ref: number;
+  /** The channel's name. */
+  channel: string;
+  /**
+   * The position just before the next event delivered: safe to keep as the next `since`.
+   * Matches `^[a-z0-9]{8}-(0|[1-9][0-9]{0,17})$`.
+   */
+  position: string;
+  /** A `since` was given, and nothing is missing after it. */
+  recovered: boolean;
+  /** How many events the log held for it when it began: they come first. At least 0. */
+  replayed: number;
+}
+
+/** A subscription of a connection for many channels has ended, and the connection goes on. */
+export interface CourierEnded {
+  type: "courier.ended";
+  /** That of the `courier.subscribe`; each ends once. 0 to 9007199254740991. */
+  ref: number;
+  /** The channel's name. */
+  channel: string;
+  /** As of a close, whose table says whether to come back. */
+  code: number;
+  reason: string;
+  /**
+   * The position just behind the last event delivered; left out when it had not begun.
+   * Matches `^[a-z0-9]{8}-(0|[1-9][0-9]{0,17})$`.
+   */
+  position?: string;
+}
+
 /** What a subscriber by `courier.v1` says: here is a new token. */
 export interface CourierRefresh {
   type: "courier.refresh";
   /** Judged as at the join, for the same `user_id`. At least 1 characters. */
   token: string;
+}
+
+/** What a subscriber says on a connection for many channels: let me read this one. */
+export interface CourierSubscribe {
+  type: "courier.subscribe";
+  /** A number of its own, larger than each before it on this connection. 0 to 9007199254740991. */
+  ref: number;
+  /** The channel's name. */
+  channel: string;
+  /** Where to start: after a position or after a time; left out: with the next event. Default null. */
+  since?: string | null;
+}
+
+/** What a subscriber says on a connection for many channels: no more of this one. */
+export interface CourierUnsubscribe {
+  type: "courier.unsubscribe";
+  /** That of the `courier.subscribe`. 0 to 9007199254740991. */
+  ref: number;
 }
 
 /** What Courier says of its own. */
@@ -552,6 +615,18 @@ export type ControlMessage =
   | CourierDrain
   | CourierTokenExpiring
   | CourierRefreshed;
+
+/** What Courier says beside, on a connection for many channels. */
+export type ConnectionMessage =
+  | CourierConnected
+  | CourierSubscribed
+  | CourierEnded;
+
+/** What a subscriber may say. */
+export type SubscriberMessage =
+  | CourierRefresh
+  | CourierSubscribe
+  | CourierUnsubscribe;
 
 /** Of each type the fields that Courier fills in when they are left out. */
 export interface FilledIn {
@@ -594,6 +669,7 @@ export type Channel =
 
 /** Why Courier closes a WebSocket, and whether to come back. Several reasons share 1008. */
 export const CLOSE_CODES = [
+  { code: 1000, reason: "Unsubscribed", comeBack: "no" },
   { code: 1001, reason: "Server shutting down for maintenance", comeBack: "yes, at the slot, with since" },
   { code: 1008, reason: "Authentication token required", comeBack: "with a new token" },
   { code: 1008, reason: "Invalid token", comeBack: "with a new token" },
@@ -601,6 +677,7 @@ export const CLOSE_CODES = [
   { code: 1008, reason: "Token revoked", comeBack: "with a new token" },
   { code: 1008, reason: "Unauthorized access to channel", comeBack: "no" },
   { code: 1008, reason: "Unknown channel", comeBack: "no" },
+  { code: 1008, reason: "Subprotocol required", comeBack: "no" },
   { code: 1008, reason: "Origin not allowed", comeBack: "no" },
   { code: 1008, reason: "Unreadable since", comeBack: "no" },
   { code: 1009, reason: "Message too big", comeBack: "yes" },
@@ -608,6 +685,9 @@ export const CLOSE_CODES = [
   { code: 1013, reason: "Try again later", comeBack: "yes, backing off" },
   { code: 4008, reason: "Too slow", comeBack: "yes, with since" },
   { code: 4009, reason: "No heartbeat", comeBack: "yes" },
+  { code: 4010, reason: "Already subscribed", comeBack: "no" },
+  { code: 4011, reason: "Too many channels", comeBack: "no" },
+  { code: 4012, reason: "Unreadable message", comeBack: "no" },
 ] as const;
 
 /** What may come as a message of a subscription, beside the texts `ping` and `pong`. */

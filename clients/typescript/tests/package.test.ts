@@ -122,7 +122,7 @@ describe("installed into an empty project", () => {
     writeFileSync(join(project, "program.ts"), program);
     expect(compile({ module: "nodenext", lib: ["es2022"] }, "program.ts")).toEqual(COMPILED);
     const said = run("node", ["-e", 'import("./program.js").then((it) => console.log(it.default))']);
-    expect(said.trim()).toBe("connecting14function");
+    expect(said.trim()).toBe("connecting19function");
   });
 
   test.each(["node16", "nodenext", "bundler"])(

@@ -2,11 +2,15 @@
 
 from courier.schemas.channels import SEGMENT_SAID, ChannelKind
 from courier.schemas.closing import CloseReason
-from courier.schemas.contract.bundle import CONTROL, DELIVERED, REFRESH, VERSION, members
+from courier.schemas.contract.bundle import CONNECTION, CONTROL, DELIVERED, REFRESH, SAID, VERSION, members
 from courier.schemas.contract.shapes import Schema, renamed, with_nested
 from courier.schemas.registry import Registry
 
 COMPONENTS = "#/components/schemas/"
+
+JOINED = "CourierJoined"
+MANY = "many"
+"""The address for many channels; no kind is called so."""
 
 _HEARTBEATS = {
     "Ping": ("ping", "Are you there? Whoever gets it answers `pong`."),
@@ -32,6 +36,10 @@ _QUERY: Schema = {
         },
     },
 }
+_QUERY_OF_MANY: Schema = {
+    "type": "object",
+    "properties": {"token": {"type": "string", "description": "A subscriber's JWT."}},
+}
 _HEADERS: Schema = {
     "type": "object",
     "properties": {
@@ -51,6 +59,11 @@ def asyncapi(bundle: Schema, registry: Registry) -> Schema:
     kinds, security = registry.kinds, _security(registry)
     received = [REFRESH, *_HEARTBEATS]
     sent = {kind: [*_taken(bundle, kind), *members(bundle, CONTROL), *_HEARTBEATS] for kind in kinds}
+    of_all = dict.fromkeys(name for kind in kinds for name in _taken(bundle, kind))
+    controls = [name for name in members(bundle, CONTROL) if name != JOINED]
+    sent_to_many = [*of_all, *controls, *members(bundle, CONNECTION), *_HEARTBEATS]
+    received_of_many = [*members(bundle, SAID), *_HEARTBEATS]
+    told = [name for union in (DELIVERED, CONTROL, CONNECTION, SAID) for name in members(bundle, union)]
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -70,20 +83,22 @@ def asyncapi(bundle: Schema, registry: Registry) -> Schema:
                 "bindings": {"ws": {}},
             }
         },
-        "channels": {_key(kind): _channel(kind, sent[kind], received) for kind in kinds},
+        "channels": {
+            **{_key(kind): _channel(kind, sent[kind], received) for kind in kinds},
+            MANY: _many(sent_to_many, received_of_many),
+        },
         "operations": {
-            **{f"send.{kind.name}": _operation("send", kind, sent[kind]) for kind in kinds},
-            **{f"receive.{kind.name}": _operation("receive", kind, received) for kind in kinds},
+            **{f"send.{kind.name}": _operation("send", _key(kind), sent[kind]) for kind in kinds},
+            **{f"receive.{kind.name}": _operation("receive", _key(kind), received) for kind in kinds},
+            f"send.{MANY}": _operation("send", MANY, sent_to_many),
+            f"receive.{MANY}": _operation("receive", MANY, received_of_many),
         },
         "components": {
             "messages": {
-                **{
-                    name: _message(bundle, name)
-                    for name in (*members(bundle, DELIVERED), *members(bundle, CONTROL), REFRESH)
-                },
+                **{name: _message(bundle, name) for name in told},
                 **{name: _heartbeat(name, *said) for name, said in _HEARTBEATS.items()},
             },
-            "schemas": _schemas(bundle, [*members(bundle, DELIVERED), *members(bundle, CONTROL), REFRESH]),
+            "schemas": _schemas(bundle, told),
             "securitySchemes": security,
         },
         "x-close-codes": [
@@ -144,6 +159,19 @@ def _channel(kind: ChannelKind, sent: list[str], received: list[str]) -> Schema:
     return channel
 
 
+def _many(sent: list[str], received: list[str]) -> Schema:
+    return {
+        "address": "/ws",
+        "description": "Many channels on one connection: `courier.subscribe` begins one,"
+        " `courier.unsubscribe` ends it. The subprotocol is `courier.v1`; what a channel sends is"
+        " as on its own address.",
+        "messages": {
+            name: {"$ref": f"#/components/messages/{name}"} for name in dict.fromkeys([*sent, *received])
+        },
+        "bindings": {"ws": {"method": "GET", "query": _QUERY_OF_MANY, "headers": _HEADERS}},
+    }
+
+
 def _taken(bundle: Schema, kind: ChannelKind) -> list[str]:
     """The events that may be published to channels of the kind, by their names in the bundle."""
     names = members(bundle, DELIVERED)
@@ -165,9 +193,9 @@ def who_may_join(kind: ChannelKind) -> str:
             return "A rule of the node says who may join."
 
 
-def _operation(action: str, kind: ChannelKind, names: list[str]) -> Schema:
+def _operation(action: str, key: str, names: list[str]) -> Schema:
     said = "What Courier sends to a subscriber." if action == "send" else "What a subscriber may say."
-    channel = f"#/channels/{_key(kind)}"
+    channel = f"#/channels/{key}"
     return {
         "action": action,
         "channel": {"$ref": channel},

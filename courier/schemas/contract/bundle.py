@@ -19,7 +19,7 @@ from courier.schemas.contract.shapes import (
     shape_of,
     with_nested,
 )
-from courier.schemas.control import ControlMessage, Refresh
+from courier.schemas.control import ConnectionMessage, ControlMessage, SaidMessage
 from courier.schemas.events.base import Event
 from courier.schemas.position import POSITION_PATTERN
 from courier.schemas.registry import Registry
@@ -29,6 +29,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PUBLISHED = "CourierEvent"
 DELIVERED = "DeliveredEvent"
 CONTROL = "ControlMessage"
+CONNECTION = "ConnectionMessage"
+SAID = "SubscriberMessage"
 REFRESH = "CourierRefresh"
 CLOSE_REASON = "CloseReason"
 HISTORY = "History"
@@ -94,9 +96,18 @@ def json_schema(registry: Registry) -> Schema:
     `DeliveredBacktestProgress`.
     """
     definitions = Definitions(TAKEN)
-    for name in (PUBLISHED, DELIVERED, CONTROL, CLOSE_REASON, *(each.__name__ for each in ANSWERS)):
+    for name in (
+        PUBLISHED,
+        DELIVERED,
+        CONTROL,
+        CONNECTION,
+        SAID,
+        CLOSE_REASON,
+        *(each.__name__ for each in ANSWERS),
+    ):
         definitions.reserve(name)
-    controls = [(_type_of(model), model) for model in (*get_args(ControlMessage), Refresh)]
+    told, on_connections, taken = map(get_args, (ControlMessage, ConnectionMessage, SaidMessage))
+    controls = [(_type_of(model), model) for model in (*told, *on_connections, *taken)]
     for event_type, _ in controls:
         definitions.reserve(pascal(event_type))
     events = [
@@ -106,9 +117,9 @@ def json_schema(registry: Registry) -> Schema:
     for event in events:
         _put_event(definitions, registry, event)
     for event_type, model in controls:
-        said = "validation" if model is Refresh else "serialization"
+        said = "validation" if model in taken else "serialization"
         schema = definitions.put(pascal(event_type), shape_of(model, said))  # type: ignore[arg-type]
-        if model is Refresh:
+        if model in taken:
             schema["required"] = ["type", *schema["required"]]
         schema["properties"]["type"].pop("default", None)
         schema["examples"] = [example_of(schema, definitions.schemas)]
@@ -117,10 +128,12 @@ def json_schema(registry: Registry) -> Schema:
     unions = {
         PUBLISHED: ("An event as a service publishes it.", [each.published for each in events]),
         DELIVERED: ("An event as subscribers get it.", [each.delivered for each in events]),
-        CONTROL: (
-            "What Courier says of its own.",
-            [pascal(t) for t, model in controls if model is not Refresh],
+        CONTROL: ("What Courier says of its own.", [pascal(_type_of(model)) for model in told]),
+        CONNECTION: (
+            "What Courier says beside, on a connection for many channels.",
+            [pascal(_type_of(model)) for model in on_connections],
         ),
+        SAID: ("What a subscriber may say.", [pascal(_type_of(model)) for model in taken]),
     }
     for name, (description, members) in unions.items():
         definitions.schemas[name] = {"description": description, "oneOf": [_ref(each) for each in members]}
@@ -153,7 +166,8 @@ def json_schema(registry: Registry) -> Schema:
 def type_schemas(bundle: Schema) -> dict[str, Schema]:
     """Of each type, an event's as it is published or one of Courier's own, a schema that stands alone."""
     schemas = bundle["$defs"]
-    names = [*members(bundle, PUBLISHED), *members(bundle, CONTROL), REFRESH]
+    unions = PUBLISHED, CONTROL, CONNECTION, SAID
+    names = [name for union in unions for name in members(bundle, union)]
     return {
         schemas[name]["properties"]["type"]["const"]: {
             "$schema": DIALECT,

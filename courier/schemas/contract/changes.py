@@ -20,7 +20,15 @@ from courier.schemas.contract.allowed import (
     target,
     type_of,
 )
-from courier.schemas.contract.bundle import CLOSE_REASON, CONTROL, DELIVERED, HISTORY, PUBLISHED, REFRESH
+from courier.schemas.contract.bundle import (
+    CLOSE_REASON,
+    CONNECTION,
+    CONTROL,
+    DELIVERED,
+    HISTORY,
+    PUBLISHED,
+    SAID,
+)
 from courier.schemas.contract.kinds import kind_changes, without_channels
 from courier.schemas.contract.rules import WALKED, Effect, Found, defaults, ranges, rule, values
 from courier.schemas.contract.shapes import Schema, references
@@ -58,12 +66,16 @@ _SIDES = (
     _Side("Refusal", "publishers", written=False),
     _Side(DELIVERED, "subscribers", written=False, growing=True),
     _Side(CONTROL, "subscribers", written=False, growing=True),
-    _Side(REFRESH, "subscribers", written=True),
+    _Side(CONNECTION, "subscribers", written=False, growing=True),
+    _Side(SAID, "subscribers", written=True, growing=True),
     _Side(CLOSE_REASON, "subscribers", written=False),
     _Side(HISTORY, "subscribers", written=False),
 )
 
 _NAMES = frozenset(side.name for side in _SIDES)
+
+REQUIRED = _NAMES - {CONNECTION, SAID}
+"""What every contract has; the others came later."""
 
 
 def compare(old: Schema, new: Schema) -> list[Change]:
@@ -81,6 +93,8 @@ def compare(old: Schema, new: Schema) -> list[Change]:
         breaks[each.where, each.what] = {audience for audience, broken in audiences if broken}
     before, after = without_channels(before), without_channels(after)
     for side in _SIDES:
+        if side.name not in before and side.name not in REQUIRED:
+            continue  # an older contract, in which there was no such thing to rely on
         judge = _Judge(before, after, side)
         for found in judge.differences():
             broken = breaks.setdefault((found.where, found.what), set())
@@ -108,8 +122,8 @@ def _defined(bundle: Schema) -> dict[str, Schema]:
     schemas = bundle.get("$defs") if isinstance(bundle, dict) else None
     if (
         not isinstance(schemas, dict)
-        or any(not isinstance(schemas.get(side.name), dict) for side in _SIDES)
-        or any("oneOf" not in schemas[side.name] for side in _SIDES if side.growing)
+        or any(not isinstance(schemas.get(side.name), dict) for side in _SIDES if side.name in REQUIRED)
+        or any("oneOf" not in schemas.get(side.name, {"oneOf": []}) for side in _SIDES if side.growing)
         or not schemas.keys() >= set(references(schemas))
     ):
         raise ValueError("expected what `courier contract json-schema` prints")

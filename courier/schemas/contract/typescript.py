@@ -6,12 +6,13 @@ from typing import Any
 
 from courier.schemas.closing import CloseReason
 from courier.schemas.contract.bundle import (
+    CONNECTION,
     CONTROL,
     DELIVERED,
     DELIVERY,
     KINDS,
     PUBLISHED,
-    REFRESH,
+    SAID,
     VERSION,
     members,
 )
@@ -60,7 +61,7 @@ def typescript(bundle: Schema) -> str:
     """The contract as one TypeScript module without imports; the same text for the same contract."""
     schemas = bundle["$defs"]
     events = dict(zip(members(bundle, PUBLISHED), members(bundle, DELIVERED), strict=True))
-    controls = [*members(bundle, CONTROL), REFRESH]
+    controls = [name for union in (CONTROL, CONNECTION, SAID) for name in members(bundle, union)]
     shown = {name: _without_delivery(schemas[delivered]) for name, delivered in events.items()}
     shown |= {name: schemas[name] for name in controls}
     nested = with_nested(shown, schemas)
@@ -79,7 +80,13 @@ def typescript(bundle: Schema) -> str:
         _alias("CourierEvent", list(events), "Every event: `type` tells which."),
         "/** An event as a subscriber gets it. */\nexport type DeliveredEvent = CourierEvent & Delivery;\n",
         *(_interface(name, schemas[name]) for name in controls),
-        _alias("ControlMessage", members(bundle, CONTROL), "What Courier says of its own."),
+        _alias(CONTROL, members(bundle, CONTROL), "What Courier says of its own."),
+        _alias(
+            CONNECTION,
+            members(bundle, CONNECTION),
+            "What Courier says beside, on a connection for many channels.",
+        ),
+        _alias(SAID, members(bundle, SAID), "What a subscriber may say."),
         _filled_in(schemas, events),
         _channels(bundle[KINDS]),
         _close_codes(),

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from courier.actors.channel import Channel
+from courier.actors.statistics import State
+from courier.metrics import MANY
 from courier.schemas.closing import CloseReason
 from courier.web.admin.answers import at
 from courier.web.admin.listing import Found, Query, Table, find, parse_query
@@ -15,21 +17,21 @@ CLOSED_BY_ADMIN = CloseReason.TRY_AGAIN_LATER
 """What a well-behaved subscriber answers by backing off and coming back with `since`: closing is no ban."""
 
 TABLE = Table[Served](
-    name=lambda session: session.subscriber.id,
+    name=lambda session: session.connection.id,
     texts=lambda session: (
-        session.subscriber.owner,
-        session.subscriber.channel.name,
-        session.subscriber.id,
+        session.connection.owner,
+        *(each.channel.name for each in session.subscribers),
+        session.connection.id,
         session.address or "",
     ),
     columns={
         "connected_at": lambda session: session.connected_at,
-        "user_id": lambda session: session.subscriber.owner,
-        "channel": lambda session: session.subscriber.channel.name,
-        "kind": lambda session: session.subscriber.channel.kind,
-        "id": lambda session: session.subscriber.id,
-        "lag": lambda session: session.subscriber.lag,
-        "state": lambda session: session.subscriber.state.value,
+        "user_id": lambda session: session.connection.owner,
+        "channel": lambda session: min((each.channel.name for each in session.subscribers), default=""),
+        "kind": lambda session: session.kind,
+        "id": lambda session: session.connection.id,
+        "lag": lambda session: session.connection.lag,
+        "state": lambda session: _state(session),
         "heard_at": lambda session: -session.quiet_seconds,
         "address": lambda session: session.address or "",
     },
@@ -54,7 +56,7 @@ def close_connection(site: Site, id: str) -> dict[str, Any]:
     session = site.sessions.get(id)
     if session is None:
         raise not_there()
-    session.subscriber.end(CLOSED_BY_ADMIN)
+    session.connection.end(CLOSED_BY_ADMIN)
     return {"status": "closing", "id": id, "code": CLOSED_BY_ADMIN.code, "reason": CLOSED_BY_ADMIN.reason}
 
 
@@ -75,16 +77,26 @@ def shown(found: Found[Served], query: Query) -> dict[str, Any]:
 
 def _row(session: Served) -> dict[str, Any]:
     connection = session.statistics()
-    subscriber = connection.subscriber
+    subscriptions = [
+        {
+            "channel": each.channel,
+            "state": each.state,
+            "position": None if each.position is None else str(each.position),
+            "lag": each.lag,
+        }
+        for each in connection.subscriptions
+    ]
+    alone = subscriptions[0] if session.kind != MANY else None
     return {
-        "id": subscriber.id,
-        "user_id": subscriber.owner,
-        "channel": subscriber.channel,
-        "kind": session.subscriber.channel.kind,
-        "state": subscriber.state,
-        "position": None if subscriber.position is None else str(subscriber.position),
-        "lag": subscriber.lag,
-        "held_bytes": subscriber.held_bytes,
+        "id": connection.id,
+        "user_id": connection.owner,
+        "channel": alone and alone["channel"],
+        "kind": session.kind,
+        "state": _state(session),
+        "position": alone and alone["position"],
+        "lag": session.connection.lag,
+        "subscriptions": subscriptions,
+        "held_bytes": connection.held_bytes,
         "unsent_bytes": connection.unsent_bytes,
         "connected_at": at(connection.connected_at),
         "heard_at": at(connection.heard_at),
@@ -92,3 +104,11 @@ def _row(session: Served) -> dict[str, Any]:
         "subprotocol": connection.subprotocol,
         "address": connection.address,
     }
+
+
+def _state(session: Served) -> str:
+    """That of its subscription; of many the one that is furthest from being up to date."""
+    if session.connection.reason is not None:
+        return State.CLOSING.value
+    states = {each.state for each in session.subscribers}
+    return next((state for state in (State.BEHIND, State.JOINING) if state in states), State.CURRENT).value

@@ -38,7 +38,7 @@ from courier.web.publishing.judge import JSON
 _ADMIN: list[Schema] = [{"adminToken": []}, {}]
 _TEXTS = ("text/plain", "application/openmetrics-text")
 _METRIC = """\
-# HELP courier_websocket_connections_active Subscribers that are connected
+# HELP courier_websocket_connections_active WebSockets that are connected; many: those for many channels
 # TYPE courier_websocket_connections_active gauge
 courier_websocket_connections_active{channel="user"} 2.0
 """

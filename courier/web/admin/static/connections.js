@@ -26,8 +26,9 @@ export function connectionTable({ path, searchable = "", withChannel }) {
       el("button", { type: "button", class: "link", title: row.user_id, "data-name": `${row.id} facts`, onclick: () => facts(row, close, again) }, row.user_id) },
     { key: "state", name: "State", wide: "104px", side: "right", cell: ({ state }) =>
       el("span", { class: "state", "data-state": state }, el("i", { class: "dot" }), word(state)) },
-    withChannel && { key: "channel", name: "Channel", side: "left", cell: ({ channel }) =>
-      el("a", { class: "link", href: `#/channels/${encodeURIComponent(channel)}`, title: channel, "data-name": null }, channel) },
+    withChannel && { key: "channel", name: "Channel", side: "left", cell: (row) => row.channel === null
+      ? el("span", { title: named(row) }, `${count(row.subscriptions.length)} channels`)
+      : el("a", { class: "link", href: `#/channels/${encodeURIComponent(row.channel)}`, title: row.channel, "data-name": null }, row.channel) },
     { key: "lag", name: "Lag", end: true, wide: withChannel ? "66px" : null, label: "lag", side: withChannel ? "right" : "left", cell: (row) => lag(row.lag) },
     withChannel && { key: "unsent_bytes", name: "Waiting", sort: false, end: true, wide: "82px", cell: (row) => bytes(waiting(row)) },
     withChannel && { key: "heard_at", name: "Heard from", end: true, wide: "98px", cell: (row) => ago(row.heard_at) },
@@ -45,12 +46,19 @@ const WORDS = { current: "Current", behind: "Behind", closing: "Closing", joinin
 const word = (state) => WORDS[state] ?? state;
 const waiting = ({ held_bytes, unsent_bytes }) => held_bytes + (unsent_bytes ?? 0);
 
+const named = ({ subscriptions }) => subscriptions.map(({ channel }) => channel).join(", ") || "none yet";
+
+// Of a connection for many channels each one, with how far behind it is.
+const channels = (row) => row.channel !== null ? [["Channel", row.channel]]
+  : [["Channels", count(row.subscriptions.length)], ...row.subscriptions.map((each) =>
+    [each.channel, `${word(each.state)}, ${count(each.lag)} behind, at ${each.position ?? NONE}`])];
+
 function facts(row, close, again) {
   dialog(row.user_id, factList([
-    ["Channel", row.channel],
+    ...channels(row),
     ["State", word(row.state)],
     ["Lag", `${count(row.lag)} events`],
-    ["Position", row.position ?? NONE, "mono"],
+    ...(row.channel === null ? [] : [["Position", row.position ?? NONE, "mono"]]),
     ["Frame held", bytes(row.held_bytes)],
     ["In the socket", row.unsent_bytes === null ? "not known" : bytes(row.unsent_bytes)],
     ["Connected", `${moment(row.connected_at)}, ${ago(row.connected_at)}`],
@@ -69,7 +77,7 @@ function facts(row, close, again) {
 
 function askToClose(row, then) {
   dialog(`Close the connection of ${row.user_id}?`,
-    el("p", { class: "quiet" }, `It is told 1013 “Try again later”. A well-behaved client backs off, comes back to ${row.channel} by itself, and misses nothing.`),
+    el("p", { class: "quiet" }, `It is told 1013 “Try again later”. A well-behaved client backs off, comes back to ${row.channel ?? "its channels"} by itself, and misses nothing.`),
     [{ word: "Keep it" }, { word: "Close connection", kind: "danger", act: () => closeIt(row, then) }]);
 }
 
