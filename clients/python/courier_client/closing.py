@@ -18,6 +18,7 @@ class ComeBack(StrEnum):
 
 CLOSE_REASONS = MappingProxyType(
     {
+        (1000, "Unsubscribed"): ComeBack.NO,
         (1001, "Server shutting down for maintenance"): ComeBack.AT_THE_SLOT,
         (1008, "Authentication token required"): ComeBack.WITH_NEW_TOKEN,
         (1008, "Invalid token"): ComeBack.WITH_NEW_TOKEN,
@@ -25,6 +26,7 @@ CLOSE_REASONS = MappingProxyType(
         (1008, "Token revoked"): ComeBack.WITH_NEW_TOKEN,
         (1008, "Unauthorized access to channel"): ComeBack.NO,
         (1008, "Unknown channel"): ComeBack.NO,
+        (1008, "Subprotocol required"): ComeBack.NO,
         (1008, "Origin not allowed"): ComeBack.NO,
         (1008, "Unreadable since"): ComeBack.NO,
         (1009, "Message too big"): ComeBack.YES,
@@ -32,6 +34,9 @@ CLOSE_REASONS = MappingProxyType(
         (1013, "Try again later"): ComeBack.BACKING_OFF,
         (4008, "Too slow"): ComeBack.WITH_SINCE,
         (4009, "No heartbeat"): ComeBack.YES,
+        (4010, "Already subscribed"): ComeBack.NO,
+        (4011, "Too many channels"): ComeBack.NO,
+        (4012, "Unreadable message"): ComeBack.NO,
     }
 )
 

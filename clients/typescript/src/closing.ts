@@ -12,5 +12,6 @@ export function afterClose(code: number, reason: string): ComeBack {
   const rows = CLOSE_CODES.filter((row) => row.code === code);
   const row = rows.find((each) => each.reason === reason);
   if (row) return row.comeBack;
-  return code === POLICY_VIOLATION ? "no" : (rows[0]?.comeBack ?? "yes, backing off");
+  if (code === POLICY_VIOLATION) return "no";
+  return rows.find(({ comeBack }) => comeBack !== "no")?.comeBack ?? "yes, backing off";
 }

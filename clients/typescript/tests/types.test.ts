@@ -110,5 +110,5 @@ test("both the browser's WebSocket and that of ws will do", () => {
 });
 
 test("the close codes are literals", () => {
-  expectTypeOf<(typeof CLOSE_CODES)[0]["code"]>().toEqualTypeOf<1001>();
+  expectTypeOf<(typeof CLOSE_CODES)[0]["code"]>().toEqualTypeOf<1000>();
 });
