@@ -41,6 +41,10 @@ class Reader:
 
     def toggle(self, channel: str) -> bytes:
         """A frame that subscribes, or that unsubscribes."""
+        return masked(Opcode.TEXT, json.dumps(self.message(channel)).encode())
+
+    def message(self, channel: str) -> dict[str, Any]:
+        """What a subscriber says to begin, or to end, its subscription."""
         if channel in self.live:
             said: dict[str, Any] = {"type": "courier.unsubscribe", "ref": self.live.pop(channel)}
         else:
@@ -49,7 +53,7 @@ class Reader:
             since = self.positions.get(channel)
             self.asked[self.ref] = channel, since
             said = {"type": "courier.subscribe", "ref": self.ref, "channel": channel, "since": since}
-        return masked(Opcode.TEXT, json.dumps(said).encode())
+        return said
 
     def hear(self, text: str) -> None:
         check_message(text)

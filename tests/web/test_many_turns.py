@@ -1,0 +1,154 @@
+"""Many channels on a socket that takes little: who is behind takes turns, and no frame is torn."""
+
+import json
+import math
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from courier.actors.subscriber import PAGE_BYTES
+from courier.backplane import Publication
+from courier.node import Node, open_node
+from courier.schemas.claims import SubscriberClaims
+from courier.schemas.closing import CloseReason
+from courier.schemas.registry import default_registry
+from courier.web.auth import Identity, Verifier
+from courier.web.grants import NOTHING
+from courier.web.many import ManySession
+from courier.web.rate_limit import RateLimiter
+from courier.web.site import Site
+from tests.actors.wires import FakeWire
+from tests.names import PLAIN_RULES, channel_name
+from tests.web.servers import settings_for
+from tests.web.test_many_at_random import CHANNELS, Reader
+
+EVENT = '{{"type":"system.announcement","source":"s","title":"{}","message":"m","severity":"info",'
+EVENT += '"timestamp":"2026-12-01T12:00:00Z"}}'
+
+
+class Stage:
+    """A connection for many channels whose socket is the test's."""
+
+    def __init__(self, node: Node, site: Site, wire: FakeWire) -> None:
+        self.node = node
+        self.wire = wire
+        now = int(time.time())
+        identity = Identity(SubscriberClaims(user_id="u1", iat=now, exp=now + 3600), NOTHING, {})
+        self.connection = node.hub.connect("u1")
+        wire.endpoint = ManySession(site, self.connection, {}, identity, wire)
+        wire.endpoint.start()
+
+    async def subscribe(self, *channels: str) -> None:
+        for ref, channel in enumerate(channels):
+            self.wire.hear(json.dumps({"type": "courier.subscribe", "ref": ref, "channel": channel}))
+        await wait_all_tasks_blocked()
+
+    async def publish(self, channel: str, *sizes: int) -> None:
+        publications = [Publication(EVENT.format("x" * size).encode()) for size in sizes]
+        await self.node.hub.publish(channel_name(channel), publications, math.inf)
+        await wait_all_tasks_blocked()
+
+    @property
+    def said(self) -> list[dict[str, str]]:
+        return [json.loads(payload) for payload in self.wire.payloads]
+
+
+@asynccontextmanager
+async def a_stage(room: float = math.inf) -> AsyncIterator[Stage]:
+    settings, registry = settings_for(), default_registry()
+    async with open_node(settings, registry.types, registry.kinds) as node:
+        site = Site(node, registry, Verifier(settings), RateLimiter(0, 60, {}, 10), PLAIN_RULES)
+        node.hub.supervisor.spawn(site.walker.run)
+        yield Stage(node, site, FakeWire(room))
+
+
+async def test_a_calm_channel_waits_for_one_page_of_a_busy_one_at_most() -> None:
+    async with a_stage() as stage:
+        await stage.subscribe("global", "user.u1")
+        stage.wire.leave_room(100_000)
+        await stage.publish("global", *[50_000] * 40)
+        await stage.publish("user.u1", 1)
+        before = len(stage.wire.received)
+        while b'"channel":"user.u1","type":"system' not in stage.wire.received:
+            stage.wire.take(4096)
+            await wait_all_tasks_blocked()
+        frame = 51_000  # what was begun is finished first
+        assert len(stage.wire.received) - before <= frame + PAGE_BYTES + 8192
+        stage.wire.take()
+        await wait_all_tasks_blocked()
+        assert len([said for said in stage.said if "id" in said]) == 41
+
+
+async def test_two_that_are_behind_take_turns() -> None:
+    async with a_stage() as stage:
+        await stage.subscribe("global", "user.u1")
+        stage.wire.leave_room(0)
+        for channel in ("global", "user.u1"):
+            await stage.publish(channel, *[40_000] * 10)
+        for _ in range(200):
+            stage.wire.take(10_000)
+            await wait_all_tasks_blocked()
+        channels = [said["channel"] for said in stage.said if "id" in said]
+        assert len(channels) == 20
+        ahead = [channels[:n].count("global") - channels[:n].count("user.u1") for n in range(len(channels))]
+        assert max(map(abs, ahead)) <= 2
+
+
+async def test_a_stalled_connection_is_evicted_with_all_its_channels() -> None:
+    async with a_stage() as stage:
+        await stage.subscribe("global", "user.u1")
+        stage.connection.evict("stalled")
+        assert stage.connection.reason is CloseReason.TOO_SLOW
+        assert stage.wire.goodbye == (4008, "Too slow")
+        stage.wire.leave()
+        assert stage.node.hub.connections == 0
+        state = stage.node.hub.metrics.traffic
+        assert (state["global"].subscriptions, state["user"].subscriptions) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_however_little_the_socket_takes_each_channel_comes_whole_and_in_order(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("courier.web.many.SUBSCRIBES_A_SECOND", 1_000_000)
+    chance = random.Random(seed)
+    async with a_stage() as stage:
+        reader, heard = Reader(), 0
+        channels = [
+            name for name in CHANNELS if not name.startswith("strategy")
+        ]  # of which somebody is asked
+        stage.wire.leave_room(chance.choice((0, 300, 5_000)))
+
+        def listen() -> None:
+            nonlocal heard
+            payloads = stage.wire.payloads
+            for payload in payloads[heard:]:
+                reader.hear(payload.decode())
+            heard = len(payloads)
+
+        for _ in range(150):
+            match chance.randrange(4):
+                case 0:
+                    stage.wire.hear(json.dumps(reader.message(chance.choice(channels))))
+                case 1 | 2:
+                    sizes = [chance.choice((1, 200, 30_000)) for _ in range(chance.randrange(1, 6))]
+                    await stage.publish(chance.choice(channels), *sizes)
+                case _:
+                    stage.wire.take(chance.choice((1, 100, 3_000, 70_000)))
+            if chance.random() < 0.5:
+                await trio.lowlevel.checkpoint()
+            listen()
+        stage.wire.take()
+        await wait_all_tasks_blocked()
+        for channel in list(reader.live):
+            stage.wire.hear(json.dumps(reader.message(channel)))
+        await wait_all_tasks_blocked()
+        listen()
+        assert not reader.asked
+        assert reader.counts["courier.ended"] == reader.ref + 1
+        assert not stage.wire.holding
