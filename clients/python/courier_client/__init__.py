@@ -1,6 +1,7 @@
 """Courier's client: publish and subscribe, typed, on asyncio and on Trio."""
 
 from courier_client.client import CourierClient
+from courier_client.connection import Connection
 from courier_client.errors import (
     ClientClosed,
     Conflict,
@@ -17,7 +18,7 @@ from courier_client.errors import (
     Unavailable,
     Unsendable,
 )
-from courier_client.event import Event, Gap
+from courier_client.event import Ended, Event, Gap
 from courier_client.receipt import Receipt
 from courier_client.subscription import Subscription
 from courier_client.sync import CourierSyncClient, SyncSubscription
@@ -26,9 +27,11 @@ from courier_client.tokens import Token
 __all__ = [
     "ClientClosed",
     "Conflict",
+    "Connection",
     "CourierClient",
     "CourierError",
     "CourierSyncClient",
+    "Ended",
     "Event",
     "Gap",
     "InvalidEvent",

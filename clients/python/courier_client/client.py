@@ -12,6 +12,7 @@ from weakref import WeakSet
 import anyio
 
 from courier_client.address import Address
+from courier_client.connection import Connection
 from courier_client.encoding import encode
 from courier_client.errors import (
     ClientClosed,
@@ -63,7 +64,7 @@ class CourierClient:
         self._queue_size = queue_size
         self._publishers = Publishers(self._new_publisher)
         self._closed = False
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._subscriptions: WeakSet[Subscription | Connection] = WeakSet()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(url={self._address.url!r}, service_name={self._service_name!r})"
@@ -174,6 +175,18 @@ class CourierClient:
         subscription = Subscription(self._address, channel, source, start)
         self._subscriptions.add(subscription)
         return subscription
+
+    def connect(self, *, token: Token | None = None) -> Connection:
+        """One connection for many channels, for `async with`: its `subscribe` adds one, and `async for` goes
+        over what comes of all.
+
+        `token` is a subscriber's, or a callable as for the client; left out, it is the client's own.
+        """
+        if self._closed:
+            raise ClientClosed("The client is closed")
+        connection = Connection(self._address, self._token if token is None else TokenSource(token))
+        self._subscriptions.add(connection)
+        return connection
 
     async def _open(self) -> Publisher:
         if self._closed:

@@ -37,3 +37,15 @@ class Gap:
     reason: GapReason
     """`expired`: the log has dropped them. `unknown_position`: the log is another one. `overrun`: the
     subscription fell behind so far that the log dropped them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A channel of a connection has ended, and does not come back by itself."""
+
+    channel: str
+    code: int
+    """As of a close."""
+    reason: str
+    position: str | None
+    """Behind the last event or gap that the loop got; None when it had none."""

@@ -3,8 +3,9 @@
 
 import json
 import math
+from abc import ABC, abstractmethod
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from courier_client.event import Event, Gap
 
@@ -19,7 +20,10 @@ class Silent(Exception):
     """A ping was left unanswered: the connection is dead, whatever the network says."""
 
 
-class Session:
+Item = TypeVar("Item", covariant=True)
+
+
+class Session(ABC, Generic[Item]):
     """One connection by `courier.v1`.
 
     Half a heartbeat after this side has last said or heard something it says `ping`, and when half a
@@ -27,9 +31,7 @@ class Session:
     is nothing to read: so a reader that is slow itself takes nobody for dead.
     """
 
-    def __init__(self, since: str | None, now: float) -> None:
-        self.position = since
-        """Where the next connection goes on from: it moves when the loop takes an event or a gap."""
+    def __init__(self, now: float) -> None:
         self.joined = False
         self.slot_seconds: float | None = None
         """When the node leaves: how long to wait before coming back."""
@@ -42,7 +44,7 @@ class Session:
         self._heard = self._said = now
         self._pinged: float | None = None
 
-    def hear(self, text: str, now: float) -> Event | Gap | None:
+    def hear(self, text: str, now: float) -> Item | None:
         """What a message comes to for the loop, if anything. ValueError, KeyError or TypeError for one that
         is none."""
         self._heard, self._pinged = now, None
@@ -50,13 +52,7 @@ class Session:
             return None
         said: dict[str, Any] = json.loads(text)
         kind: str = said.pop("type")
-        if not kind.startswith("courier."):
-            return _event(kind, said)
         match kind:
-            case "courier.gap":
-                return Gap(said["channel"], said["requested"], said["resumed_from"], said["reason"])
-            case "courier.joined":
-                self._join(said)
             case "courier.drain":
                 self.slot_seconds = said["reconnect_in_ms"] / 1000
             case "courier.token_expiring":
@@ -64,11 +60,24 @@ class Session:
                 self.new_token = None
             case "courier.refreshed":
                 self.refresh_at = math.inf
+            case _:
+                return self._hear(kind, said, now)
         return None
 
-    def taken(self, item: Event | Gap) -> None:
-        """The loop has it: the position moves behind it."""
-        self.position = item.id if isinstance(item, Event) else item.resumed_from
+    @abstractmethod
+    def _hear(self, kind: str, said: dict[str, Any], now: float) -> Item | None:
+        """What a message of a channel comes to."""
+
+    @abstractmethod
+    def taken(self, item: Any) -> None:
+        """The loop has it: a position moves behind it."""
+
+    def to_say(self, now: float) -> str | None:
+        """What is to be said now, beside the heartbeat and tokens; `has_said` once it was."""
+        return None
+
+    def has_said(self, now: float) -> None:
+        """The text of `to_say` was sent."""
 
     # The heartbeat
 
@@ -94,12 +103,39 @@ class Session:
         beat = min(self._heard, self._said) if self._pinged is None else self._pinged
         return min(beat + self._half_beat, self.refresh_at)
 
-    def _join(self, said: dict[str, Any]) -> None:
+    def _joined(self, heartbeat_seconds: float) -> None:
         self.joined = True
-        self._half_beat = said["heartbeat_seconds"] / 2
-        if self.position is None or said["recovered"]:
-            self.position = said["position"]
-        # Otherwise a gap comes next, and until the loop has it, it must come again with the next connection.
+        self._half_beat = heartbeat_seconds / 2
+
+
+class ChannelSession(Session[Event | Gap]):
+    """A connection for one channel."""
+
+    def __init__(self, since: str | None, now: float) -> None:
+        super().__init__(now)
+        self.position = since
+        """Where the next connection goes on from: it moves when the loop takes an event or a gap."""
+
+    def _hear(self, kind: str, said: dict[str, Any], now: float) -> Event | Gap | None:
+        if kind == "courier.joined":
+            self._joined(said["heartbeat_seconds"])
+            if self.position is None or said["recovered"]:
+                self.position = said["position"]
+            # Otherwise a gap comes next, and until the loop has it, it must come again next time.
+            return None
+        return event_or_gap(kind, said)
+
+    def taken(self, item: Event | Gap) -> None:
+        self.position = item.id if isinstance(item, Event) else item.resumed_from
+
+
+def event_or_gap(kind: str, said: dict[str, Any]) -> Event | Gap | None:
+    """What a channel has said; None for what a later Courier may say."""
+    if not kind.startswith("courier."):
+        return _event(kind, said)
+    if kind == "courier.gap":
+        return Gap(said["channel"], said["requested"], said["resumed_from"], said["reason"])
+    return None
 
 
 def _event(kind: str, said: dict[str, Any]) -> Event:

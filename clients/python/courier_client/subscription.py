@@ -1,36 +1,15 @@
 """Subscription: a channel's events, over as many connections as it takes."""
 
-import json
-import logging
-import math
-import ssl
-from collections import deque
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote, urlencode
 
-import anyio
-import anyio.lowlevel
-
 from courier_client.address import Address
-from courier_client.backoff import Backoff
-from courier_client.closing import Closed, ComeBack, what_next, what_next_over_http
-from courier_client.errors import SubscriptionRefused, TokenFailed
 from courier_client.event import Event, Gap
-from courier_client.logs import logger
-from courier_client.session import REFRESH_AGAIN_SECONDS, Session, Silent
+from courier_client.reading import Reading
+from courier_client.session import ChannelSession
 from courier_client.tokens import TokenSource
-from courier_client.websocket import HandshakeRefused, WebSocket
-
-SUBPROTOCOL = "courier.v1"
-
-CONNECT_SECONDS = 10.0
-"""How long a connection may take until its handshake is done."""
-
-BACKOFF = Backoff(base_seconds=0.5, cap_seconds=30.0)
 
 
-class Subscription:
+class Subscription(Reading[Event | Gap, ChannelSession]):
     """The events of one channel, each once and in order, or a Gap where some are missing.
 
     `async with courier.subscribe(…) as events:` has joined when its block begins: what is published from then
@@ -46,19 +25,8 @@ class Subscription:
     """
 
     def __init__(self, address: Address, channel: str, token: TokenSource, since: str | None) -> None:
+        super().__init__(address, token, ChannelSession(since, 0.0), f"Subscription to {channel}")
         self.channel = channel
-        self._address = address
-        self._token = token
-        self._websocket: WebSocket | None = None
-        self._session = Session(since, 0.0)
-        self._ready: deque[Event | Gap] = deque()
-        self._closed = False
-        self._failures = 0
-        """Connections in a row that brought nothing."""
-        self._come_back_at = -math.inf
-        self._token_asked = False
-        """A fresh token was asked for, and no join has followed yet."""
-        self._connecting: anyio.CancelScope | None = None
 
     def __repr__(self) -> str:
         return f"Subscription(channel={self.channel!r}, position={self.position!r})"
@@ -70,162 +38,9 @@ class Subscription:
         from."""
         return self._session.position
 
-    async def __aenter__(self) -> Self:
-        try:
-            while not self._session.joined and not self._closed:
-                await self._step()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event | Gap:
-        await anyio.lowlevel.checkpoint()
-        while not self._ready:
-            if self._closed:
-                raise StopAsyncIteration
-            await self._step()
-        item = self._ready.popleft()
-        self._session.taken(item)
-        return item
-
-    async def aclose(self) -> None:
-        """As `close`, for `contextlib.aclosing`."""
-        self.close()
-
-    def close(self) -> None:
-        """End it; whoever waits for the next event gets StopAsyncIteration."""
-        if self._closed:
-            return
-        self._closed = True
-        self._ready.clear()
-        if self._connecting is not None:
-            self._connecting.cancel()
-        if self._websocket is not None:
-            self._websocket.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-    # One thing after another: each step may be cancelled, and the next one finds what there is to do
-
-    async def _step(self) -> None:
-        websocket, session = self._websocket, self._session
-        try:
-            if websocket is None:
-                await self._connect()
-            elif websocket.closed is not None and not websocket.unread:
-                self._websocket = None
-                await self._come_back(what_next(websocket.closed), websocket.closed)
-            elif anyio.current_time() >= session.refresh_at:
-                await self._send_token(websocket, session)
-            else:
-                await self._read(websocket, session)
-        except (SubscriptionRefused, TokenFailed, ssl.SSLCertVerificationError):
-            self.close()
-            raise
-        except anyio.ClosedResourceError:  # `close` was called meanwhile
-            if not self._closed:
-                raise
-
-    async def _connect(self) -> None:
-        try:
-            with anyio.CancelScope() as self._connecting:
-                await anyio.sleep_until(self._come_back_at)
-                await self._open()
-        finally:
-            self._connecting = None
-
-    async def _open(self) -> None:
-        token = await self._token.get()
-        headers = [] if token is None else [(b"Authorization", f"Bearer {token}".encode())]
+    def _target(self) -> str:
         since = "" if self.position is None else "?" + urlencode({"since": self.position})
-        target = f"{self._address.path}/ws/{quote(self.channel, safe='')}{since}"
-        try:
-            with anyio.fail_after(CONNECT_SECONDS):
-                self._websocket = await WebSocket.open(self._address, target, SUBPROTOCOL, headers)
-        except HandshakeRefused as error:
-            await self._come_back(what_next_over_http(error.status), Closed(error.status, error.reason))
-        except ssl.SSLCertVerificationError:
-            raise
-        except OSError as error:  # a TimeoutError is one, too
-            self._back_off(str(error) or type(error).__name__)
-        else:
-            self._session = Session(self.position, anyio.current_time())
+        return f"/ws/{quote(self.channel, safe='')}{since}"
 
-    async def _read(self, websocket: WebSocket, session: Session) -> None:
-        if session.ping_due(anyio.current_time()):
-            await websocket.send("ping")
-        texts = None
-        with anyio.CancelScope(deadline=session.next_at):
-            texts = await websocket.receive()
-        now = anyio.current_time()
-        try:
-            if texts is None:
-                session.nothing_came(now)
-                return
-            if texts and session.joined:
-                self._failures = 0
-            items = [session.hear(text, now) for text in texts]
-        except (Silent, ValueError, LookupError, TypeError, AttributeError) as error:
-            logger.warning(
-                "Subscription to %s: connection is of no use: %s", self.channel, type(error).__name__
-            )
-            websocket.close()
-            return
-        self._ready.extend(item for item in items if item is not None)
-        if session.joined:
-            self._token_asked = False
-        if "ping" in texts:
-            session.said(now)
-            await websocket.send("pong")
-
-    async def _send_token(self, websocket: WebSocket, session: Session) -> None:
-        """Give Courier a new token before the old one ends."""
-        if not self._token.renewable:
-            session.refresh_at = math.inf
-            return
-        try:
-            if session.new_token is None:
-                with anyio.CancelScope(deadline=session.token_ends):
-                    session.new_token = await self._token.fresh()
-        except TokenFailed as error:
-            logger.warning("Subscription to %s: %s", self.channel, error)  # the old one still counts
-        now = anyio.current_time()
-        session.refresh_at = now + REFRESH_AGAIN_SECONDS
-        if session.new_token is not None:
-            session.said(now)
-            await websocket.send(json.dumps({"type": "courier.refresh", "token": session.new_token}))
-
-    async def _come_back(self, what: ComeBack, closed: Closed) -> None:
-        match what:
-            case ComeBack.NO:
-                raise SubscriptionRefused(*closed)
-            case ComeBack.WITH_NEW_TOKEN:
-                if not self._token.renewable or self._token_asked:
-                    raise SubscriptionRefused(*closed)
-                logger.info("Subscription to %s: %s; a fresh token is asked for", self.channel, closed.reason)
-                if self._session.joined:  # tokens that let it join and end at once are not asked for in haste
-                    self._back_off(closed.reason)
-                await self._token.fresh()
-                self._token_asked = True
-            case ComeBack.AT_THE_SLOT if (slot := self._session.slot_seconds) is not None:
-                logger.info("Subscription to %s: the node leaves; back in %.1f s", self.channel, slot)
-                self._come_back_at = anyio.current_time() + slot
-            case _:
-                self._back_off(f"{closed.code} {closed.reason}")
-
-    def _back_off(self, why: str) -> None:
-        seconds = BACKOFF.seconds(self._failures)
-        self._failures += 1
-        self._come_back_at = anyio.current_time() + seconds
-        level = logging.INFO if self._failures == 1 else logging.WARNING  # it does not come back by itself
-        logger.log(level, "Subscription to %s: %s; back in %.1f s", self.channel, why, seconds)
+    def _next_session(self, now: float) -> ChannelSession:
+        return ChannelSession(self.position, now)

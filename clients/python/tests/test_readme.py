@@ -44,8 +44,9 @@ def run(program: str, at: Node, *, until: str) -> str:
 
 
 def test_the_programs_do_what_they_say(open_node: Node) -> None:
-    publish, subscribe, script, listen = PROGRAMS
+    publish, subscribe, script, listen, listen_to_many = PROGRAMS
     run(publish, open_node, until="Receipt({")
     run(subscribe, open_node, until="'title': 'News'")
     run(script, open_node, until="'event_type': 'strategy.paused'")
-    compile(listen, "README.md", "exec")
+    for program in (listen, listen_to_many):
+        compile(program, "README.md", "exec")

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from courier_client import Gap, SubscriptionRefused, TokenFailed, subscription, websocket
+from courier_client import Gap, SubscriptionRefused, TokenFailed, reading, websocket
 from courier_client.backoff import Backoff
 from courier_client.closing import CLOSE_REASONS, ComeBack
 from fakes import Peer, event_at, fake_http, fake_websockets, refused
@@ -21,7 +21,7 @@ Script = Callable[[Peer], Awaitable[None]]
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long to come back."""
-    monkeypatch.setattr(subscription, "BACKOFF", Backoff(0.01, 0.05))
+    monkeypatch.setattr(reading, "BACKOFF", Backoff(0.01, 0.05))
 
 
 def closing(code: int, reason: str, *offsets: int) -> Script:
@@ -230,7 +230,7 @@ async def test_pings_are_answered_and_sent() -> None:
 
 
 async def test_a_new_token_that_is_not_confirmed_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription, "REFRESH_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(reading, "REFRESH_AGAIN_SECONDS", 0.1)
     heard: list[Any] = []
 
     async def script(peer: Peer) -> None:
@@ -252,7 +252,7 @@ async def test_a_new_token_that_is_not_confirmed_is_sent_again(monkeypatch: pyte
 async def test_a_callable_that_fails_before_the_token_ends_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(subscription, "REFRESH_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "REFRESH_AGAIN_SECONDS", 0.05)
     asked = 0
 
     def give() -> str:
@@ -357,7 +357,7 @@ async def test_the_waits_grow_while_nothing_comes_and_start_anew_once_something_
             attempts.append(attempt)
             return 0.0
 
-    monkeypatch.setattr(subscription, "BACKOFF", Noted(0, 0))
+    monkeypatch.setattr(reading, "BACKOFF", Noted(0, 0))
 
     async def silent(peer: Peer) -> None:
         await peer.join()
@@ -377,7 +377,7 @@ async def test_the_waits_grow_while_nothing_comes_and_start_anew_once_something_
 async def test_a_subscription_that_waits_to_come_back_ends_at_once_when_it_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(subscription, "BACKOFF", Backoff(60, 60, random=lambda: 1.0))
+    monkeypatch.setattr(reading, "BACKOFF", Backoff(60, 60, random=lambda: 1.0))
     async with client("http://127.0.0.1:1") as courier, anyio.create_task_group() as tasks:
         events = courier.subscribe("global")
         got: list[Any] = []

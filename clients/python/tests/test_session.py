@@ -5,7 +5,7 @@ import json
 import pytest
 from courier_client.closing import CLOSE_REASONS, TOO_LARGE, Closed, ComeBack, what_next, what_next_over_http
 from courier_client.event import Event, Gap
-from courier_client.session import Session, Silent
+from courier_client.session import ChannelSession, Silent
 from fakes import event_at
 
 from courier.schemas.closing import CloseReason
@@ -41,19 +41,19 @@ def test_an_http_answer_to_a_join_is_come_back_from_when_it_passes() -> None:
 
 
 def test_a_subscription_without_since_begins_where_the_join_says() -> None:
-    session = Session(None, 0)
+    session = ChannelSession(None, 0)
     assert session.hear(joined(), 0) is None
     assert session.position == "k3v9x0qa-5"
 
 
 def test_a_time_is_replaced_by_a_position_at_the_join() -> None:
-    session = Session("2026-01-01T00:00:00Z", 0)
+    session = ChannelSession("2026-01-01T00:00:00Z", 0)
     session.hear(joined(recovered=True), 0)
     assert session.position == "k3v9x0qa-5"
 
 
 def test_a_gap_that_the_loop_has_not_got_comes_again_with_the_next_join() -> None:
-    session = Session("k3v9x0qa-1", 0)
+    session = ChannelSession("k3v9x0qa-1", 0)
     session.hear(joined(), 0)
     gap = session.hear(json.dumps(GAP), 0)
     assert session.position == "k3v9x0qa-1"
@@ -63,7 +63,7 @@ def test_a_gap_that_the_loop_has_not_got_comes_again_with_the_next_join() -> Non
 
 
 def test_the_position_moves_when_the_loop_gets_an_event_and_not_when_it_comes() -> None:
-    session = Session("k3v9x0qa-1", 0)
+    session = ChannelSession("k3v9x0qa-1", 0)
     event = session.hear(json.dumps(event_at(2)), 0)
     assert session.position == "k3v9x0qa-1"
     assert isinstance(event, Event)
@@ -72,20 +72,20 @@ def test_the_position_moves_when_the_loop_gets_an_event_and_not_when_it_comes() 
 
 
 def test_messages_that_a_later_courier_may_send_are_passed_over() -> None:
-    assert Session(None, 0).hear('{"type":"courier.news","x":1}', 0) is None
+    assert ChannelSession(None, 0).hear('{"type":"courier.news","x":1}', 0) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"type":1}', '{"type":"t"}', '{"type":"courier.gap"}'])
 def test_what_is_no_message_is_an_error(text: str) -> None:
     with pytest.raises((ValueError, LookupError, TypeError, AttributeError)):
-        Session(None, 0).hear(text, 0)
+        ChannelSession(None, 0).hear(text, 0)
 
 
 class Clock:
     """A session with a heartbeat of 30 s."""
 
     def __init__(self) -> None:
-        self.session = Session(None, 0)
+        self.session = ChannelSession(None, 0)
         self.session.hear(joined(), 0)
 
 
@@ -121,6 +121,6 @@ def test_whatever_follows_a_ping_shows_that_somebody_is_there() -> None:
 
 
 def test_a_drain_gives_a_slot() -> None:
-    session = Session(None, 0)
+    session = ChannelSession(None, 0)
     session.hear('{"type":"courier.drain","reconnect_in_ms":8400}', 0)
     assert session.slot_seconds == 8.4
