@@ -212,23 +212,32 @@ def publish(
 
 
 @main.command()
-@cli_options.channel
+@click.argument("channels", metavar="CHANNEL...", nargs=-1, required=True, type=cli_options.TEXT)
 @cli_options.url
 @cli_options.user_token
 @click.option(
-    "--since", metavar="POSITION|TIME", type=cli_options.TEXT, help="Begin with what came after it."
+    "--since",
+    metavar="POSITION|TIME",
+    type=cli_options.TEXT,
+    help="Begin with what came after it; for several channels a time.",
 )
 @click.option("--follow", is_flag=True, help="Come back when the node leaves or the connection breaks.")
 @cli_options.as_json
-def subscribe(channel: str, url: str, token: str, since: str | None, follow: bool, as_json: bool) -> None:
-    """Print a channel's events as they come, until the node ends the subscription.
+def subscribe(
+    channels: tuple[str, ...], url: str, token: str, since: str | None, follow: bool, as_json: bool
+) -> None:
+    """Print the events of channels as they come, until the node ends a subscription.
 
+    Several channels share one connection, and each keeps the order of its own events.
     Standard output has events only; gaps and all else go to standard error. Ends with 1 and the close code
     when the node ends it, 3 when there is no node, 4 when standard output cannot be written.
     """
     from courier.terminal.commands import print_subscription
 
-    _run(partial(print_subscription, url, channel, token, since, follow, as_json))
+    wanted = list(dict.fromkeys(channels))
+    if since is not None and len(wanted) > 1 and "T" not in since:
+        raise click.UsageError("A position is of one channel: give one channel, or --since with a time")
+    _run(partial(print_subscription, url, wanted, token, since, follow, as_json))
 
 
 @main.command()

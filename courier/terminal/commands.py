@@ -28,14 +28,15 @@ FAILURES_SHOWN = 20
 class Printer:
     """Standard output: one event a line, flushed, for a person or as JSON."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, with_channel: bool = False) -> None:
+        self._with_channel = with_channel
         self._console = None if as_json else Output(highlight=False, soft_wrap=True)
 
     def event(self, event: dict[str, Any]) -> None:
         if self._console is None:
             click.echo(json.dumps(event, separators=(",", ":")))
         else:
-            self._console.print(event_line(event))
+            self._console.print(event_line(event, with_channel=self._with_channel))
 
 
 def tell(sentence: str) -> None:
@@ -45,12 +46,12 @@ def tell(sentence: str) -> None:
 
 
 async def print_subscription(
-    url: str, channel: str, token: str, since: str | None, coming_back: bool, as_json: bool
+    url: str, channels: Sequence[str], token: str, since: str | None, coming_back: bool, as_json: bool
 ) -> int:
     """Print events until the end, which is always raised: Closed, or Unreachable."""
-    printer = Printer(as_json=as_json)
+    printer = Printer(as_json=as_json, with_channel=len(channels) > 1)
     messages = (
-        follow(url, channel, token, since, tell) if coming_back else subscribe(url, channel, token, since)
+        follow(url, channels, token, since, tell) if coming_back else subscribe(url, channels, token, since)
     )
     async with aclosing(messages):
         async for message in messages:

@@ -38,10 +38,14 @@ class Unreachable(Failed):
 
 
 class Closed(Failed):
-    """The node ended the subscription: `code` and `reason` as in the table of close codes."""
+    """The node ended the subscription: `code` and `reason` as in the table of close codes. `channel`: that of
+    one of several, where it was not the connection."""
 
-    def __init__(self, code: int, reason: str, slot_seconds: float | None = None) -> None:
-        super().__init__(f"Closed: {code} {reason}".rstrip())
+    def __init__(
+        self, code: int, reason: str, slot_seconds: float | None = None, channel: str | None = None
+    ) -> None:
+        what = "Closed" if channel is None else f"{channel} has ended"
+        super().__init__(f"{what}: {code} {reason}".rstrip())
         self.code = code
         self.reason = reason
         self.slot_seconds = slot_seconds

@@ -21,8 +21,9 @@ class Output(Console):
         raise  # it is called where the error is handled
 
 
-def event_line(event: dict[str, Any]) -> Text:
-    """When, its id, who, what, and what a person looks for in it. A source keeps its colour.
+def event_line(event: dict[str, Any], *, with_channel: bool = False) -> Text:
+    """When, its id, its channel where that is asked for, who, what, and what a person looks for in it. A
+    source keeps its colour.
 
     Nothing in an event can move the cursor: control characters are shown and not sent.
     """
@@ -31,6 +32,8 @@ def event_line(event: dict[str, Any]) -> Text:
     line = Text()
     line.append(visible(str(event.get("timestamp", "")))[11:23].ljust(13), "dim")
     line.append(f"{visible(str(event.get('id', '-'))):<14} ", "dim")
+    if with_channel:
+        line.append(f"{visible(str(event.get('channel', ''))):<20} ")
     line.append(f"{visible(source):<13}", colour)
     line.append(f"{visible(event['type']):<25}", f"bold {colour}")
     line.append(visible(_gist(event)))

@@ -1,9 +1,9 @@
-"""Subscribe: a channel's events, as a program or a person at a terminal reads them."""
+"""Subscribe: events of channels, as a program or a person at a terminal reads them."""
 
 import json
 import random
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -34,6 +34,8 @@ fourfold as they are written again (`1e15` as `1000000000000000.0`)."""
 
 _TOO_BIG = 1009
 
+_BEGINNINGS = ("courier.joined", "courier.subscribed")
+
 _STAY_AWAY = frozenset(
     (each.code, each.reason)
     for each in CloseReason
@@ -41,28 +43,33 @@ _STAY_AWAY = frozenset(
 )
 
 
-async def subscribe(
-    url: str, channel: str, token: str, since: str | None = None
-) -> AsyncGenerator[dict[str, Any], None]:
-    """Yield the channel's events, and `courier.gap` where some are missing, as they come.
+Positions = dict[str, str | None]
+"""Where each channel goes on; None: with its next event."""
 
-    `url` is the node's, `http://…` or `https://…`. Raises Closed when the node ends the subscription, and
+
+async def subscribe(
+    url: str, channels: Sequence[str], token: str, since: str | None = None
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Yield the channels' events, and `courier.gap` where some are missing, as they come.
+
+    `url` is the node's, `http://…` or `https://…`. Raises Closed when the node ends a subscription, and
     Unreachable when there is no node or it has fallen silent.
     """
-    async with aclosing(_messages(url, channel, token, since)) as messages:
+    async with aclosing(_messages(url, token, dict.fromkeys(channels, since))) as messages:
         async for message in messages:
-            if message["type"] != "courier.joined":
+            if message["type"] not in _BEGINNINGS:
                 yield message
 
 
-async def _messages(
-    url: str, channel: str, token: str, since: str | None
-) -> AsyncGenerator[dict[str, Any], None]:
-    """As `subscribe`, and `courier.joined` first."""
+async def _messages(url: str, token: str, positions: Positions) -> AsyncGenerator[dict[str, Any], None]:
+    """As `subscribe`, and of each channel `courier.joined` or `courier.subscribed` first.
+
+    One channel has a connection of its own; several share one.
+    """
     heartbeat_seconds = 30.0
     slot_seconds = None
     try:
-        async with _open(url, channel, token, since) as websocket:
+        async with _open(url, token, positions) as websocket:
             while True:
                 try:
                     with trio.fail_after(heartbeat_seconds * SILENT_HEARTBEATS):
@@ -83,6 +90,17 @@ async def _messages(
                     case "courier.joined":
                         heartbeat_seconds = event["heartbeat_seconds"]
                         yield event
+                    case "courier.connected":
+                        heartbeat_seconds = event["heartbeat_seconds"]
+                        for ref, (channel, since) in enumerate(positions.items()):
+                            said = {"type": "courier.subscribe", "ref": ref, "channel": channel}
+                            await websocket.send_message(
+                                json.dumps(said if since is None else said | {"since": since})
+                            )
+                    case "courier.subscribed":
+                        yield event
+                    case "courier.ended":
+                        raise Closed(event["code"], event["reason"], channel=event["channel"])
                     case "courier.drain":
                         slot_seconds = event["reconnect_in_ms"] / 1000
                     case "courier.gap":
@@ -102,7 +120,7 @@ async def _messages(
 def _position(message: dict[str, Any], since: str | None) -> str | None:
     """Where to go on after this message, for a subscriber that came from `since`."""
     match message["type"]:
-        case "courier.joined":
+        case "courier.joined" | "courier.subscribed":
             # On a quiet channel this is the only position there is. Where the join recovered nothing, a gap
             # comes next: until it is here, the next join must ask for the same again.
             recovered: bool = since is None or message["recovered"]
@@ -114,14 +132,15 @@ def _position(message: dict[str, Any], since: str | None) -> str | None:
 
 
 @asynccontextmanager
-async def _open(
-    url: str, channel: str, token: str, since: str | None
-) -> AsyncGenerator[WebSocketConnection, None]:
+async def _open(url: str, token: str, positions: Positions) -> AsyncGenerator[WebSocketConnection, None]:
     """A WebSocket on a stream of ours: trio-websocket leaves its own open when the node closes."""
     parts = urlsplit(url)
-    path = f"{parts.path.rstrip('/')}/ws/{quote(channel, safe='')}"
-    if since is not None:
-        path += "?" + urlencode({"since": since})
+    path = f"{parts.path.rstrip('/')}/ws"
+    if len(positions) == 1:
+        [(channel, since)] = positions.items()
+        path += f"/{quote(channel, safe='')}"
+        if since is not None:
+            path += "?" + urlencode({"since": since})
     deadline = trio.current_time() + CONNECT_SECONDS
     with trio.fail_at(deadline):
         stream = await _connect(parts)
@@ -155,7 +174,7 @@ async def _connect(parts: SplitResult) -> trio.SocketStream | trio.SSLStream[tri
 
 
 async def follow(
-    url: str, channel: str, token: str, since: str | None, tell: Callable[[str], None]
+    url: str, channels: Sequence[str], token: str, since: str | None, tell: Callable[[str], None]
 ) -> AsyncGenerator[dict[str, Any], None]:
     """As `subscribe`, and come back where it stopped for as long as the close code says that one may.
 
@@ -163,12 +182,14 @@ async def follow(
     grows (full jitter). `tell` gets a sentence for each. Raises Closed when coming back would be in vain.
     """
     failures = 0
+    positions: Positions = dict.fromkeys(channels, since)
     while True:
         try:
-            async with aclosing(_messages(url, channel, token, since)) as messages:
+            async with aclosing(_messages(url, token, dict(positions))) as messages:
                 async for message in messages:
-                    since = _position(message, since)
-                    if message["type"] != "courier.joined":
+                    channel = message["channel"]
+                    positions[channel] = _position(message, positions[channel])
+                    if message["type"] not in _BEGINNINGS:
                         failures = 0
                         yield message
         except (Closed, Unreachable) as end:
