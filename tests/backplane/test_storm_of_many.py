@@ -1,0 +1,102 @@
+"""Connections for ten channels each that join while events are published, on every backplane."""
+
+import json
+import math
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+
+from courier.actors.hub import Hub
+from courier.backplane import Publication
+from courier.node import Node
+from courier.schemas.claims import SubscriberClaims
+from courier.schemas.registry import default_registry
+from courier.web.auth import Identity, Verifier
+from courier.web.grants import Grants
+from courier.web.many import ManySession
+from courier.web.rate_limit import RateLimiter
+from courier.web.site import Site
+from tests.actors.wires import FakeWire
+from tests.backplane.worlds import BACKPLANES, PATIENCE_SECONDS, world
+from tests.names import PLAIN_RULES, channel_name
+from tests.web.servers import settings_for
+
+CHANNELS = [f"user.s{number}" for number in range(10)]
+CONNECTIONS = 30
+EVENTS = 900
+
+
+@pytest.fixture(params=BACKPLANES)
+async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
+    async with world(request) as opener, opener() as hub:
+        yield hub
+
+
+def events(wire: FakeWire) -> dict[str, list[str]]:
+    """The positions of what has come, by channel: where each began, and its events."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for payload in wire.payloads:
+        said = json.loads(payload)
+        if said.get("type") == "courier.subscribed":
+            found[said["channel"]].append(said["position"])
+        elif "id" in said:
+            found[said["channel"]].append(said["id"])
+        else:
+            assert said["type"] == "courier.connected"
+    return found
+
+
+async def test_joins_of_ten_channels_each_have_no_hole_and_no_repeat(hub: Hub) -> None:
+    settings, chance = settings_for(), random.Random(1)
+    node = Node(settings, hub, hub.metrics, None)
+    site = Site(node, default_registry(), Verifier(settings), RateLimiter(0, 60, {}, 10), PLAIN_RULES)
+    hub.supervisor.spawn(site.walker.run)
+    published: Counter[str] = Counter()
+    wires: list[FakeWire] = []
+
+    async def publisher(count: int) -> None:
+        for number in range(count):
+            channel = chance.choice(CHANNELS)
+            event = Publication(b'{"type":"t","n":%d}' % number)
+            await hub.publish(channel_name(channel), [event], math.inf)
+            published[channel] += 1
+
+    async def connect(after: int) -> None:
+        while published.total() < after:
+            await trio.lowlevel.checkpoint()
+        now = int(time.time())
+        claims = SubscriberClaims(user_id="u1", iat=now, exp=now + 3600)
+        wire = FakeWire()
+        session = ManySession(site, hub.connect("u1"), {}, Identity(claims, Grants(CHANNELS), {}), wire)
+        wire.endpoint = session
+        session.start()
+        wires.append(wire)
+        for ref, channel in enumerate(chance.sample(CHANNELS, len(CHANNELS))):
+            session.heard(json.dumps({"type": "courier.subscribe", "ref": ref, "channel": channel}))
+
+    for channel in CHANNELS:  # so that each has a log, and positions that can be counted
+        await hub.publish(channel_name(channel), [Publication(b'{"type":"t","n":0}')], math.inf)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(publisher, EVENTS // 3)
+        for number in range(CONNECTIONS):
+            nursery.start_soon(connect, number * EVENTS // CONNECTIONS)
+    assert published.total() == EVENTS
+    with trio.fail_after(PATIENCE_SECONDS):
+        for wire in wires:
+            while any(
+                int(positions[-1].split("-")[1]) < published[channel] + 1 or len(events(wire)) < len(CHANNELS)
+                for channel, positions in events(wire).items()
+            ) or not events(wire):
+                await trio.sleep(0.01)
+            for channel, positions in events(wire).items():
+                offsets = [int(position.split("-")[1]) for position in positions]
+                assert offsets == list(range(offsets[0], published[channel] + 2))
+                assert len({position.split("-")[0] for position in positions}) == 1
+    for wire in wires:
+        wire.leave()
+    assert hub.connections == 0
