@@ -16,7 +16,7 @@ from courier.actors.log import Budget, Log
 from courier.actors.messages import Arrive, Deliver, Leave, Message, Read, Trim
 from courier.actors.repairs import Repairs
 from courier.actors.subscriber import Subscriber
-from courier.actors.wire import Clock, Spawn
+from courier.actors.wire import Clock, Corked, Spawn
 from courier.backplane import Backplane, BackplaneAway, InboxFull, Outcome, Publication, Record, Stretch
 from courier.backplane.reply import Reply
 from courier.logs import get_logger
@@ -94,6 +94,8 @@ class Supervisor:
         self._pressed = Signal()
         self._news = Signal()
         self._to_show: list[Channel] = []
+        self.corked: list[Corked] | None = None
+        """While small channels are shown together: the wires that gather what several of these write."""
         self._keys = Keys(limits.idempotency_keys)
         self.repairs = Repairs(backplane, self.running, nursery, metrics)
         self._early: set[str] = set()
@@ -289,11 +291,23 @@ class Supervisor:
             await self._news.wait()
             self._news.clear()
             channels, self._to_show = self._to_show, []
-            for count, channel in enumerate(channels, start=1):
+            for start in range(0, len(channels), SHOWN_PAUSE):
+                if start:
+                    await trio.lowlevel.checkpoint()
+                self._show_together(channels[start : start + SHOWN_PAUSE])
+
+    def _show_together(self, channels: Sequence[Channel]) -> None:
+        """What several of them write to one connection leaves by one write."""
+        corked: list[Corked] = []
+        self.corked = corked
+        try:
+            for channel in channels:
                 if self._channels.get(channel.name.name) is channel:
                     channel.show()
-                if count % SHOWN_PAUSE == 0:
-                    await trio.lowlevel.checkpoint()
+        finally:
+            self.corked = None
+            for wire in corked:
+                wire.uncork()
 
     async def relieve(self) -> None:
         """Keep the logs within the node's byte budget, for ever: the largest log pays, whoever appended.

@@ -35,6 +35,13 @@ class Wire(Protocol):
         """Have `Subscriber.writable` called when the socket takes more, once others have had their turn."""
 
 
+class Corked(Protocol):
+    """A wire that gathers what is written to it."""
+
+    def uncork(self) -> None:
+        """Write it as one."""
+
+
 class Holder(Protocol):
     """What holds a subscription, or a connection, and says goodbye when it ends."""
 

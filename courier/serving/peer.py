@@ -62,6 +62,13 @@ class Peer(Protocol):
         """Write whole frames, behind what is held. While they wait nothing is read of the peer, so that its
         questions cannot make answers without end."""
 
+    def cork(self) -> bool:
+        """Gather what is written, until `uncork`. False when this side cannot, or does so already: nothing is
+        changed then."""
+
+    def uncork(self) -> None:
+        """Write what was gathered as one; what the socket does not take of it is held."""
+
     def await_room(self) -> None:
         """Have `Endpoint.writable` called when the socket takes more, once others have had their turn."""
 

@@ -9,7 +9,7 @@ import trio
 from pydantic import MISSING
 
 from courier.actors.connection import Connection
-from courier.actors.subscriber import Subscriber
+from courier.actors.subscriber import PAGE_BYTES, Subscriber
 from courier.backplane.steps import Steps
 from courier.logs import get_logger
 from courier.metrics import MANY
@@ -66,6 +66,7 @@ class Line:
         return 0  # what is held is the connection's
 
     def write(self, data: bytes) -> int:
+        self._session.gather(len(data))
         sent = self._peer.write(data)
         if sent < len(data):
             self._session.line_up(self)
@@ -90,6 +91,7 @@ class ManySession(Session):
     __slots__ = (
         "_by_channel",
         "_delivered",
+        "_gathered",
         "_identity",
         "_last_ref",
         "_lines",
@@ -113,6 +115,8 @@ class ManySession(Session):
         """Whose turn on the socket is next."""
         self._lost: list[tuple[Line, Exception]] = []
         """What a new token does not admit, until it counts."""
+        self._gathered = 0
+        """Bytes that wait for `uncork`."""
         self._last_ref = -1
         self._next_subscribe_at = 0.0
         self._delivered = 0
@@ -282,6 +286,26 @@ class ManySession(Session):
                     position=MISSING if position is None else str(position),
                 )
             )
+
+    # One write for several channels
+
+    def gather(self, more: int) -> None:
+        """Called before a line writes so many bytes: while small channels are shown together, what they write
+        is gathered, up to a page."""
+        corked = self._site.node.hub.supervisor.corked
+        if corked is None or self._peer.holding:
+            return
+        if self._gathered + more > PAGE_BYTES:
+            self.uncork()
+        if more <= PAGE_BYTES and (self._gathered or self._peer.cork()):
+            if not self._gathered:
+                corked.append(self)
+            self._gathered += more
+
+    def uncork(self) -> None:
+        if self._gathered:
+            self._gathered = 0
+            self._peer.uncork()
 
     # Turns on the socket
 

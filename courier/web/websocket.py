@@ -148,6 +148,12 @@ class QuartPeer:
         self._replies_bytes += len(data)
         self.await_room()
 
+    def cork(self) -> bool:
+        return False  # Quart is given a message at a time
+
+    def uncork(self) -> None:
+        """Nothing is ever gathered."""
+
     def await_room(self) -> None:
         self._wants_room = True
         self._wake.set()

@@ -38,6 +38,9 @@ class FakeWire:
         """When it ended."""
         self._room = room
         self._rest = b""
+        self._corked: list[bytes] | None = None
+        self.sends = 0
+        """How often something was written to the socket, but for what was put."""
         self._waiting = False
         self._ended = False
         self._clock: trio.CancelScope | None = None
@@ -58,6 +61,10 @@ class FakeWire:
         if self._rest or self.goodbye is not None or self.loss is not None:
             self._waiting = True
             return 0
+        if self._corked is not None:
+            self._corked.append(data)
+            return len(data)
+        self.sends += 1
         sent = self._take(data)
         self._waiting = self._waiting or sent < len(data)
         return sent
@@ -68,6 +75,18 @@ class FakeWire:
     def put(self, data: bytes) -> None:
         if self.goodbye is None and self.loss is None:
             self.hold(data[0 if self._rest else self._take(data) :])
+
+    def cork(self) -> bool:
+        if self._corked is not None:
+            return False
+        self._corked = []
+        return True
+
+    def uncork(self) -> None:
+        gathered, self._corked = self._corked, None
+        data = b"".join(gathered or ())
+        self.sends += bool(data)
+        self.hold(data[self._take(data) :])
 
     def await_room(self) -> None:
         self._waiting = True

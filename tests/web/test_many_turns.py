@@ -99,6 +99,32 @@ async def test_two_that_are_behind_take_turns() -> None:
         assert max(map(abs, ahead)) <= 2
 
 
+async def test_what_several_channels_have_for_one_connection_leaves_by_one_write() -> None:
+    async with a_stage() as stage:
+        await stage.subscribe("global", "user.u1", "backtest.7")
+        stage.wire.sends = 0
+        for channel in ("global", "user.u1", "backtest.7"):
+            publication = Publication(EVENT.format(channel).encode())
+            stage.node.hub.publish_nowait(channel_name(channel), [publication])
+        await wait_all_tasks_blocked()
+        assert stage.wire.sends == 1
+        assert [said["title"] for said in stage.said if "id" in said] == ["global", "user.u1", "backtest.7"]
+
+
+async def test_what_is_gathered_and_does_not_fit_is_held_up_to_a_page() -> None:
+    async with a_stage() as stage:
+        await stage.subscribe("global", "user.u1", "backtest.7")
+        stage.wire.leave_room(1000)
+        for channel in ("global", "user.u1", "backtest.7"):
+            publications = [Publication(EVENT.format("x" * 30_000).encode())]
+            stage.node.hub.publish_nowait(channel_name(channel), publications)
+        await wait_all_tasks_blocked()
+        assert stage.wire.held_bytes <= PAGE_BYTES
+        stage.wire.take()
+        await wait_all_tasks_blocked()
+        assert [said["channel"] for said in stage.said if "id" in said] == ["global", "user.u1", "backtest.7"]
+
+
 async def test_a_stalled_connection_is_evicted_with_all_its_channels() -> None:
     async with a_stage() as stage:
         await stage.subscribe("global", "user.u1")

@@ -254,12 +254,13 @@ class Connection:
             self.lose(Loss.STALLED)
         self._look_at = self._patience.look_at
 
-    def cork(self) -> None:
-        """Gather what is written, until `uncork` writes it as one: a new peer then wakes up once."""
+    def cork(self) -> bool:
+        if self._corked is not None:
+            return False
         self._corked = []
+        return True
 
     def uncork(self) -> None:
-        """Write what was gathered; what the socket does not take of it is held."""
         gathered, self._corked = self._corked, None
         data = b"".join(gathered or ())
         if self.loss is None:
