@@ -97,6 +97,7 @@ class ManySession(Session):
         "_lines",
         "_lost",
         "_next_subscribe_at",
+        "_under_way",
         "_waiting",
     )
 
@@ -117,6 +118,8 @@ class ManySession(Session):
         """What a new token does not admit, until it counts."""
         self._gathered = 0
         """Bytes that wait for `uncork`."""
+        self._under_way = 0
+        """Subscriptions that wait, those that were ended meanwhile included."""
         self._last_ref = -1
         self._next_subscribe_at = 0.0
         self._delivered = 0
@@ -182,11 +185,12 @@ class ManySession(Session):
             self._refuse_line(line, JoinRefused(CloseReason.SHUTTING_DOWN))
         elif line.channel in self._by_channel:
             self._refuse_line(line, JoinRefused(CloseReason.ALREADY_SUBSCRIBED))
-        elif len(self._lines) >= most:
+        elif len(self._lines) >= most or self._under_way >= most:
             too_many = f"connection has {most} channels, the most that one may have"
             self._refuse_line(line, JoinRefused(CloseReason.TOO_MANY_CHANNELS, too_many))
         else:
             self._lines[line.ref] = self._by_channel[line.channel] = line
+            self._under_way += 1
             self._site.walker.start(self._beginning(line, said), self._begun)
 
     def _begun(self, outcome: Exception | None) -> None:
@@ -199,7 +203,10 @@ class ManySession(Session):
         """Begin a subscription, or say why not."""
         found: dict[str, str] = {}
         try:
-            subscriber = yield from self._admit(line, said, found)
+            try:
+                subscriber = yield from self._admit(line, said, found)
+            finally:
+                self._under_way -= 1
         except Exception as error:  # noqa: BLE001 - the table of errors has an end for every one of them
             self._refuse_line(line, error, found)
         else:
@@ -216,6 +223,8 @@ class ManySession(Session):
         self._next_subscribe_at = begins_at + 1 / SUBSCRIBES_A_SECOND
         if begins_at >= now + 1:
             yield partial(trio.sleep_until, begins_at - 1)
+            if line.over:
+                return None
         name = self._site.registry.kinds.parse(said.channel)
         found["channel"] = name.name
         try:

@@ -1,6 +1,7 @@
 """Many channels on one WebSocket: subscriptions come and go, and the connection stays."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -255,6 +256,24 @@ async def test_more_subscribes_than_fifty_a_second_wait_their_turn(server: TestS
         for ref in range(60):
             assert (await client.next())["ref"] == ref
         assert 0.15 < trio.current_time() - start < 5
+
+
+async def test_subscribing_and_unsubscribing_in_haste_leaves_no_more_waiting_than_a_connection_may_have(
+    path: None,
+) -> None:
+    async with a_server(max_channels_per_connection=5) as server, a_client(server) as client:
+        for ref in range(80):  # the first fifty begin at once
+            await client.subscribe(ref, "global")
+            await client.unsubscribe(ref)
+        reasons = Counter[str]()
+        ended = 0
+        while ended < 80:
+            said = await client.next()
+            if said["type"] == "courier.ended":
+                ended += 1
+                reasons[said["reason"]] += 1
+        assert 55 <= reasons["Unsubscribed"] < 75  # some had their turn meanwhile
+        assert reasons["Too many channels"] == 80 - reasons["Unsubscribed"]
 
 
 async def test_a_drain_says_goodbye_once_when_each_channel_has_everything(path: None) -> None:
