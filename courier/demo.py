@@ -74,7 +74,7 @@ async def run(seconds: int) -> int:
             if seconds:
                 nursery.start_soon(_stop_after, seconds, stop)
             token = mint_user_token(settings, USER, 86_400, {"wallet_address": "demo-wallet"})
-            async with aclosing(subscribe(url, CHANNEL, token)) as events:
+            async with aclosing(subscribe(url, [CHANNEL], token)) as events:
                 async for event in events:
                     offsets.append(int(event["id"].partition("-")[2]))
                     console.print(event_line(event), no_wrap=True, overflow="ellipsis")

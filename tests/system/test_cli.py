@@ -450,3 +450,11 @@ def test_events_of_ones_own_are_found_as_the_readme_says(tmp_path: Path) -> None
             check=False,
         )
         assert done.returncode == code, done.stderr
+
+
+async def test_the_demo_shows_events_and_misses_none() -> None:
+    result = await run(["courier", "demo", "--seconds", "2"])
+    assert result.returncode == 0
+    shown = re.search(rb"(\d+) events received, none missing", result.stdout + result.stderr)
+    assert shown, result.stdout + result.stderr
+    assert int(shown[1]) > 0
