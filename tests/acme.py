@@ -1,6 +1,5 @@
 """A shop's events, kinds and claims; for tests."""
 
-import time
 from typing import Literal
 
 from courier.schemas import ChannelKind, ChannelName, Event, SubscriberClaims
@@ -22,8 +21,6 @@ def broken(claims: AcmeClaims, channel: ChannelName) -> bool:
             return 1  # type: ignore[return-value]
         case "none":
             return None  # type: ignore[return-value]
-        case "slow":
-            time.sleep(0.05)
     return True
 
 

@@ -111,7 +111,7 @@ class ManySession(Session):
         self._lines: dict[int, Line] = {}
         """By `ref`, those that have begun and those that are about to."""
         self._by_channel: dict[str, Line] = {}
-        """The same."""
+        """The same lines, of which a channel has one at a time."""
         self._waiting: deque[Line] = deque()
         """Whose turn on the socket is next."""
         self._lost: list[tuple[Line, Exception]] = []
@@ -312,9 +312,15 @@ class ManySession(Session):
             self._gathered += more
 
     def uncork(self) -> None:
+        """Write what was gathered; what that raises ends this connection, and no other."""
         if self._gathered:
             self._gathered = 0
-            self._peer.uncork()
+            try:
+                self._peer.uncork()
+            except Exception as error:
+                self._site.node.metrics.error("wire", error)
+                logger.error("Wire failed", **self._facts(), exc_info=error)
+                self.connection.end(CloseReason.CHANNEL_FAILED)
 
     # Turns on the socket
 

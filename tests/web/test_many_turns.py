@@ -125,6 +125,23 @@ async def test_what_is_gathered_and_does_not_fit_is_held_up_to_a_page() -> None:
         assert [said["channel"] for said in stage.said if "id" in said] == ["global", "user.u1", "backtest.7"]
 
 
+async def test_a_fault_in_writing_what_was_gathered_ends_its_own_connection_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_stage() as stage:
+        await stage.subscribe("global", "user.u1")
+
+        def fault() -> None:
+            raise RuntimeError("a fault of the wire")
+
+        monkeypatch.setattr(stage.wire, "uncork", fault)
+        await stage.publish("user.u1", 1)
+        assert stage.connection.reason is CloseReason.CHANNEL_FAILED
+        other = await stage.node.hub.join(channel_name("global"), "u2")  # the node goes on
+        await stage.publish("global", 1)
+        assert other.lag == 1
+
+
 async def test_a_stalled_connection_is_evicted_with_all_its_channels() -> None:
     async with a_stage() as stage:
         await stage.subscribe("global", "user.u1")
