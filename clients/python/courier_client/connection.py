@@ -16,7 +16,7 @@ from courier_client.session import Session, event_or_gap
 from courier_client.tokens import TokenSource
 
 BACKOFF = Backoff(base_seconds=0.5, cap_seconds=30.0)
-"""Until a channel is subscribed again that ended where one may come back."""
+"""How long to wait before a channel that ended for now is subscribed again."""
 
 
 @dataclass(slots=True)
@@ -39,9 +39,9 @@ class Wanted:
 class ConnectionSession(Session[Event | Gap | Ended]):
     """A connection for many channels."""
 
-    def __init__(self, now: float, wanted: dict[str, Wanted], ref: int) -> None:
+    def __init__(self, now: float, wanted: dict[str, Wanted]) -> None:
         super().__init__(now)
-        self.ref = ref
+        self._ref = -1
         """The last one that was given."""
         self._wanted = wanted
         self._by_ref: dict[int, Wanted] = {}
@@ -65,7 +65,7 @@ class ConnectionSession(Session[Event | Gap | Ended]):
         self._saying = wanted = next(waiting, None)
         if wanted is None:
             return None
-        said = {"type": "courier.subscribe", "ref": self.ref + 1, "channel": wanted.channel}
+        said = {"type": "courier.subscribe", "ref": self._ref + 1, "channel": wanted.channel}
         return json.dumps(said if wanted.position is None else said | {"since": wanted.position})
 
     def has_said(self, now: float) -> None:
@@ -74,11 +74,11 @@ class ConnectionSession(Session[Event | Gap | Ended]):
         if wanted is None:
             self.to_end.pop(0)
             return
-        self.ref += 1
-        wanted.ref = self.ref
-        self._by_ref[self.ref] = wanted
+        self._ref += 1
+        wanted.ref = self._ref
+        self._by_ref[self._ref] = wanted
         if self._wanted.get(wanted.channel) is not wanted:  # meanwhile nobody wants it any more
-            self.to_end.append(self.ref)
+            self.to_end.append(self._ref)
 
     def _hear(self, kind: str, said: dict[str, Any], now: float) -> Event | Gap | Ended | None:
         match kind:
@@ -108,7 +108,8 @@ class ConnectionSession(Session[Event | Gap | Ended]):
         wanted.ref, wanted.begun = None, False
         if CLOSE_REASONS.get(closed, ComeBack.BACKING_OFF) in (ComeBack.NO, ComeBack.WITH_NEW_TOKEN):
             del self._wanted[wanted.channel]
-            return Ended(wanted.channel, closed.code, closed.reason, wanted.position)
+            # What came before it has not been taken by the loop yet, and will have been when this is.
+            return Ended(wanted.channel, closed.code, closed.reason, said.get("position", wanted.position))
         wanted.again_at = now + BACKOFF.seconds(wanted.failures)
         wanted.failures += 1
         return None
@@ -133,7 +134,7 @@ class Connection(Reading[Event | Gap | Ended, ConnectionSession]):
 
     def __init__(self, address: Address, token: TokenSource) -> None:
         self._wanted: dict[str, Wanted] = {}
-        super().__init__(address, token, ConnectionSession(0.0, self._wanted, -1), "Connection")
+        super().__init__(address, token, ConnectionSession(0.0, self._wanted), "Connection")
 
     def __repr__(self) -> str:
         return f"Connection(positions={dict(self.positions)!r})"
@@ -154,8 +155,8 @@ class Connection(Reading[Event | Gap | Ended, ConnectionSession]):
         self._look()
 
     def unsubscribe(self, channel: str) -> None:
-        """Have no more events of a channel come: none does from now on. One that is not subscribed is
-        none."""
+        """Have no more events of a channel come, not even those that have arrived. For a channel that is
+        not subscribed it does nothing."""
         wanted = self._wanted.pop(channel, None)
         if wanted is None:
             return
@@ -175,4 +176,4 @@ class Connection(Reading[Event | Gap | Ended, ConnectionSession]):
     def _next_session(self, now: float) -> ConnectionSession:
         for wanted in self._wanted.values():
             wanted.ref, wanted.begun, wanted.again_at = None, False, -math.inf
-        return ConnectionSession(now, self._wanted, -1)
+        return ConnectionSession(now, self._wanted)
