@@ -1,6 +1,7 @@
 """Taking access back on several nodes that share a Redis, which may be away or lose what it had."""
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -141,6 +142,17 @@ async def test_entries_end_and_leave_room_in_redis(redis: RedisServer) -> None:
         assert redis.cli("XLEN", "courier:{revocations}:log") == "1"
         assert 90 < int(redis.cli("TTL", "courier:{revocations}:log")) <= 100
         assert not backplane.revocations.revokes("user_id", "u1", now, time.time())
+
+
+async def test_a_revocation_reads_all_others_only_when_these_have_doubled(redis: RedisServer) -> None:
+    async with open_redis(redis.url) as backplane:
+        now, many = int(time.time()), 40
+        redis.cli("CONFIG", "RESETSTAT")
+        for number in range(many):
+            await backplane.revoke([Revocation(f"r{number}", "user_id", f"u{number}", now, now + 100)])
+        found = re.search(r"cmdstat_xrange:calls=(\d+)", redis.cli("INFO", "commandstats"))
+        assert found
+        assert 2 * many <= int(found[1]) < 2.5 * many  # two for what is new, and six in all for the others
 
 
 async def test_an_entry_that_cannot_be_read_harms_nobody(redis: RedisServer) -> None:

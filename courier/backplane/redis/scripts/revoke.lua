@@ -17,13 +17,18 @@ local function add(until_when, text)
   return redis.call('XADD', log, '*', 'end', until_when, 'text', text)
 end
 
+local function doublings(number)
+  local _, exponent = math.frexp(number)
+  return exponent
+end
+
 if count > 0 then
   -- Until when the latest is remembered, so long the stream is kept.
   local latest = now + math.max(0, math.ceil(redis.call('PTTL', log) / 1000))
   local before = redis.call('XLEN', log)
   -- A stream lets go of its oldest only. So a new one begins when this one gets as long as a power of two, if more
   -- than half of it is over: however many there are, one revocation costs the same on average.
-  if math.frexp(before) ~= math.frexp(before + count) then
+  if doublings(before) ~= doublings(before + count) then
     local entries, kept = redis.call('XRANGE', log, '-', '+'), {}
     for _, entry in ipairs(entries) do
       if tonumber(entry[2][2]) > now then
