@@ -145,7 +145,6 @@ async def test_no_event_is_lost_repeated_or_late_however_subscriptions_come_and_
         redis_url = stack.enter_context(redis_server()).url if shared else None
         await come_and_go(desk, redis_url, chance, reader, done)
     assert reader.counts["courier.ended"] == reader.ref + 1
-    assert reader.counts["system.announcement"] > TOGGLES / 10  # or little was judged
 
 
 async def come_and_go(
@@ -175,7 +174,7 @@ async def come_and_go(
             async with trio.open_nursery() as inner:
                 inner.start_soon(listen)
                 toggled = 0
-                while toggled < TOGGLES:
+                while toggled < TOGGLES or reader.counts["system.announcement"] < TOGGLES / 10:
                     packet = [reader.toggle(chance.choice(CHANNELS)) for _ in range(chance.randrange(1, 12))]
                     toggled += len(packet)
                     await stream.send_all(b"".join(packet))
