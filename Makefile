@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := $(VENV)/bench
+DOCS := $(VENV)/docs
 TYPESCRIPT := tests/contract/node/node_modules
 BROWSER_CLIENT := clients/typescript/node_modules
 LUMIERE := examples/lumiere
@@ -25,9 +26,10 @@ FOR ?= 0
 QUICK ?=
 MINUTES ?= 30
 REDIS ?=
+CHECK ?=
 SEEDS ?= 0:8000
 
-.PHONY: demo lumiere shop test test-properties test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
+.PHONY: demo docs lumiere shop test test-properties test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
 	curves dist lock clean
 
 demo: $(VENV)/ready
@@ -161,6 +163,27 @@ $(BENCH)/ready: requirements-bench.lock $(VENV)/ready
 	@mkdir -p $(BENCH)/debian
 	@touch $@
 
+# The documentation site, in site/: strictly, so that a page that no entry names, or a link into nothing, fails. CHECK=1
+# also asks every address outside; the pages about peers cite some.
+docs: PROGRAMS := node npm
+docs: $(VENV)/ready $(DOCS)/ready tools/site/node_modules/ready $(BROWSER_CLIENT)/ready
+	@mkdir -p .site
+	$(BIN)/courier contract openapi > .site/openapi.json
+	$(BIN)/courier contract asyncapi > .site/asyncapi.json
+	$(BIN)/courier contract json-schema > .site/schemas.json
+	cd tools/site && npx typedoc --logLevel Warn
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs --quiet build --strict
+	$(DOCS)/bin/python -m tools.site.check $(if $(CHECK),--extern)
+
+$(DOCS)/ready: requirements-docs.lock $(VENV)/ready
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.lock
+	@touch $@
+
+tools/site/node_modules/ready: tools/site/package-lock.json | programs
+	npm ci --prefix tools/site --silent --no-audit --no-fund
+	@touch $@
+
 # What would be published, in dist/, each piece installed into an empty environment and used.
 dist: $(VENV)/ready programs $(BROWSER_CLIENT)/ready
 	$(BIN)/python -m tools.dist
@@ -174,6 +197,9 @@ lock: $(VENV)/ready
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --constraint requirements-dev.lock --group bench pyproject.toml \
 		--output-file requirements-bench.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --constraint requirements-dev.lock --group docs \
+		--output-file requirements-docs.lock
 
 $(VENV)/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -187,4 +213,4 @@ $(VENV)/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.tom
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(TYPESCRIPT) $(BROWSER_CLIENT) clients/typescript/dist $(LUMIERE)/node_modules $(LUMIERE)/dist $(NODE_HUB)/node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(TYPESCRIPT) $(BROWSER_CLIENT) clients/typescript/dist $(LUMIERE)/node_modules $(LUMIERE)/dist $(NODE_HUB)/node_modules tools/site/node_modules .site site .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

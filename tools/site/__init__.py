@@ -1,0 +1,1 @@
+"""Site: what the documentation site has beside `docs/`; `make docs` builds it."""
