@@ -28,9 +28,24 @@ def payload_of(frame: bytes) -> bytes:
 
 def first_frame(data: bytes) -> bytes:
     """The first of the frames in `data`, which begins with a whole one."""
-    header = {_LENGTH_16: 4, _LENGTH_64: 10}.get(data[1], 2)
-    size = data[1] if header == 2 else int.from_bytes(data[2:header], "big")
-    return data[: header + size]
+    return data[: _end_of_frame(data, 0)]
+
+
+def frames_of(data: bytes) -> list[bytes]:
+    """The whole frames that `data` is made of."""
+    frames, at = [], 0
+    while at < len(data):
+        end = _end_of_frame(data, at)
+        frames.append(data[at:end])
+        at = end
+    return frames
+
+
+def _end_of_frame(data: bytes, at: int) -> int:
+    """Where the frame that begins at `at` ends."""
+    length = data[at + 1]
+    begin = at + {_LENGTH_16: 4, _LENGTH_64: 10}.get(length, 2)
+    return begin + (length if begin == at + 2 else int.from_bytes(data[at + 2 : begin], "big"))
 
 
 def event_json(position: Position, channel: str, event: bytes) -> bytes:

@@ -32,6 +32,7 @@ COMPONENTS = (
     "admin",
     "channel",
     "connection",
+    "events",
     "history",
     "join",
     "publish",

@@ -136,7 +136,9 @@ class RefusalRow(Answer):
     number: Annotated[int, Field(ge=1, examples=[5])]
     """Counts up from 1 since the node started."""
     at: InstantText
-    action: Annotated[Literal["publish", "batch", "join", "refresh", "history"], Field(examples=["join"])]
+    action: Annotated[
+        Literal["publish", "batch", "join", "refresh", "history", "events"], Field(examples=["join"])
+    ]
     status: Annotated[int, Field(examples=[1013])]
     """The answer's HTTP status, or the code of the close."""
     error: Annotated[str, Field(examples=["Try again later"])]

@@ -136,6 +136,15 @@ ConnectionMessage: TypeAlias = Connected | Subscribed | Ended
 """What it says beside these, but for `Joined`, on a connection for many channels."""
 
 
+class StreamClosed(_Control):
+    """The last message of an event stream: why it ends. On a WebSocket that is the close."""
+
+    type: Literal["courier.closed"] = "courier.closed"
+    code: Annotated[int, Field(examples=[1001])]
+    """As of a close, whose table says whether to come back."""
+    reason: Annotated[str, Field(examples=["Server shutting down for maintenance"])]
+
+
 class Refresh(_Control):
     """What a subscriber by `courier.v1` says: here is a new token."""
 

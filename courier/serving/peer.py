@@ -120,3 +120,28 @@ class Opening(Protocol):
 
     def refuse(self, subprotocol: str | None, code: int, reason: str) -> None:
         """Answer 101 and close: a browser shows its page no other refusal than a close code."""
+
+
+class Exchange(Protocol):
+    """A request whose answer may take its time, or last: `respond` or `stream`, once, at once or later.
+
+    When the peer has left meanwhile, a stream's endpoint is made all the same, and hears at once that it
+    ended.
+    """
+
+    address: str | None
+
+    def wait(self, make: Callable[[Peer], Endpoint]) -> None:
+        """Let the endpoint that `make` gives watch the clock and the peer, up to the answer. It writes
+        nothing, and ends with the answer."""
+
+    def respond(self, answer: bytes) -> None:
+        """Write the whole answer, from the status line on. The connection goes on to its next request."""
+
+    def stream(self, head: bytes, make: Callable[[Peer], Endpoint]) -> None:
+        """Write the head of an answer, which says that its body is chunked and the connection closed at its
+        end (RFC 9112, 7.1 and 9.6), and let the endpoint that `make` gives write the chunks.
+
+        `Peer.close` writes the last chunk. Anything that the peer still sends is `Endpoint.heard`: it may be
+        a request, which will not be answered.
+        """

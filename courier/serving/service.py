@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from hypercorn.config import Config
 
-from courier.serving.peer import Opening
+from courier.serving.peer import Exchange, Opening
 from courier.serving.requests import Head
 
 
@@ -52,6 +52,9 @@ class Service:
     general path. Asked once for many requests."""
     join: Callable[[Head, Opening], bool]
     """Takes a plain WebSocket handshake; False leaves it to the general path."""
+    exchange: Callable[[Head, Exchange], bool]
+    """Takes a plain GET of which the answer may take its time, or last; False leaves it to the general
+    path."""
     closed: Callable[[], bool]
     """Whether everything new is for the general path, as in a drain, where its answers end connections."""
 

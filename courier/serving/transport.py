@@ -1,16 +1,16 @@
-"""Transport: what a WebSocket of the general path can ask of its server, beside ASGI."""
+"""Transport: what a connection of the general path can ask of its server, beside ASGI."""
 
 from typing import Protocol
 
 CONNECTION_EXTENSION = "courier.connection"
-"""The extension of a WebSocket's ASGI scope that is its `Server`."""
+"""The extension of an ASGI scope that is its connection's `Server`."""
 
 BY_SERVER = "courier.by_server"
 """A key of the event `websocket.disconnect`: the server closed, because the peer broke the protocol."""
 
 
 class Server(Protocol):
-    """What a WebSocket that is written to by ASGI can ask of its server."""
+    """What is written to by ASGI can ask this of its server."""
 
     stalled: bool
     """The peer took nothing for as long as it may, and the socket is closed."""

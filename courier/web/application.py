@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import sniffio
@@ -14,7 +15,7 @@ from courier.error_reports import ReportsUnavailable, check_reports, open_error_
 from courier.node import Node, open_node
 from courier.schemas.errors import RegistryError
 from courier.schemas.registry import Registry, registry_for
-from courier.serving.peer import Opening
+from courier.serving.peer import Exchange, Opening
 from courier.serving.requests import Head
 from courier.serving.service import Route, Service
 from courier.settings import LUMIERE, Settings, SettingsError, check_bind, load_settings
@@ -24,14 +25,17 @@ from courier.web.asgi import send_answer
 from courier.web.ask import check_asked, open_rules
 from courier.web.auth import Verifier
 from courier.web.errors import HttpError
+from courier.web.events.serve import is_events, serve_events
 from courier.web.factory import create_app
 from courier.web.head import ONCE_HEADERS, check_path, check_query
-from courier.web.history import is_history, serve_history
+from courier.web.history.poll import answer_polls
+from courier.web.history.serve import is_history, serve_history
 from courier.web.join import join_at_desk
 from courier.web.paths import SUBSCRIBE
 from courier.web.publishing.route import route_of
 from courier.web.publishing.stream import is_stream, serve_stream
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
+from courier.web.reading import read_at_desk
 from courier.web.site import Site
 
 MESSAGE_BYTES = 64 * 1024
@@ -65,7 +69,9 @@ class Application:
                 kind = "http" if scope["type"] == "http" else "websocket.http"
                 await send_answer(send, answer_to(fault, {"Connection": "close"}), kind=kind)
             elif is_history(scope):
-                await serve_history(self._site, scope, send)
+                await serve_history(self._site, scope, receive, send)
+            elif is_events(scope):
+                await serve_events(self._site, scope, receive, send)
             elif is_stream(scope):
                 await serve_stream(self._site, scope, receive, send)
             else:
@@ -105,6 +111,7 @@ class Application:
             desk=settings.desk == "on",
             route=self._route,
             join=self._join,
+            exchange=self._exchange,
             closed=self._closed,
         )
 
@@ -152,6 +159,10 @@ class Application:
         assert self._site is not None
         return join_at_desk(self._site, head, opening)
 
+    def _exchange(self, head: Head, exchange: Exchange) -> bool:
+        assert self._site is not None
+        return read_at_desk(self._site, head, exchange)
+
     def _closed(self) -> bool:
         return self._site is not None and self._site.node.hub.draining
 
@@ -197,6 +208,7 @@ class Application:
                     self._site = _site(node, registry, rules)
                     self._quart = create_app(self._site)
                     node.hub.supervisor.spawn(self._site.walker.run)
+                    node.hub.supervisor.spawn(partial(answer_polls, self._site))
                     node.hub.supervisor.spawn(logs.tell_of_floods)
                     opened = True
                     yield

@@ -19,7 +19,7 @@ def preflight_headers(settings: Settings, origin: str | None) -> dict[str, str]:
     if "Access-Control-Allow-Origin" in headers:
         headers |= {
             "Access-Control-Allow-Methods": "GET",
-            "Access-Control-Allow-Headers": "Authorization",
+            "Access-Control-Allow-Headers": "Authorization, Last-Event-ID",
             "Access-Control-Max-Age": "600",
         }
     return headers

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from courier.actors.errors import ChannelFailed, Draining, Refused, TooManyChannels
+from courier.actors.errors import ChannelFailed, Draining, NodeFull, Refused, TooManyChannels
 from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
 from courier.schemas.channels import UnknownChannelError
 from courier.schemas.closing import CloseReason
@@ -109,6 +109,10 @@ def http_answer(error: Exception) -> ErrorAnswer:
         case TooManyChannels():
             return ErrorAnswer(
                 503, "Node has no room for another channel; try again later", headers=RETRY_AFTER
+            )
+        case NodeFull():
+            return ErrorAnswer(
+                503, "Node has no room for another connection; try again later", headers=RETRY_AFTER
             )
         case ChannelFailed():
             return ErrorAnswer(500, "Channel failed before the event was in its log; publish it again")

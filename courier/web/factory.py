@@ -15,7 +15,7 @@ from courier.web.caller import Caller
 from courier.web.cors import cors_headers, preflight_headers
 from courier.web.documents import Document, documents_of
 from courier.web.errors import HttpError, another_method, nothing_here
-from courier.web.paths import BATCH, PUBLISH, SUBSCRIBE
+from courier.web.paths import BATCH, EVENTS, HISTORY, PUBLISH, SUBSCRIBE
 from courier.web.publishing.batch import BATCH_BYTES, publish_batch
 from courier.web.publishing.refuse import refusal
 from courier.web.publishing.single import publish
@@ -54,8 +54,10 @@ def create_app(site: Site) -> QuartTrio:
             return _response(refusal(site, error, {"Connection": "close"}, _caller()))
         return _response(await publish_batch(site, _caller(), body))
 
-    @app.route("/history/<path:channel>", methods=["GET", "OPTIONS"])  # GET is served by `serve_history`
-    async def may_show_history(channel: str) -> Response:
+    @app.route(f"{HISTORY}/<path:channel>", methods=["GET", "OPTIONS"])  # GET is served below Quart
+    @app.route(f"{EVENTS}/<path:channel>", methods=["GET", "OPTIONS"])
+    @app.route(EVENTS, methods=["GET", "OPTIONS"])
+    async def may_read(channel: str = "") -> Response:
         return Response(b"", 204, preflight_headers(site.settings, request.headers.get("Origin")))
 
     @app.websocket(f"{SUBSCRIBE}/", strict_slashes=False)  # or Quart redirects, and repeats the token

@@ -15,6 +15,7 @@ ONCE_HEADERS = frozenset(
         b"authorization",
         b"content-type",
         b"idempotency-key",
+        b"last-event-id",
         b"origin",
         b"traceparent",
         b"x-request-id",
@@ -24,7 +25,9 @@ ONCE_HEADERS = frozenset(
 """Headers that Courier reads and that hold one value. The server refuses two of one
 (`courier.serving.headers`)."""
 
-ONCE_PARAMETERS = frozenset({"events", "limit", "offset", "order", "search", "since", "sort", "token"})
+ONCE_PARAMETERS = frozenset(
+    {"before", "events", "limit", "offset", "order", "search", "since", "sort", "token", "wait"}
+)
 """Query parameters that Courier reads; others may come as often as they like."""
 
 # "//", a dot segment, "%" that begins no escape, and an escape of "/" or of an unreserved character: one that

@@ -14,7 +14,7 @@ from courier.schemas.position import parse_since
 from courier.serving.peer import Opening, Peer
 from courier.serving.requests import Head
 from courier.web.admission import admit, refused, verify
-from courier.web.auth import Identity, TokenInvalid, TokenMissing, TokenRevoked, bearer
+from courier.web.auth import Identity, TokenInvalid, TokenMissing, bearer
 from courier.web.errors import JoinRefused
 from courier.web.head import is_plain
 from courier.web.many import ManySession
@@ -103,15 +103,7 @@ def join(site: Site, handshake: Handshake, opening: Opening) -> Steps[None]:
             session = ManySession(site, connection, request, identity, peer)
         else:
             session = SingleSession(site, connection, subprotocol, request, identity, peer)
-        try:
-            site.revoking.check_subscriber(identity)
-        except TokenRevoked:  # while the channel was waited for
-            connection.end(CloseReason.TOKEN_REVOKED)
-        try:
-            session.start()
-        except BaseException:
-            connection.close()
-            raise
+        session.begin(identity)
         return session
 
     opening.accept(subprotocol, begin)

@@ -104,9 +104,15 @@ class ManySession(Session):
     connection: Connection
 
     def __init__(
-        self, site: Site, connection: Connection, request: dict[str, str], identity: Identity, peer: Peer
+        self,
+        site: Site,
+        connection: Connection,
+        request: dict[str, str],
+        identity: Identity,
+        peer: Peer,
+        subprotocol: str = V1,
     ) -> None:
-        super().__init__(site, connection, V1, request, identity, peer)
+        super().__init__(site, connection, subprotocol, request, identity, peer)
         self._identity = identity
         self._lines: dict[int, Line] = {}
         """By `ref`, those that have begun and those that are about to."""

@@ -80,6 +80,15 @@ def history_refused(site: "Site", error: Exception, address: str | None, told: d
     logger.info("History refused", **told, status=answer.status, reason=short(answer.error), **_caused(cause))
 
 
+def stream_refused(site: "Site", error: Exception, address: str | None, told: dict[str, Any]) -> None:
+    """A request for an event stream was refused."""
+    answer, cause = http_answer(error), cause_of(error)
+    site.refusals.note("events", answer.status, answer.error, cause, address, told)
+    logger.info(
+        "Event stream refused", **told, status=answer.status, reason=short(answer.error), **_caused(cause)
+    )
+
+
 def _caused(cause: str) -> dict[str, str]:
     return {"cause": cause} if cause else {}
 

@@ -13,16 +13,16 @@ import trio
 
 from courier.actors.connection import Connection
 from courier.actors.frames import text_frame
-from courier.actors.subscriber import Subscriber
+from courier.actors.subscriber import Beginning, Subscriber
 from courier.backplane.steps import Steps, walk
 from courier.logs import get_logger
 from courier.schemas.closing import CloseReason, Departure
-from courier.schemas.control import ConnectionMessage, ControlMessage, Drain, Refreshed, TokenExpiring
+from courier.schemas.control import ConnectionMessage, ControlMessage, Drain, Joined, Refreshed, TokenExpiring
 from courier.serving.peer import Closed, Loss, Peer
 from courier.web import notes
 from courier.web.access import AccessRefused
 from courier.web.admission import verify
-from courier.web.auth import Identity, TokenInvalid, token_id_of
+from courier.web.auth import Identity, TokenInvalid, TokenRevoked, token_id_of
 from courier.web.errors import close_reason
 from courier.web.faults import is_news, is_ours
 from courier.web.sessions import SessionStatistics
@@ -30,6 +30,9 @@ from courier.web.site import Site
 from courier.web.token_life import TokenLife
 
 V1 = "courier.v1"
+
+EVENT_STREAM = "sse"
+"""What stands in the place of a subprotocol for an event stream."""
 
 PING = b"ping"
 PONG = b"pong"
@@ -63,7 +66,7 @@ class Session(ABC):
 
     It watches three moments: the peer has been silent for too long, its token is about to end, and ends.
     With `courier.v1` it also speaks first and last, takes new tokens, and closes a peer that leaves a ping
-    unanswered.
+    unanswered. On an event stream it speaks alike, and hears nothing.
     """
 
     __slots__ = (
@@ -110,7 +113,7 @@ class Session(ABC):
         self._site = site
         self._peer = peer
         self._subprotocol = subprotocol
-        self._v1 = subprotocol == V1
+        self._v1 = subprotocol in (V1, EVENT_STREAM)
         self._request = request or None  # an empty one would be one object more for each
         self._refreshing = False
         self._next_token: str | None = None
@@ -123,6 +126,18 @@ class Session(ABC):
         self._quiet_until = self._heard_at + site.settings.heartbeat_seconds
         self._warn_at = math.inf
         self._live_until(identity.claims.exp)
+
+    def begin(self, identity: Identity) -> None:
+        """Start, unless the token was revoked while the channel was waited for."""
+        try:
+            self._site.revoking.check_subscriber(identity)
+        except TokenRevoked:
+            self.connection.end(CloseReason.TOKEN_REVOKED)
+        try:
+            self.start()
+        except BaseException:
+            self.connection.close()
+            raise
 
     @abstractmethod
     def start(self) -> None:
@@ -193,7 +208,7 @@ class Session(ABC):
             self._warn_at = math.inf
             self._tell(TokenExpiring(seconds_left=self._life.seconds_left(now)))
         if now >= self._quiet_until:
-            if not (self._v1 and self._pinged):
+            if not (self._pinged and self._subprotocol == V1):
                 self._ping(now)
             elif not self._ping_waits and not self._ping_is_on_its_way():
                 self.connection.end(CloseReason.NO_HEARTBEAT)
@@ -319,6 +334,18 @@ class Session(ABC):
 
     def _tell(self, message: ControlMessage | ConnectionMessage) -> None:
         self._say(message.to_json())
+
+    def _tell_joined(self, subscriber: Subscriber, beginning: Beginning) -> None:
+        self._tell(
+            Joined(
+                channel=subscriber.channel.name,
+                position=str(beginning.position),
+                recovered=beginning.recovered,
+                replayed=beginning.replayed,
+                connection_id=subscriber.id,
+                heartbeat_seconds=self._site.settings.heartbeat_seconds,
+            )
+        )
 
     def _say(self, text: bytes) -> None:
         self._peer.put(text_frame(text))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from courier.actors.subscriber import Subscriber
 from courier.backplane.steps import Steps
-from courier.schemas.control import Joined, Refresh
+from courier.schemas.control import Refresh
 from courier.web.auth import Identity
 from courier.web.session import Session
 
@@ -31,16 +31,7 @@ class SingleSession(Session):
         position, recovered, replayed = str(beginning.position), beginning.recovered, beginning.replayed
         self._begin(position=position, recovered=recovered, replayed=replayed)
         if self._v1:
-            self._tell(
-                Joined(
-                    channel=subscriber.channel.name,
-                    position=position,
-                    recovered=recovered,
-                    replayed=replayed,
-                    connection_id=subscriber.id,
-                    heartbeat_seconds=self._site.settings.heartbeat_seconds,
-                )
-            )
+            self._tell_joined(subscriber, beginning)
         self._watch_clock()
         subscriber.open(self._peer, self)
 

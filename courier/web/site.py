@@ -1,6 +1,7 @@
 """Site: everything that a request handler needs, in one value."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from courier.backplane.steps import Walker
@@ -10,6 +11,7 @@ from courier.schemas.registry import Registry
 from courier.settings import Settings
 from courier.web.access import Rules
 from courier.web.auth import Verifier
+from courier.web.exchange.text import OneChannel
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.readers import Readers
 from courier.web.refusals import Refusals
@@ -18,6 +20,10 @@ from courier.web.sessions import Served
 from courier.web.turns import Turns
 
 _logger = logging.getLogger(SERVICE)
+
+
+def _texts() -> dict[bool, OneChannel]:
+    return {comes_back: OneChannel(comes_back=comes_back) for comes_back in (False, True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class Site:
     readers: Readers = field(default_factory=Readers)
     sessions: dict[str, Served] = field(default_factory=dict)
     """Subscriptions that are being served, by the subscriber's id."""
+    texts: Mapping[bool, OneChannel] = field(default_factory=_texts)
+    """Of event streams of one channel, by whether they come back to a place in it."""
     refusals: Refusals = field(default_factory=Refusals)
     """The last requests that were refused."""
 

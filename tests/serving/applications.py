@@ -97,6 +97,7 @@ SERVICE = Service(
     fault=lambda error: None,
     desk=True,
     route=no_route,
+    exchange=lambda head, exchange: False,
     join=lambda head, opening: False,
     closed=lambda: False,
 )

@@ -108,7 +108,22 @@ async def test_the_token_may_come_in_the_query() -> None:
         pytest.param("user.u1", "", {"exp": 1}, 401, "Token expired", id="expired"),
         pytest.param("user.u1", "", {"secret": "x" * 40}, 401, "Invalid token", id="another secret"),
         pytest.param("user.u1", "?since=yesterday", {}, 400, "Unreadable since", id="since"),
-        pytest.param("user.u1", "?limit=0", {}, 400, "Unreadable limit", id="none"),
+        pytest.param("user.u1", "?order=newest", {}, 400, "Unreadable order", id="order"),
+        pytest.param("user.u1", "?before=x&order=desc", {}, 400, "Unreadable before", id="before"),
+        pytest.param("user.u1", "?wait=61", {}, 400, "Unreadable wait", id="too long"),
+        pytest.param("user.u1", "?wait=soon", {}, 400, "Unreadable wait", id="no wait"),
+        pytest.param("user.u1", "?wait=1&wait=2", {}, 400, "Query parameter", id="two waits"),
+        pytest.param("user.u1", "?before=aaaaaaaa-1", {}, 400, "Query parameter", id="before alone"),
+        pytest.param("user.u1", "?wait=1&order=desc", {}, 400, "Query parameter", id="wait and desc"),
+        pytest.param("user.u1", "?wait=1&limit=0", {}, 400, "Query parameter", id="wait for none"),
+        pytest.param(
+            "user.u1",
+            "?since=aaaaaaaa-1&order=desc",
+            {},
+            400,
+            "Query parameter",
+            id="since and desc",
+        ),
         pytest.param("user.u1", "?limit=1001", {}, 400, "Unreadable limit", id="too many"),
         pytest.param("user.u1", "?limit=9999999999999", {}, 400, "Unreadable limit", id="far too many"),
         pytest.param("user.u1", "?limit=-1", {}, 400, "Unreadable limit", id="negative"),
@@ -149,7 +164,10 @@ async def test_a_page_of_an_allowed_origin_may_read_it() -> None:
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         assert "access-control-allow-credentials" not in answer.headers
         answer = await server.request("OPTIONS", "/history/user.u1", headers={"Origin": ORIGIN})
-        assert (answer.status, answer.headers["access-control-allow-headers"]) == (204, "Authorization")
+        assert (answer.status, answer.headers["access-control-allow-headers"]) == (
+            204,
+            "Authorization, Last-Event-ID",
+        )
         headers["Origin"] = "https://evil.example.com"
         for method in ("GET", "OPTIONS"):
             answer = await server.request(method, "/history/user.u1", headers=headers)

@@ -12,7 +12,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from courier.actors.frames import text_frame
 from courier.serving.peer import MAX_REPLIES_BYTES, Closed, Loss, Peer
 from courier.serving.transport import CONNECTION_EXTENSION
-from courier.web.websocket import Disconnected, QuartPeer, WebSocketConnection
+from courier.web.peer import AsgiPeer, Disconnected
+from courier.web.websocket import WebSocketConnection
 
 FRAMES = [text_frame(b"a"), text_frame(b"b" * 200), text_frame(b""), text_frame(b"c" * 70_000)]
 TEXTS = ["a", "b" * 200, "", "c" * 70_000]
@@ -124,7 +125,7 @@ class Stage:
         self.websocket = FakeWebsocket()
         self.faults: list[Exception] = []
         quart: Any = self.websocket
-        self.peer = QuartPeer(quart, self.faults.append)
+        self.peer = AsgiPeer(quart, self.faults.append)
         self.endpoint: Endpoint
 
     def make(self, peer: Peer) -> Endpoint:

@@ -22,6 +22,7 @@ from courier.floods import Floods
 from courier.metrics import Metrics, Totals
 from courier.metrics.exposition import NodeCollector
 from courier.serving.service import Service
+from courier.web import answer as answers
 from courier.web.answer import Answer
 from courier.web.application import Application
 from courier.web.publishing import route
@@ -242,7 +243,7 @@ class Both:
 def answers_at_the_desk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The status of each answer that the desk gives from now on."""
     given: list[int] = []
-    response = route.response
+    response = answers.response
 
     def counted(answer: Answer) -> bytes:
         given.append(answer.status)

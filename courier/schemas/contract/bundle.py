@@ -19,7 +19,7 @@ from courier.schemas.contract.shapes import (
     shape_of,
     with_nested,
 )
-from courier.schemas.control import ConnectionMessage, ControlMessage, SaidMessage
+from courier.schemas.control import ConnectionMessage, ControlMessage, SaidMessage, StreamClosed
 from courier.schemas.events.base import Event
 from courier.schemas.position import POSITION_PATTERN
 from courier.schemas.registry import Registry
@@ -107,7 +107,7 @@ def json_schema(registry: Registry) -> Schema:
     ):
         definitions.reserve(name)
     told, on_connections, taken = map(get_args, (ControlMessage, ConnectionMessage, SaidMessage))
-    controls = [(_type_of(model), model) for model in (*told, *on_connections, *taken)]
+    controls = [(_type_of(model), model) for model in (*told, *on_connections, StreamClosed, *taken)]
     for event_type, _ in controls:
         definitions.reserve(pascal(event_type))
     events = [

@@ -271,7 +271,7 @@ class Desk:
 
     def take_back(self, sock: socket.socket, address: str | None, data: bytes = b"") -> None:
         """Go on with a connection that was handed over, and with what it has sent since."""
-        if self._serving.cancel_called:
+        if self._serving.cancel_called or self._epoll.closed:
             sock.close()
             return
         row = self.add(sock, address)

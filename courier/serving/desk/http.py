@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NamedTuple, Protocol, TypeVarTuple
 
-from courier.serving.desk.connection import Connection, Keeper, Speaker
+from courier.serving.desk.connection import Connection, Keeper
 from courier.serving.desk.lingering import Lingering
+from courier.serving.desk.openings import Handshake, HeldExchange, WebSockets
+from courier.serving.desk.streams import Streams, Waiting
 from courier.serving.desk.websocket import accept_of, wants_websocket
-from courier.serving.peer import Endpoint, Peer
 from courier.serving.requests import (
     END_OF_HEAD,
     MAX_HEAD_BYTES,
@@ -52,17 +53,12 @@ class Scheduler(Keeper, Protocol):
     def guard(self, row: Connection, step: Callable[[*Args], None], *args: *Args) -> None: ...
 
 
-class WebSockets(Speaker, Protocol):
-    """The stage after a handshake."""
-
-    def refuse(self, row: Connection, code: int, reason: str) -> None: ...
-
-
 class Known(NamedTuple):
     """A head, and who answers requests that have it."""
 
     head: Head
     route: Route | None
+    """None for a handshake of a WebSocket, and for an answer that may take its time."""
 
 
 class Http:
@@ -84,6 +80,7 @@ class Http:
         self.desk = desk
         self._service = service
         self.websockets = websockets
+        self.streams, self.waiting = Streams(desk, lingering), Waiting(desk, lingering)
         self._lingering = lingering
         self._hand_over = hand_over
         self.date = date
@@ -174,7 +171,7 @@ class Http:
                 return
             head, route = known
             if route is None:
-                if end < len(data) or not self._open(row, head):
+                if not self._open(row, head, data[end:]):
                     self._leave(row, data[at:])
                 return
             begin, end = end, end + head.body_bytes
@@ -196,15 +193,17 @@ class Http:
         return self._look_at(raw, address)
 
     def _look_at(self, raw: bytes, address: str | None) -> Known | None:
-        """A head with its route, or without one when it asks for a WebSocket; None when neither is for the
-        desk."""
+        """A head with its route, or without one where it may begin something that lasts; None when it is not
+        for the desk."""
         head = parse_head(raw)
         if head is None:
             return None
         if "upgrade" in head.headers:
             return Known(head, None) if wants_websocket(head) else None
         route = self._service.route(head, address)
-        return None if route is None or head.body_bytes > route.max_body_bytes else Known(head, route)
+        if route is None:
+            return Known(head, None) if head.method == "GET" and not head.body_bytes else None
+        return None if head.body_bytes > route.max_body_bytes else Known(head, route)
 
     def _await_rest(self, row: Connection, data: bytes, wanted: int) -> None:
         """Keep what has come of a request, and look at it again when so many bytes have."""
@@ -225,7 +224,7 @@ class Http:
             stop = data.find(END_OF_HEAD)
             known = self._known(data[:stop], row.address) if stop >= 0 else None
             if known is not None and known.route is not None:
-                row.give(self._dated(known.route.too_late(), b"connection: close\r\n"))
+                row.give(self.dated(known.route.too_late(), b"connection: close\r\n"))
             self._lingering.take(row)
 
     def _leave(self, row: Connection, data: bytes) -> None:
@@ -240,7 +239,7 @@ class Http:
     def _answer(self, row: Connection, route: Route, body: bytes) -> None:
         answer = route.answer(body, partial(self._respond, row))
         if answer is not None:
-            self.desk.answer(row, self._dated(answer))
+            self.desk.answer(row, self.dated(answer))
         else:
             self._wait(row)
 
@@ -254,75 +253,31 @@ class Http:
 
     def _give(self, row: Connection, answer: bytes) -> None:
         """An answer that was waited for has come; what the peer has sent after its request is next."""
-        self.desk.answer(row, self._dated(answer))
+        self.desk.answer(row, self.dated(answer))
         self.desk.later(row, partial(self.go_on, row))
 
-    def _dated(self, answer: bytes, lines: bytes = b"") -> bytes:
+    def dated(self, answer: bytes, lines: bytes = b"") -> bytes:
         """The answer with these header lines, and those that every answer has, as its last ones."""
         end = answer.index(END_OF_HEAD) + 2
         return b"%b%b%b%b" % (answer[:end], lines, self.date(), answer[end:])
 
-    # Handshakes
+    # What may last
 
-    def _open(self, row: Connection, head: Head) -> bool:
-        """Let the service answer a handshake; False when it does not take it."""
+    def _open(self, row: Connection, head: Head, rest: bytes) -> bool:
+        """Let the service take a handshake, or a request of which the answer may last; `rest` has come behind
+        it. False when it does not take it."""
+        if "upgrade" not in head.headers:
+            exchange = HeldExchange(self, row, rest)
+            return self._try(row, partial(self._service.exchange, head, exchange))
         accept = accept_of(head.headers.get("sec-websocket-key", ""))
-        if accept is None:
+        if accept is None or rest:
             return False
+        return self._try(row, partial(self._service.join, head, Handshake(self, row, accept)))
+
+    def _try(self, row: Connection, take: Callable[[], bool]) -> bool:
         self._wait(row)
-        if self._service.join(head, Handshake(self, row, accept)):
+        if take():
             return True
         row.owed = False
         row.resume()
         return False
-
-
-class Handshake:
-    """A `courier.serving.peer.Opening`."""
-
-    __slots__ = ("_accept", "_http", "_row", "address")
-
-    def __init__(self, http: Http, row: Connection, accept: str) -> None:
-        self._http = http
-        self._row = row
-        self._accept = accept
-        self.address = row.address
-
-    def accept(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
-        if self._row.loss is None:
-            self._http.desk.guard(self._row, self._begin, subprotocol, make)
-        else:
-            make(self._row).ended(self._row.loss, None, "")
-
-    def refuse(self, subprotocol: str | None, code: int, reason: str) -> None:
-        if self._row.loss is None:
-            self._http.desk.guard(self._row, self._end, subprotocol, code, reason)
-
-    def _begin(self, subprotocol: str | None, make: Callable[[Peer], Endpoint]) -> None:
-        self._cork()
-        self._switch(subprotocol)
-        try:
-            self._row.endpoint = make(self._row)
-        except BaseException:
-            self._row.uncork()  # a peer that has been let in can tell a fault from a server that is not there
-            raise
-
-    def _end(self, subprotocol: str | None, code: int, reason: str) -> None:
-        self._cork()
-        self._switch(subprotocol)
-        self._http.websockets.refuse(self._row, code, reason)
-
-    def _cork(self) -> None:
-        """Write all that is said now as one, and right behind the others' answers; see `Desk._finish`."""
-        self._row.cork()
-        self._http.desk.later(self._row, self._row.uncork)
-
-    def _switch(self, subprotocol: str | None) -> None:
-        """Answer 101 (RFC 6455, 4.2.2)."""
-        chosen = f"sec-websocket-protocol: {subprotocol}\r\n" if subprotocol else ""
-        lines = (
-            f"{chosen}sec-websocket-accept: {self._accept}\r\nupgrade: WebSocket\r\nconnection: Upgrade\r\n"
-        )
-        self._row.owed = False
-        self._row.put(b"HTTP/1.1 101 \r\n%b%b\r\n" % (lines.encode("ascii"), self._http.date()))
-        self._row.pass_to(self._http.websockets)

@@ -1,11 +1,10 @@
 """Messages: a connection on which an endpoint speaks (RFC 6455), up to the close at its end."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
-from courier.serving.desk.connection import Connection, Keeper
+from courier.serving.desk.connection import Connection
 from courier.serving.desk.lingering import Lingering
+from courier.serving.desk.speech import Postponer, Speech
 from courier.serving.desk.websocket import (
     Close,
     MessageReader,
@@ -16,23 +15,14 @@ from courier.serving.desk.websocket import (
     close_frame,
     frame,
 )
-from courier.serving.peer import REFUSED_SECONDS, Closed, Loss
+from courier.serving.peer import REFUSED_SECONDS, Closed
 
 
-class Postponer(Keeper, Protocol):
-    """What the desk does for this stage, beside what it does for a connection."""
-
-    def later(self, row: Connection, step: Callable[[], None]) -> None: ...
-
-    def next_share(self, row: Connection, step: Callable[[], None]) -> None: ...
-
-
-class Messages:
+class Messages(Speech):
     """Gives an endpoint what its peer says. After our close only the peer's is waited for."""
 
     def __init__(self, desk: Postponer, lingering: Lingering, max_message_bytes: int) -> None:
-        self._desk = desk
-        self._lingering = lingering
+        super().__init__(desk, lingering)
         self._max_message_bytes = max_message_bytes
 
     def heard(self, row: Connection, data: bytes) -> None:
@@ -76,40 +66,12 @@ class Messages:
             row.resume()
             self._read(row, b"")
 
-    def writable(self, row: Connection) -> None:
-        if row.closing:
-            self._closed(row)
-        elif row.endpoint is not None:
-            row.endpoint.writable()
-
-    def due(self, row: Connection, now: float) -> None:
-        if row.closing:
-            row.abort()
-        elif row.endpoint is not None:
-            row.endpoint.due(now)
-
-    def over(self, row: Connection) -> None:
-        self._end(row, row.loss or Loss.ABORTED, None, "")
-
-    def close(self, row: Connection, code: int, reason: str, by: float) -> None:
-        """Put a close, and wait until `by` for the socket to take it."""
-        if not row.closing:
-            row.put(close_frame(code, reason))
-            row.closing = True
-            if not row.holding:
-                self._desk.later(row, partial(self._closed, row))
-        row.call_at(by)
+    def _last_bytes(self, code: int, reason: str) -> bytes:
+        return close_frame(code, reason)
 
     def refuse(self, row: Connection, code: int, reason: str) -> None:
         """Close a WebSocket that has no endpoint."""
         self.close(row, code, reason, self._desk.now() + REFUSED_SECONDS)
-
-    def _closed(self, row: Connection) -> None:
-        """Our close has been written. What the peer answers changes nothing, and is not waited for: it sees
-        the end of our half right behind the close."""
-        if row.speaker is self:
-            self._end(row, Closed.BY_US, None, "")
-            self._lingering.take(row)
 
     def _take(self, row: Connection, received: Received) -> None:
         match received:
@@ -123,14 +85,3 @@ class Messages:
             case str() | bytes():
                 assert row.endpoint is not None
                 row.endpoint.heard(received)
-
-    def _hung_up(self, row: Connection) -> None:
-        if row.closing and not row.holding:
-            self._closed(row)
-        else:
-            row.lose(Loss.BROKEN)
-
-    def _end(self, row: Connection, how: Closed | Loss, code: int | None, reason: str) -> None:
-        endpoint, row.endpoint = row.endpoint, None
-        if endpoint is not None:
-            endpoint.ended(how, code, reason)

@@ -131,7 +131,11 @@ class Connection(TCPServer):
         call_soon: Callable[..., Any],
     ) -> None:
         if scope["type"] != "websocket":
-            await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
+            scope.setdefault("extensions", {})[CONNECTION_EXTENSION] = self.link
+            try:
+                await self._wrapped_app(scope, receive, send, sync_spawn, call_soon)
+            finally:
+                scope["extensions"].clear()  # as below
             return
         scope["extensions"][CONNECTION_EXTENSION] = self.link
         websocket = self._websocket = cast(WebSocketStream, self._http.stream)

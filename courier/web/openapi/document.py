@@ -9,7 +9,6 @@ from courier.schemas.contract.bundle import PUBLISHED, VERSION, members
 from courier.schemas.contract.shapes import Schema, renamed
 from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.registry import Registry
-from courier.web.history import LARGEST_LIMIT, LIMIT
 from courier.web.openapi.answers import (
     COMPONENTS,
     HEADERS,
@@ -28,18 +27,18 @@ from courier.web.openapi.answers import (
     refused,
 )
 from courier.web.openapi.operators import operators
+from courier.web.openapi.readers import readers
 from courier.web.openapi.refusals import (
     anywhere,
     batch_refusals,
-    history_refusals,
     publish_refusals,
 )
 from courier.web.publishing.batch import NDJSON
 from courier.web.publishing.judge import JSON
 
 _DESCRIPTION = """\
-Services publish typed events over HTTP; subscribers get them over WebSocket, as `/asyncapi.json` describes. A
-`200` means that the event is in its channel's log.
+Services publish typed events over HTTP; subscribers get them over WebSocket, as `/asyncapi.json` describes,
+or as server-sent events. A `200` means that the event is in its channel's log.
 
 Every answer that is no success has the body `{"detail": {"error": "<a sentence>", …}}`. A request is judged
 in a fixed order, and the first fault is the answer. Any other path is 404, another method 405."""
@@ -59,23 +58,7 @@ _KEY: Schema = {
     "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
     "example": "order-17",
 }
-_SINCE: Schema = {
-    "name": "since",
-    "in": "query",
-    "description": "A position or an ISO 8601 time with a `T` and a zone; left out: the newest events.",
-    "schema": TEXT,
-    "example": "2026-01-31T12:00:00Z",
-}
-_LIMIT: Schema = {
-    "name": "limit",
-    "in": "query",
-    "description": "How many events at most.",
-    "schema": {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": LIMIT},
-    "example": 10,
-}
-
 _BY_SERVICE: list[Schema] = [{"serviceToken": []}, {}]
-_BY_SUBSCRIBER: list[Schema] = [{"subscriberToken": []}, {"subscriberQuery": []}]
 
 
 def openapi(registry: Registry, bundle: Schema) -> Schema:
@@ -93,14 +76,15 @@ def openapi(registry: Registry, bundle: Schema) -> Schema:
         "servers": [{"url": "/", "description": "This node."}],
         "tags": [
             {"name": "Publish", "description": "For services."},
-            {"name": "History", "description": "For subscribers."},
+            {"name": "History", "description": "For subscribers: what there was."},
+            {"name": "Events", "description": "For subscribers: what there is, as it comes."},
             {"name": "Health", "description": "For whatever watches the node."},
             {"name": "Operators", "description": "For those who run the node: what `/admin` is made of."},
             {"name": "Contract", "description": "These documents."},
         ],
         "paths": {
             **_publish(registry, bundle, first),
-            **_history(registry, bundle),
+            **readers(registry, bundle),
             **_health(),
             **operators(registry, bundle, first),
             **_documents(),
@@ -228,27 +212,6 @@ def _publish(registry: Registry, bundle: Schema, first: Any) -> Schema:
                 },
             }
         },
-    }
-
-
-def _history(registry: Registry, bundle: Schema) -> Schema:
-    stretch = {"stretch": example_named("History", bundle)}
-    return {
-        "/history/{channel}": {
-            "get": {
-                "operationId": "history",
-                "tags": ["History"],
-                "summary": "What a channel's log holds.",
-                "description": "For whoever may join the channel. One answer has at most 1 MiB of events, or"
-                " one event; `more` says that others follow.",
-                "security": _BY_SUBSCRIBER,
-                "parameters": [channel_parameter(registry.kinds), _SINCE, _LIMIT],
-                "responses": {
-                    **answer("History", stretch, "A stretch of the log, oldest first.", ()),
-                    **refusals_of(history_refusals(registry)),
-                },
-            }
-        }
     }
 
 

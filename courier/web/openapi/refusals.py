@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
-from courier.actors.errors import ChannelFailed, Draining, TooManyChannels
+from courier.actors.errors import ChannelFailed, Draining, NodeFull, TooManyChannels
 from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
 from courier.schemas.batch import BATCH_EVENTS, cut_batch
 from courier.schemas.channels import ChannelKind
@@ -25,7 +26,9 @@ from courier.web.auth import (
 from courier.web.body import too_large, too_slow
 from courier.web.caller import Caller
 from courier.web.errors import another_method, http_answer, nothing_here
-from courier.web.history import access_unknown, forbidden, read_limit, read_since, unauthorized
+from courier.web.events.request import channels_of, starts_of
+from courier.web.exchange import Asked
+from courier.web.history.request import Wanted, read_before, read_limit, read_order, read_wait
 from courier.web.publishing.batch import BATCH_BYTES, check_rate
 from courier.web.publishing.judge import (
     JSON,
@@ -38,6 +41,7 @@ from courier.web.publishing.judge import (
     too_many,
 )
 from courier.web.rate_limit import Verdict
+from courier.web.reader import access_unknown, forbidden, read_since, unauthorized
 from courier.web.readers import too_many_of_node, too_many_of_user
 
 RESET_AT = "2026-01-31T12:00:13.000Z"
@@ -123,13 +127,55 @@ def history_refusals(registry: Registry) -> Refusals:
         "access": forbidden(),
         "access_unknown": access_unknown(),
         "since": _raised(lambda: read_since("yesterday")),
-        "limit": _raised(lambda: read_limit("0")),
+        "limit": _raised(lambda: read_limit("ten")),
+        "order": _raised(lambda: read_order("newest")),
+        "before": _raised(lambda: read_before("yesterday")),
+        "wait": _raised(lambda: read_wait("61")),
+        "before_alone": _raised(lambda: Wanted.of({"before": "k3v9x0qa-42"})),
+        "since_desc": _raised(lambda: Wanted.of({"since": "k3v9x0qa-42", "order": "desc"})),
+        "wait_desc": _raised(lambda: Wanted.of({"wait": "1", "order": "desc"})),
         "too_many_of_user": too_many_of_user(),
         "too_many_of_node": too_many_of_node(),
         "redis_unreachable": BackplaneAway(),
         "redis_refused": BackplaneRefused("the read: NOPERM"),
         "too_many_channels": TooManyChannels(),
     }
+
+
+def stream_refusals(registry: Registry) -> Refusals:
+    """Of an event stream."""
+    both, starts = ("user.alice", "global"), partial(_asked, "/events")
+    return {
+        **{name: error for name, error in history_refusals(registry).items() if name in _OF_READERS},
+        "channels": _raised(lambda: channels_of(_asked("/events", ""))),
+        "channel_twice": _raised(lambda: channels_of(_asked("/events", "channel=global&channel=global"))),
+        "path_and_query": _raised(lambda: channels_of(_asked("/events/global", "channel=global"))),
+        "since_of_several": _raised(lambda: starts_of(starts("since=k3v9x0qa-42"), both)),
+        "last_event_id": _raised(lambda: starts_of(starts("", "yesterday"), ("global",))),
+        "last_event_ids": _raised(lambda: starts_of(starts("", "yesterday"), both)),
+        "node_full": NodeFull(),
+    }
+
+
+_OF_READERS = {
+    "draining",
+    "token_missing",
+    "token_invalid",
+    "claim_invalid",
+    "token_expired",
+    "keys_unavailable",
+    "channel",
+    "access",
+    "access_unknown",
+    "since",
+    "redis_unreachable",
+    "redis_refused",
+    "too_many_channels",
+}
+
+
+def _asked(path: str, query: str, last_event_id: str | None = None) -> Asked:
+    return Asked.of(path, query, {"last-event-id": last_event_id}.get)
 
 
 def admin_refusals() -> Refusals:

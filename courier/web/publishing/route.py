@@ -6,7 +6,7 @@ from functools import partial
 from urllib.parse import unquote
 
 from courier.serving.requests import Head
-from courier.web.answer import Answer, answer_to
+from courier.web.answer import Answer, answer_to, response
 from courier.web.body import too_slow
 from courier.web.caller import HEADERS, Caller
 from courier.web.head import is_plain
@@ -59,17 +59,6 @@ class Route:
     def _written(self, answer: Answer) -> bytes:
         answer.headers.update(self._echo)
         return response(answer)
-
-
-def response(answer: Answer) -> bytes:
-    """The answer as HTTP/1.1, to the byte as on the general path, but for the server's own headers."""
-    lines = "".join([f"{name.lower()}: {value}\r\n" for name, value in answer.headers.items()])
-    return b"HTTP/1.1 %d \r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-        answer.status,
-        lines.encode("ascii"),
-        len(answer.body),
-        answer.body,
-    )
 
 
 def route_of(site: Site, head: Head, address: str | None) -> Route | None:

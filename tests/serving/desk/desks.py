@@ -125,6 +125,7 @@ class EchoDesk:
         self.closed = False
         self.service = Service(
             route=self._route,
+            exchange=lambda head, exchange: False,
             join=self._join,
             closed=lambda: self.closed,
             fault=self.faults.append,

@@ -1,0 +1,1 @@
+"""Event streams: channels read as server-sent events (WHATWG HTML, 9.2)."""

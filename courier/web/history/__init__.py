@@ -1,0 +1,1 @@
+"""History: what a channel's log holds, over HTTP."""
