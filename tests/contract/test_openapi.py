@@ -17,7 +17,7 @@ import trio
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from courier import web
-from courier.actors.errors import ChannelFailed, TooManyChannels
+from courier.actors.errors import ChannelFailed, NodeFull, TooManyChannels
 from courier.actors.hub import Hub
 from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull
 from courier.schemas import Registry
@@ -33,6 +33,7 @@ from tests.web.messages import closed
 from tests.web.servers import SECRET, Response, TestServer, a_server, exchange, token
 
 PUBLISH, ENVELOPE, BATCH, HISTORY = "/publish/{channel}", "/publish", "/publish/batch", "/history/{channel}"
+EVENTS, EVENTS_OF = "/events/{channel}", "/events"
 LIMIT = 100
 
 
@@ -129,7 +130,7 @@ def test_all_statuses_of_the_contract_are_there(document: Schema) -> None:
 
 
 REFUSING = (
-    *("body", "documents", "errors", "history", "readers"),
+    *("body", "documents", "errors", "reader", "readers", "history/request", "events/request"),
     *("publishing/batch", "publishing/judge", "publishing/lines"),
     *("admin/channels", "admin/connections", "admin/gate", "admin/listing"),
 )
@@ -179,7 +180,8 @@ def test_every_refusal_in_the_code_is_in_the_document(document: Schema) -> None:
         assert any(status == one and text.startswith(sentence) for one, text in shown), sentence
     # What the hub and the tokens refuse, a publish may meet in any case.
     of_a_publish = {
-        example["detail"]["error"] for example in told_of(document, PUBLISH, 400, 401, 409, 500, 503)
+        example["detail"]["error"]
+        for example in told_of(document, PUBLISH, 400, 401, 409, 500, 503) + told_of(document, EVENTS, 503)
     }
     of_all = {text for status, text in sentences("errors") if status not in (404, 405)} - ELSEWHERE
     assert [text for text in of_all if not any(map(methodcaller("startswith", text), of_a_publish))] == []
@@ -402,22 +404,54 @@ class Provoker:
         raise AssertionError(f"nothing provokes {name!r}")
 
     async def history(self, path: str, name: str, event: dict[str, Any]) -> Response:
-        async def get(where: str = "user.alice", bearer: str | None = token("alice")) -> Response:
+        async def get(
+            where: str = "user.alice", bearer: str | None = token("alice"), id: str = ""
+        ) -> Response:
             given = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
-            return await self.server.request("GET", f"/history/{where}", headers=given)
+            given |= {"Last-Event-ID": id} if id else {}
+            if path == EVENTS_OF and not where.startswith("?"):
+                where = f"?channel={where.replace('?', '&')}&channel=global"
+            below = path.removesuffix("{channel}") if "{" in path else EVENTS_OF
+            return await self.server.request("GET", f"{below}{where}", headers=given)
 
+        streams = path != HISTORY
+        called = "joining" if streams else "read"
+        if streams and path == EVENTS_OF:
+            called = "subscribing"
         failing: dict[str, tuple[object, str, Exception | None]] = {
             "draining": (Hub, "draining", None),
             "keys_unavailable": (Verifier, "subscriber_nowait", KeysUnavailable()),
             "access_unknown": (Rules, "admit", AccessUnknown()),
-            "redis_unreachable": (Hub, "read", BackplaneAway()),
-            "redis_refused": (Hub, "read", BackplaneRefused("the read: NOPERM")),
-            "too_many_channels": (Hub, "read", TooManyChannels()),
+            "redis_unreachable": (Hub, called, BackplaneAway()),
+            "redis_refused": (Hub, called, BackplaneRefused("the read: NOPERM")),
+            "too_many_channels": (Hub, called, TooManyChannels()),
+            "node_full": (Hub, called, NodeFull()),
         }
         if name in failing:
             with self.raising(*failing[name]):
                 return await get()
         match name:
+            case "channels":
+                return await self.server.request("GET", EVENTS_OF)
+            case "channel_twice":
+                return await self.server.request("GET", f"{EVENTS_OF}?channel=global&channel=global")
+            case "path_and_query":
+                return await self.server.request("GET", f"{EVENTS_OF}/global?channel=global")
+            case "since_of_several":
+                return await self.server.request(
+                    "GET",
+                    f"/events?channel=user.alice&channel=global&since=k3v9x0qa-42&token={token('alice')}",
+                )
+            case "last_event_id":
+                return await self.server.request(
+                    "GET", f"/events/global?token={token()}", headers={"Last-Event-ID": "yesterday"}
+                )
+            case "last_event_ids":
+                return await self.server.request(
+                    "GET",
+                    f"/events?channel=user.alice&channel=global&token={token('alice')}",
+                    headers={"Last-Event-ID": "yesterday"},
+                )
             case "token_missing":
                 return await get(bearer=None)
             case "token_invalid":
@@ -431,9 +465,25 @@ class Provoker:
             case "access":
                 return await get("user.bob")
             case "since":
+                if path == EVENTS_OF:
+                    return await self.server.request(
+                        "GET", f"/events?channel=global&since=yesterday&token={token()}"
+                    )
                 return await get("user.alice?since=yesterday")
             case "limit":
-                return await get("user.alice?limit=0")
+                return await get("user.alice?limit=ten")
+            case "order":
+                return await get("user.alice?order=newest")
+            case "before":
+                return await get("user.alice?before=yesterday&order=desc")
+            case "wait":
+                return await get("user.alice?wait=61")
+            case "before_alone":
+                return await get("user.alice?before=k3v9x0qa-42")
+            case "since_desc":
+                return await get("user.alice?since=k3v9x0qa-42&order=desc")
+            case "wait_desc":
+                return await get("user.alice?wait=1&order=desc")
             case "too_many_of_user":
                 with self._monkeypatch.context() as fewer:
                     fewer.setattr(readers, "READERS_PER_USER", 0)
@@ -445,13 +495,14 @@ class Provoker:
         raise AssertionError(f"nothing provokes {name!r}")
 
 
-@pytest.mark.parametrize("path", [PUBLISH, ENVELOPE, BATCH, HISTORY])
+@pytest.mark.parametrize("path", [PUBLISH, ENVELOPE, BATCH, HISTORY, EVENTS, EVENTS_OF])
 async def test_every_refusal_is_what_a_server_answers(
     path: str, document: Schema, server: TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = next(iter(sent(document, PUBLISH).values()))
     provoker = Provoker(server, monkeypatch)
-    provoke = {BATCH: provoker.batch, HISTORY: provoker.history}.get(path, provoker.publish)
+    reads = dict.fromkeys((HISTORY, EVENTS, EVENTS_OF), provoker.history)
+    provoke = (reads | {BATCH: provoker.batch}).get(path, provoker.publish)
     [operation] = document["paths"][path].values()
     for status, answer in operation["responses"].items():
         if status == "200":
