@@ -9,6 +9,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from courier.serving.hypercorn import worker
 from courier.serving.hypercorn.context import ServerContext
 from courier.serving.service import Service
 from courier.web.auth import Signatures
+from courier.web.exchange.text import OneChannel
 from courier.web.single import SingleSession
-from tests.web.servers import TestServer, a_server, announcement, events
+from tests.web.servers import TestServer, a_server, announcement, events, token
+from tests.web.streams import reading
 from tests.web.test_hypercorn import upgrade
 from tests.web.test_publish import authorized
 
@@ -329,6 +332,66 @@ async def test_an_idle_subscriber_is_no_task_and_few_objects(subprotocol: bytes)
             sock.close()
 
 
+EVENTS_REQUEST = "GET /events/{channel}?token={token} HTTP/1.1\r\nHost: t\r\n\r\n"
+POLL_REQUEST = "GET /history/{channel}?since={since}&wait=60&token={token} HTTP/1.1\r\nHost: t\r\n\r\n"
+
+
+@pytest.mark.parametrize("request_", [EVENTS_REQUEST, POLL_REQUEST], ids=["event stream", "poll"])
+async def test_an_idle_reader_over_http_is_no_task_and_few_objects(request_: str) -> None:
+    async with a_server() as server:
+        since = (await server.publish("global", announcement())).json["id"]
+        users = count()
+
+        def ask() -> socket.socket:
+            sock = socket.create_connection((server.host, server.port), timeout=10)
+            given = {"channel": "global", "token": token(f"u{next(users)}"), "since": since}
+            sock.sendall(request_.format(**given).encode())
+            if request_ is EVENTS_REQUEST:
+                assert b"courier.joined" in sock.recv(4096)
+            return sock
+
+        async def settled(readers: int) -> int:
+            with trio.fail_after(10):
+                while (await server.request("GET", "/health")).json["metrics"][
+                    "active_connections"
+                ] < readers:
+                    await trio.sleep(0.01)
+            return await living()
+
+        socks = [await trio.to_thread.run_sync(ask) for _ in range(2)]
+        before = await settled(2)
+        gc.collect()
+        objects = len(gc.get_objects())
+        socks += [await trio.to_thread.run_sync(ask) for _ in range(100)]
+        assert await settled(102) == before
+        gc.collect()
+        per_subscriber = (len(gc.get_objects()) - objects) / 100 - 1  # less the test's own socket
+        assert per_subscriber <= OBJECTS_A_SUBSCRIBER
+        for sock in socks:
+            sock.close()
+
+
+async def test_the_text_of_a_page_is_made_once_for_all_event_streams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[bytes] = []
+    of = OneChannel.of
+
+    def counted(self: OneChannel, payload: bytes) -> bytes:
+        made.append(payload)
+        return of(self, payload)
+
+    async with a_server() as server, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(reading(server, "user.u1")) for _ in range(SUBSCRIBERS)]
+        for stream in streams:
+            await stream.say("courier.joined")
+        monkeypatch.setattr(OneChannel, "of", counted)
+        await server.publish("user.u1", announcement())
+        for stream in streams:
+            await stream.events(1)
+    assert len([payload for payload in made if b"system.announcement" in payload]) == 1
+
+
 def open_plain(server: TestServer, subprotocol: bytes) -> socket.socket:
     """A subscriber of a user of its own, that has its 101."""
     sock = socket.create_connection((server.host, server.port), timeout=10)
@@ -432,6 +495,37 @@ def after_publishes(sock: socket.socket) -> None:
     sock.shutdown(socket.SHUT_WR)
 
 
+def by_leaving_a_stream(sock: socket.socket) -> None:
+    sock.sendall(asked(EVENTS_REQUEST))
+    sock.recv(4096)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def by_leaving_a_stream_of_two(sock: socket.socket) -> None:
+    sock.sendall(asked(EVENTS_REQUEST.replace("/{channel}?", "?channel=user.u1&channel=global&")))
+    sock.recv(4096)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def by_asking_behind_a_stream(sock: socket.socket) -> None:
+    sock.sendall(asked(EVENTS_REQUEST) * 2)
+
+
+def by_waiting_in_vain(sock: socket.socket) -> None:
+    sock.sendall(asked(POLL_REQUEST.replace("wait=60", "wait=0")))
+    sock.recv(4096)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def by_leaving_while_it_waits(sock: socket.socket) -> None:
+    sock.sendall(asked(POLL_REQUEST.replace("since={since}&", ""), "u2"))
+    sock.shutdown(socket.SHUT_WR)
+
+
+def asked(request: str, user_id: str = "u1") -> bytes:
+    return request.format(channel=f"user.{user_id}", token=token(user_id), since="aaaaaaaa-1").encode()
+
+
 def by_nonsense(sock: socket.socket) -> None:
     sock.sendall(b"\xff\xff\r\n\r\n")
 
@@ -444,6 +538,11 @@ ENDINGS: list[Ending] = [
     by_a_channel_that_ends,
     by_being_too_slow,
     after_publishes,
+    by_leaving_a_stream,
+    by_leaving_a_stream_of_two,
+    by_asking_behind_a_stream,
+    by_waiting_in_vain,
+    by_leaving_while_it_waits,
     by_nonsense,
 ]
 
@@ -453,7 +552,12 @@ ENDINGS: list[Ending] = [
     [
         pytest.param(False, ENDINGS, 3, id="plain"),
         # Werkzeug's router makes a function that refers to itself for each request of the general path.
-        pytest.param(True, [by_a_close, by_a_reset, by_nonsense], 12, id="TLS"),
+        pytest.param(
+            True,
+            [by_a_close, by_a_reset, by_leaving_a_stream, by_leaving_while_it_waits, by_nonsense],
+            12,
+            id="TLS",
+        ),
     ],
 )
 async def test_a_connection_that_has_ended_leaves_nothing_to_the_garbage_collector(

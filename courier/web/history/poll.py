@@ -2,7 +2,7 @@
 page."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from courier.serving.peer import Closed, Loss, Peer
 from courier.web.answer import Answer, answer_to
 from courier.web.auth import Identity, TokenRevoked, token_id_of
 from courier.web.errors import RETRY_AFTER, HttpError
+from courier.web.exchange import Exchange
 from courier.web.history.render import body_around
 from courier.web.reader import unauthorized
 from courier.web.sessions import SessionStatistics
@@ -46,7 +47,8 @@ class Poll:
     """A `Wire` and a `Holder` of its subscriber, and the `Endpoint` of its connection, up to its answer."""
 
     __slots__ = (
-        "_answer",
+        "_exchange",
+        "_headers",
         "_limit",
         "_over",
         "_site",
@@ -64,8 +66,10 @@ class Poll:
         subscriber: Subscriber,
         identity: Identity,
         limit: int,
-        answer: Callable[[Answer], None],
+        exchange: Exchange,
+        headers: dict[str, str],
     ) -> None:
+        """It answers `exchange`, with these headers."""
         self.connection: Subscriber | Connection = subscriber
         self._subscriber = subscriber
         self.issued_at, self.token_id = identity.claims.iat, token_id_of(identity.said)
@@ -73,7 +77,8 @@ class Poll:
         self.address: str | None = None
         self._site = site
         self._limit = limit
-        self._answer = answer
+        self._exchange = exchange
+        self._headers = headers
         self._over = False
 
     def begin(self, peer: Peer, by: float) -> None:
@@ -144,7 +149,8 @@ class Poll:
     def _end_with(self, answer: Answer) -> None:
         if not self._over:
             self._over = True
-            self._answer(answer)
+            answer.headers.update(self._headers)
+            self._exchange.answer(answer)
 
     # What the rest of the web sees: `courier.web.sessions.Served`
 

@@ -81,14 +81,10 @@ def poll_history(site: Site, asked: Asked, exchange: Exchange) -> Steps[None]:
     except Exception as error:  # noqa: BLE001 - as above
         exchange.answer(_refusal(site, asked, error, exchange.address, known))
         return
-    subscriber, headers, seconds = found, _headers(site, asked), wanted.wait_seconds or 0.0
-
-    def answer(answer: Answer) -> None:
-        answer.headers.update(headers)
-        exchange.answer(answer)
+    headers, seconds = _headers(site, asked), wanted.wait_seconds or 0.0
+    poll = Poll(site, found, access.identity, wanted.limit, exchange, headers)
 
     def begin(peer: Peer) -> Endpoint:
-        poll = Poll(site, subscriber, access.identity, wanted.limit, answer)
         poll.begin(peer, until(seconds, access.identity))
         return poll
 
