@@ -108,7 +108,7 @@ async def test_a_user_who_may_not_subscribe_cannot_follow_and_the_log_says_why(
             assert backplane.trouble == "Redis refused the write: NOPERM", "it publishes to the channels, too"
             with pytest.raises(BackplaneAway):
                 await backplane.follow(ONE)
-    assert "no permissions to access one of the channels" in caplog.text
+    assert "permissions to access" in caplog.text
 
 
 # A cluster

@@ -109,6 +109,7 @@ async def test_one_log_that_redis_cannot_write_to_is_no_trouble_of_the_others(se
         ("MISCONF Redis is configured to save RDB snapshots, but", "MISCONF"),
         ("READONLY You can't write against a read only replica.", "READONLY"),
         ("ERR The user executing the script can't run this command or subcommand script: a, on", "NOPERM"),
+        ("ERR ACL failure in script: User a has no permissions to run the 'xrevrange' command", "NOPERM"),
         ("ERR max number of clients reached", "MAXCLIENTS"),
         ("ERR something else", "ERR"),
         ("CLUSTERDOWN The cluster is down", "CLUSTERDOWN"),

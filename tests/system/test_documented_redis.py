@@ -228,6 +228,7 @@ async def test_the_user_may_do_what_the_scripts_and_the_node_need_and_no_more(re
             ):
                 await trio.sleep(0.02)
             nursery.cancel_scope.cancel()
-    assert redis.cli("ACL", "LOG") == "", "nothing was refused"
+    refused = set(re.findall(r"^object\n(.+)$", redis.cli("ACL", "LOG"), re.MULTILINE))
+    assert refused <= {"client|setinfo"}, "coredis gives its name to Redis 7.2 and newer, and goes on without"
     called = set(re.findall(r"cmdstat_([\w|-]+):calls=[1-9]", redis.cli("INFO", "commandstats")))
     assert granted() - called - in_scripts == {"unsubscribe"} - called

@@ -189,7 +189,7 @@ async def test_a_batch_stays_below_the_size_that_the_node_takes(shared: Node) ->
         {"type": "another"},
         {"trace_id": "t"},
         {"thing": object()},
-        {"deep": nested(5_000)},
+        {"deep": nested(100_000)},
     ],
 )
 async def test_data_that_cannot_be_sent_is_refused_at_the_call_and_harms_no_other_of_publish_many(

@@ -26,7 +26,8 @@ _WORDS: dict[type[Exception], str] = {
 }
 """The errors from which coredis has taken the word that Redis begins them with."""
 
-_NOT_PERMITTED = re.compile("The user executing the script can't")
+_NOT_PERMITTED = re.compile("The user executing the script can't|ACL failure in script")
+"""How Redis 7.0, and 7.2 and newer, begin the error of a script whose user lacks a permission."""
 
 
 def refusal(error: Exception) -> str | None:
@@ -40,7 +41,7 @@ def refusal(error: Exception) -> str | None:
         return "MAXCLIENTS"
     if not isinstance(error, ResponseError) or isinstance(error, NoScriptError | RedisClusterError):
         return None  # a slot that has moved, or a script that is not loaded, is elsewhere and not refused
-    if _NOT_PERMITTED.match(text):  # Redis calls it ERR when a script meets it
+    if _NOT_PERMITTED.match(text):
         return "NOPERM"
     code = re.match(r"[A-Z]{2,}(?= )", text)
     return code[0] if code else "ERR"
