@@ -8,11 +8,8 @@ TYPESCRIPT := tests/contract/node/node_modules
 BROWSER_CLIENT := clients/typescript/node_modules
 LUMIERE := examples/lumiere
 NODE_HUB := benchmarks/peers/node_hub
-# What the tests start or ask, each by a Debian package of its name if no other is said.
+# What the tests start or ask; tools/doctor.py knows the packages.
 PROGRAMS := redis-server chromium promtool nginx node npm systemd-analyze
-PACKAGE_promtool := prometheus
-PACKAGE_node := nodejs
-PACKAGE_systemd-analyze := systemd
 # More at once than cores, since most tests wait. A file's tests stay together, and the first files are those that wait longest.
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 # Under coverage, what starts processes or does things many times over takes twice as long and shows nothing new. Nor do tests
@@ -27,10 +24,22 @@ QUICK ?=
 MINUTES ?= 30
 REDIS ?=
 CHECK ?=
+SCOPE ?=
 SEEDS ?= 0:8000
 
-.PHONY: demo docs lumiere shop test test-properties test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
+.PHONY: help doctor hooks npm-scope test-python-client-alone demo docs lumiere shop test test-properties test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
 	curves dist lock clean
+
+help:
+	@echo 'make demo     a node, three services and a subscriber in this terminal'
+	@echo 'make test     the linters, all tests and their coverage'
+	@echo 'make doctor   what is missing on this machine, and why'
+	@echo 'make docs     the documentation site, in site/'
+	@echo 'Others: CONTRIBUTING.md'
+
+# What is missing, for which command, and how to get it. It installs nothing.
+doctor:
+	@$(PYTHON) tools/doctor.py
 
 demo: $(VENV)/ready
 	@$(BIN)/courier demo --seconds $(FOR)
@@ -73,6 +82,10 @@ lint-typescript:
 test-python-client: $(VENV)/ready
 	$(BIN)/pytest $(SIDE_BY_SIDE) -c clients/python/pyproject.toml clients/python/tests
 
+# Those that start no node, for systems on which the server does not run.
+test-python-client-alone: $(VENV)/ready
+	$(BIN)/pytest -c clients/python/pyproject.toml $(addprefix clients/python/tests/test_,events.py outbox.py session.py)
+
 # What `make test` does a few hundred times, a few thousand times; SEEDS=0:20000 asks for more runs of several nodes.
 SOAK := $(BIN)/pytest -n 2 --dist worksteal --timeout 900 -o faulthandler_timeout=900
 # Behaviour that is the same with and without the desk: these run by the general path as well.
@@ -91,15 +104,12 @@ churn: $(VENV)/ready
 	$(BIN)/python -m benchmarks.churn --minutes $(MINUTES) $(if $(REDIS),--redis)
 
 # The tests start servers of their own; no service is set up, since runlevel 1 is one for maintenance.
-MISSING = $(strip $(foreach program,$(PROGRAMS),$(if $(shell command -v $(program) 2>/dev/null),,\
-	$(or $(PACKAGE_$(program)),$(program)))))
 programs:
-	@missing='$(MISSING)'; [ -z "$$missing" ] || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	@missing="$$($(PYTHON) tools/doctor.py --missing $(PROGRAMS))"; [ -z "$$missing" ] || \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing what the tests need, which takes a minute: $$missing"; apt-get update -qq && \
-		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
-		else echo "Install what the tests need first (Debian's names): $$missing"; exit 1; fi
-	@[ -z '$(filter redis-server,$(PROGRAMS))' ] || redis-server --version | grep -Eq 'v=([7-9]|[1-9][0-9])\.' || { echo "The tests need Redis 7.0 or newer"; exit 1; }
-	@node --version | grep -Eq '^v([2-9][0-9]|[1-9][0-9]{2})\.' || { echo "The tests need Node 20 or newer"; exit 1; }
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+	@$(PYTHON) tools/doctor.py --check $(PROGRAMS)
 
 # The compiler and the schemas that generated documents are held against.
 $(TYPESCRIPT)/ready: tests/contract/node/package-lock.json | programs
@@ -128,6 +138,16 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every hook of .pre-commit-config.yaml on every file.
+hooks: $(VENV)/ready
+	$(BIN)/pre-commit run --all-files
+
+# The npm scope is the owner's choice: `make npm-scope SCOPE=@acme` changes it everywhere.
+SCOPE_NOW = $(patsubst %/client,%,$(shell node -p 'require("./clients/typescript/package.json").name'))
+npm-scope:
+	@case '$(SCOPE)' in @*) ;; *) echo 'Say which: make npm-scope SCOPE=@acme'; exit 2;; esac
+	git grep -lz '$(SCOPE_NOW)/client' | xargs -0 sed -i 's#$(SCOPE_NOW)/client#$(SCOPE)/client#g'
 
 # What the clients know of events, from the models that the server judges them by.
 clients: $(VENV)/ready

@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="courier")
+@click.version_option(package_name="courier-bus")
 def main() -> None:
     """Courier: a real-time event bus. Events in over HTTP, out over WebSocket, never lost silently."""
     open_standard_streams()

@@ -35,14 +35,16 @@ class Package(NamedTuple):
     """A Python package of this repository."""
 
     folder: Path
+    name: str
+    """As wheels and sdists spell it."""
     module: str
     also: tuple[str, ...] = ()
     """What its sdist has beside what every one has."""
 
 
 PACKAGES = (
-    Package(ROOT, "courier"),
-    Package(ROOT / "clients" / "python", "courier_client", ("examples",)),
+    Package(ROOT, "courier_bus", "courier"),
+    Package(ROOT / "clients" / "python", "courier_client", "courier_client", ("examples",)),
 )
 EVERY_SDIST = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
 
@@ -71,7 +73,7 @@ def build_and_try(work: Path) -> None:
     run("npm", "run", "build", "--silent", cwd=TYPESCRIPT)
     run("npm", "pack", "--silent", "--pack-destination", DIST, cwd=TYPESCRIPT)
     courier, courier_sdist, client, client_sdist = (
-        one(f"{package.module}-*{end}") for package in PACKAGES for end in (".whl", ".tar.gz")
+        one(f"{package.name}-*{end}") for package in PACKAGES for end in (".whl", ".tar.gz")
     )
     tarball = one("courier-client-*.tgz")
     for package, wheel, sdist in zip(PACKAGES, (courier, client), (courier_sdist, client_sdist), strict=True):
@@ -125,7 +127,7 @@ def try_courier(piece: Path, work: Path) -> Iterator[Node]:
     venv = environment_of(piece, work / piece.name)
     courier = venv / "courier"
     version = run(courier, "--version", cwd=work)
-    must(piece, piece.name.startswith(f"courier-{version.split()[-1]}"), version)
+    must(piece, piece.name.startswith(f"courier_bus-{version.split()[-1]}"), version)
     must(piece, "COURIER_ENV=development" in (said := run(courier, "check", cwd=work)), said)
     document = json.loads(run(courier, "contract", "openapi", cwd=work))
     must(piece, document["openapi"].startswith("3.1"), document["openapi"])

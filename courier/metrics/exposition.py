@@ -1,7 +1,6 @@
 """Exposition: a node's counts as Prometheus' families, made when somebody asks for them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import (
@@ -14,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from courier.metrics import Metrics
 from courier.metrics.histogram import Histogram
+from courier.version import VERSION
 
 Sample = tuple[Sequence[str], float]
 """The values of a metric's labels, and its own."""
@@ -158,7 +158,7 @@ class NodeCollector(Collector):
             (),
             [((), metrics.repairs)],
         )
-        release = [((version("courier"),), 1.0)]
+        release = [((VERSION,), 1.0)]
         yield _gauge("courier_build_info", "Always 1: which release this is", ("version",), release)
         state = metrics.state() if metrics.state is not None else None
         for name, documentation, value in (

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import trio
@@ -11,11 +10,10 @@ import trio
 from courier.actors.supervisor import Supervisor
 from courier.backplane import Backplane
 from courier.node import Phase
+from courier.version import VERSION
 from courier.web.answer import Answer
 from courier.web.auth import AuthError, KeySet, bearer, bears
 from courier.web.site import Site
-
-VERSION = version("courier")
 
 LATE_SECONDS = 0.5
 """An event loop that wakes a task later than that keeps everybody waiting."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from courier.schemas.contract import compare, report
-from courier.schemas.contract.bundle import VERSION
 from courier.schemas.contract.shapes import Schema
+from courier.version import VERSION
 
 RELEASES = Path(__file__).parent.parent.parent / "docs" / "contract"
 

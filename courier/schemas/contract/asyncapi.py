@@ -2,9 +2,10 @@
 
 from courier.schemas.channels import SEGMENT_SAID, ChannelKind
 from courier.schemas.closing import CloseReason
-from courier.schemas.contract.bundle import CONNECTION, CONTROL, DELIVERED, REFRESH, SAID, VERSION, members
+from courier.schemas.contract.bundle import CONNECTION, CONTROL, DELIVERED, REFRESH, SAID, members
 from courier.schemas.contract.shapes import Schema, renamed, with_nested
 from courier.schemas.registry import Registry
+from courier.version import VERSION
 
 COMPONENTS = "#/components/schemas/"
 

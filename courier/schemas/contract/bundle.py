@@ -2,7 +2,6 @@
 
 import json
 import re
-from importlib.metadata import version
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +22,7 @@ from courier.schemas.control import ConnectionMessage, ControlMessage, SaidMessa
 from courier.schemas.events.base import Event
 from courier.schemas.position import POSITION_PATTERN
 from courier.schemas.registry import Registry
+from courier.version import VERSION
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -84,8 +84,6 @@ TAKEN = frozenset(
     }
 )
 """Names that mean something in the TypeScript made of it, so that no model has them."""
-
-VERSION = version("courier")
 
 
 def json_schema(registry: Registry) -> Schema:

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import MISSING, AwareDatetime
 from pydantic.fields import FieldInfo
 
-from courier.schemas.contract.bundle import VERSION, pascal
+from courier.schemas.contract.bundle import pascal
 from courier.schemas.events.base import Event
+from courier.version import VERSION
 
 HEADER = f'''"""Events: for each type the shape of its data, and a helper that gives what `publish` takes.
 

@@ -13,10 +13,10 @@ from courier.schemas.contract.bundle import (
     KINDS,
     PUBLISHED,
     SAID,
-    VERSION,
     members,
 )
 from courier.schemas.contract.shapes import HERE, Schema, with_nested
+from courier.version import VERSION
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _BASE = ("source", "timestamp", "trace_id")

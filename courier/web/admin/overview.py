@@ -9,10 +9,10 @@ from typing import Any
 import trio
 
 from courier.timeline import Sample
+from courier.version import VERSION
 from courier.web.admin.answers import HEADERS
 from courier.web.admin.listing import number
 from courier.web.answer import Answer
-from courier.web.health import VERSION
 from courier.web.site import Site
 
 CHANNELS_TOLD = 1000

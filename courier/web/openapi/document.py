@@ -5,10 +5,11 @@ from typing import Any
 
 from courier.schemas.batch import BATCH_EVENTS
 from courier.schemas.contract.asyncapi import token_said
-from courier.schemas.contract.bundle import PUBLISHED, VERSION, members
+from courier.schemas.contract.bundle import PUBLISHED, members
 from courier.schemas.contract.shapes import Schema, renamed
 from courier.schemas.names import SERVICE_NAME_PATTERN
 from courier.schemas.registry import Registry
+from courier.version import VERSION
 from courier.web.openapi.answers import (
     COMPONENTS,
     HEADERS,
