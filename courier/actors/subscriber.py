@@ -59,6 +59,8 @@ class Missed(NamedTuple):
 
     reason: GapReason
     requested: str
+    after: Position
+    """Where the peer stands until it has been told."""
 
 
 class Beginning(NamedTuple):
@@ -139,7 +141,8 @@ class Subscriber:
         self._live_from = log.head
         recovered = since is not None and replay.gap is None
         self.beginning = Beginning(log.position_before(self.cursor), recovered, self.lag)
-        self._gap = None if replay.gap is None else Missed(replay.gap, str(since))
+        after = since if isinstance(since, Position) else self.beginning.position
+        self._gap = None if replay.gap is None else Missed(replay.gap, str(since), after)
 
     def offer(self, page: Page) -> bool:
         """Write the page, which starts at the cursor, as far as the socket takes it; `writable` goes on.
@@ -207,8 +210,12 @@ class Subscriber:
 
     @property
     def position(self) -> Position | None:
-        """Behind the last event that was written to it; None before it has joined."""
-        return None if self._log is None else self._log.position_before(self.cursor)
+        """Behind the last event or gap that was written to it; None before it has joined."""
+        if self._log is None:
+            return None
+        if self._gap is not None:
+            return self._gap.after  # from there it is told again
+        return self._log.position_before(self.cursor)
 
     @property
     def delivered(self) -> int:
@@ -380,7 +387,7 @@ class Subscriber:
     def _tell_gap(self, log: Log, wire: Wire) -> bool:
         """Write the gap that is owed, if there is one; False when the wire does not take it."""
         if self._gap is not None:
-            reason, requested = self._gap
+            reason, requested, _ = self._gap
             resumed_from = log.position_before(self.cursor)
             if not self._write(
                 wire, Page.of([gap_frame(self.channel.name, requested, resumed_from, reason)])
@@ -401,7 +408,8 @@ class Subscriber:
             if trio.current_time() - self._overrun_at < OVERRUN_SECONDS:
                 self.evict("overrun")
                 return False
-            self._gap = Missed(GapReason.OVERRUN, str(log.position_before(self.cursor)))
+            last = log.position_before(self.cursor)
+            self._gap = Missed(GapReason.OVERRUN, str(last), last)
         self._from += cursor - self.cursor
         self.cursor = cursor
         return True

@@ -10,7 +10,9 @@ from courier.actors.log import Log
 from courier.metrics import Metrics
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position
+from courier.web.site import Site
 from tests.actors.hubs import CHANNEL, wall_clock
+from tests.actors.many import a_site
 from tests.backplane.fake import FakeBackplane
 from tests.backplane.shared_log import SharedLog
 
@@ -22,6 +24,8 @@ class Node:
     hub: Hub
     backplane: FakeBackplane
     metrics: Metrics
+    site: Site
+    """What connections for many channels need of it."""
     given: dict[Position, int] = field(default_factory=dict)
     """What simulations note: which event each position was that it acknowledged."""
 
@@ -44,4 +48,4 @@ def a_shared_log(*, keep: int = 10_000, page: int = 500, born: bool = True) -> S
 async def a_node(shared: SharedLog, limits: Limits | None = None) -> AsyncIterator[Node]:
     backplane, metrics = FakeBackplane(shared), Metrics()
     async with open_hub(backplane, limits or Limits(), clock=wall_clock, metrics=metrics) as hub:
-        yield Node(hub, backplane, metrics)
+        yield Node(hub, backplane, metrics, a_site(hub))

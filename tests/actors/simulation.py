@@ -10,6 +10,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from unittest.mock import patch
 
@@ -27,7 +28,7 @@ from courier.actors.hub import LAST_WORD_SECONDS, DrainReport, Hub
 from courier.actors.limits import Limits
 from courier.actors.log import Log
 from courier.actors.messages import Deliver, Message
-from courier.actors.subscriber import GOODBYE_SECONDS, OVERRUN_SECONDS, Beginning, Subscriber
+from courier.actors.subscriber import GOODBYE_SECONDS, OVERRUN_SECONDS, Beginning, Home, Subscriber
 from courier.actors.supervisor import Supervisor
 from courier.backplane import Appended, Outcome, Stretch
 from courier.backplane import Publication as Event
@@ -35,19 +36,24 @@ from courier.backplane.reply import Reply
 from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Moment, Position, Since
-from courier.serving.peer import Loss
+from courier.serving.peer import Closed, Loss
+from courier.web import many as many_module
 from tests.actors.hubs import START_MS, a_hub, wall_clock
 from tests.actors.ledger import Ledger, Publication
+from tests.actors.many import Many, Stream, a_site
 from tests.actors.wires import CLOSE, FakeWire, Held
 from tests.names import channel_name
 
-CHANNELS = (channel_name("user.u1"), channel_name("user.u2"))
+CHANNELS = (channel_name("user.u1"), channel_name("user.u2"), channel_name("user.u3"))
 PEERS = (0, 0, 0, 1, 1)
 """Which channel each peer subscribes to."""
-AUDITOR = len(PEERS)
+MANY = (len(PEERS), len(PEERS) + 1)
+"""The peers that each have one connection for all channels."""
+AUDITOR = MANY[-1] + 1
 """The first of the peers that come at the end to read all that the logs hold, one a channel."""
 
 DRAIN_SECONDS = 10.0
+SUBSCRIBES_A_SECOND = 4
 RELIEF_SECONDS = 2.0
 """How long after the start of the drain the peers that recover take everything again. Of the others, those
 with an odd number take what they are sent last."""
@@ -99,6 +105,18 @@ class Join:
 
 
 @dataclass(frozen=True)
+class Toggle:
+    """A peer with a connection for many channels subscribes to these, in one packet, or unsubscribes where it
+    had subscribed; without a connection it makes one, whose socket has so much room."""
+
+    peer: int
+    channels: tuple[int, ...]
+    since: Literal["now", "last", "first", "ahead", "junk", "moment"] = "last"
+    room: float = math.inf
+    ago_ms: int = 0
+
+
+@dataclass(frozen=True)
 class Room:
     """From here on the peer's socket takes so many bytes more."""
 
@@ -142,7 +160,7 @@ class SetClock:
     ahead_seconds: int
 
 
-Step: TypeAlias = SetClock | Tick | Settle | Wait | Publish | Join | Room | Busy | Fault | Crash
+Step: TypeAlias = SetClock | Tick | Settle | Wait | Publish | Join | Toggle | Room | Busy | Fault | Crash
 
 
 @dataclass(frozen=True)
@@ -256,6 +274,8 @@ class Saboteur:
                 (channel_module, "OFFERS_A_TURN", 2),
                 (channel_module, "TURN_BYTES", 600),
                 (subscriber_module, "PAGE_BYTES", 150),
+                (many_module, "PAGE_BYTES", 150),
+                (many_module, "SUBSCRIBES_A_SECOND", SUBSCRIBES_A_SECOND),
                 (hub_module, "OLDER_EVENTS", 3),
                 (log_module, "_COMPACT_AFTER", 2),
             ):
@@ -264,15 +284,15 @@ class Saboteur:
 
 
 class Watching:
-    """The hub, which notes from where on a connection was given older events."""
+    """A subscriber's home, which notes from where on a subscription was given older events."""
 
-    def __init__(self, hub: Hub, connection: "Connection") -> None:
-        self.metrics, self.clock, self.spawn, self.leave = hub.metrics, hub.clock, hub.spawn, hub.leave
-        self._hub = hub
+    def __init__(self, home: Home, connection: "Connection") -> None:
+        self.metrics, self.clock, self.spawn, self.leave = home.metrics, home.clock, home.spawn, home.leave
+        self._home = home
         self._connection = connection
 
     async def read_older(self, channel: ChannelName, position: Position) -> Stretch:
-        stretch = await self._hub.read_older(channel, position)
+        stretch = await self._home.read_older(channel, position)
         self._connection.shelf = stretch.start
         return stretch
 
@@ -322,8 +342,6 @@ class Connection:
     opened: bool = False
     steady: bool = False
     """It had everything once, and ever since its socket took everything."""
-    broken: bool = False
-    """Its socket raises what it should not."""
     gone: bool = False
     """The peer has left, or its socket was closed."""
     overruns: list[float] = field(default_factory=list)
@@ -333,6 +351,12 @@ class Connection:
     ended_at: float | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     judged: bool = False
+    crowd: "Crowd | None" = None
+    """Its socket is that of a connection for many channels."""
+    stream: Stream = field(default_factory=lambda: Stream(0, "", None))
+    """What came of it there."""
+    begins_by: float = -math.inf
+    """How long it may have to wait for its turn there."""
 
     @property
     def name(self) -> str:
@@ -353,7 +377,83 @@ class Connection:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(payload) for payload in self.socket.payloads]
+        payloads = self.socket.payloads if self.crowd is None else self.stream.payloads
+        return [json.loads(payload) for payload in payloads]
+
+    @property
+    def reason(self) -> CloseReason | None:
+        """Why it ended, or its socket."""
+        reason = None if self.subscriber is None else self.subscriber.reason
+        return reason or (None if self.crowd is None else self.crowd.connection.reason)
+
+
+class Crowd(Many):
+    """The connection for many channels of a peer; each subscription is judged as if it had its own socket."""
+
+    def __init__(self, simulation: "Simulation", peer: int, room: float) -> None:
+        self.simulation = simulation
+        self.peer = peer
+        self.subscriptions: dict[int, Connection] = {}
+        """By `ref`."""
+        self.socket = Socket(room, self.judge_gap)
+        self.ended_at: float | None = None
+        self.next_begins_at = -math.inf
+        super().__init__(simulation.site, f"u{peer}", [name.name for name in CHANNELS], self.socket)
+
+    @property
+    def here(self) -> list[Connection]:
+        return [one for one in self.subscriptions.values() if one.there]
+
+    @property
+    def at_ease(self) -> bool:
+        """Its socket takes everything."""
+        socket = self.socket
+        return socket._room == math.inf and not (socket.busy or socket.error or socket.loss)
+
+    def toggle(self, channel: int, since: Since | None) -> None:
+        """Subscribe, or unsubscribe, as a step says."""
+        name = CHANNELS[channel].name
+        if name in self.live:
+            mine = self.subscriptions[self.live[name].ref]
+            mine.gone, mine.steady = True, False
+            self.unsubscribe(name)
+        else:
+            now = trio.current_time()
+            turn_at = max(now, self.next_begins_at)
+            self.next_begins_at = turn_at + 1 / SUBSCRIBES_A_SECOND
+            connection = self.simulation.asked(self.peer, channel, since, self.socket)
+            connection.crowd, connection.begins_by = self, turn_at if turn_at >= now + 1 else now
+            connection.gone = self.socket.loss is not None
+            self.subscriptions[len(self.streams)] = connection
+            self.subscribe(name, since)
+
+    def subscribe(self, channel: str, since: Since | None = None) -> Stream:
+        connection = self.subscriptions[len(self.streams)]
+        connection.stream = stream = super().subscribe(channel, since)
+        return stream
+
+    def judge_gap(self, gap: dict[str, str]) -> None:
+        [connection] = [one for one in self.here if one.name == gap["channel"] and one.opened]
+        self.simulation.judge_gap(connection, gap)
+
+    def opening(self, stream: Stream, subscriber: Subscriber) -> None:
+        connection = self.subscriptions[stream.ref]
+        connection.subscriber, connection.opened = subscriber, True
+        self.simulation.joined(connection, subscriber)
+        subscriber.home = Watching(subscriber.home, connection)
+
+    def refusing(self, stream: Stream, error: Exception) -> None:
+        self.subscriptions[stream.ref].error = error
+
+    def ending(self, stream: Stream) -> None:
+        self.subscriptions[stream.ref].ended_at = trio.current_time()
+
+    def ended(self, how: Closed | Loss, code: int | None, reason: str) -> None:
+        here = self.here
+        super().ended(how, code, reason)
+        self.ended_at = trio.current_time()
+        for connection in here:
+            connection.ended_at, connection.aborted = self.ended_at, self.connection.aborted
 
 
 def judge_stream(connection: Connection, ledger: Ledger) -> None:
@@ -471,6 +571,10 @@ class Simulation:
         self.saboteur = saboteur
         self.ledger = Ledger()
         self.connections: list[Connection] = []
+        """All subscriptions that there have been."""
+        self.crowds: dict[int, Crowd] = {}
+        """By peer, its last connection for many channels."""
+        self.site = a_site(hub)
         self.wrong: list[AssertionError] = []
         self.draining = False
 
@@ -478,6 +582,13 @@ class Simulation:
         """The peer's subscription, if it has one or has asked for one."""
         mine = [one for one in self.connections if one.peer == peer and one.there]
         return mine[-1] if mine else None
+
+    def on_socket(self, peer: int) -> tuple[Socket, list[Connection]] | None:
+        """The peer's socket, if it has one, and its subscriptions there."""
+        crowd, connection = self.crowds.get(peer), self.connection(peer)
+        if crowd is not None:
+            return None if crowd.ended_at is not None else (crowd.socket, crowd.here)
+        return None if connection is None else (connection.socket, [connection])
 
     def log(self, channel: int) -> Log | None:
         """The log of the channel, if it is running."""
@@ -499,40 +610,56 @@ class Simulation:
                     self.nursery.start_soon(self.publish, self.ledger.open(channel, batch), step)
             case Join(peer):
                 if (connection := self.connection(peer)) is not None:
-                    self.strike(connection, "leave")
+                    self.strike(connection.socket, [connection], "leave")
                 self.come(step)
-            case Room(peer, room):
-                if (connection := self.connection(peer)) is not None:
-                    connection.steady = False
-                    connection.socket.leave_room(room)
-                    connection.socket.take(0)
-            case Busy(peer, writes):
-                if (connection := self.connection(peer)) is not None:
-                    connection.steady = False
-                    connection.socket.busy = writes
-            case Fault(peer, fault):
-                if (connection := self.connection(peer)) is not None:
-                    self.strike(connection, fault)
+            case Toggle():
+                self.toggle(step)
+            case Room(peer) | Busy(peer) | Fault(peer):
+                if (found := self.on_socket(peer)) is not None:
+                    self.befall(step, *found)
             case Crash():
                 self.saboteur.arm(step)
             case SetClock(ahead_seconds):
                 wall_clock.ahead_ms = 1000 * ahead_seconds
 
-    def strike(self, connection: Connection, fault: str) -> None:
-        connection.steady = False
+    def befall(self, step: Room | Busy | Fault, socket: Socket, there: list[Connection]) -> None:
+        """Do something to a socket."""
+        for connection in there:
+            connection.steady = False
+        match step:
+            case Room():
+                socket.leave_room(step.room)
+                socket.take(0)
+            case Busy():
+                socket.busy = step.writes
+            case Fault():
+                self.strike(socket, there, step.fault)
+
+    def strike(self, socket: Socket, there: list[Connection], fault: str) -> None:
+        for connection in there:
+            connection.steady = False
+            connection.gone = connection.gone or fault in ("leave", "close")
         match fault:
+            case "leave" if isinstance(socket.endpoint, Crowd):
+                socket.leave()
             case "leave":
-                connection.gone = True
-                connection.scope.cancel()
+                for connection in there:
+                    connection.scope.cancel()
             case "close":
-                connection.gone = True
-                connection.socket.lose(Loss.BROKEN)
+                socket.lose(Loss.BROKEN)
             case "stall":
-                connection.socket.leave_room(0)
-                connection.socket.lose(Loss.STALLED)
+                socket.leave_room(0)
+                socket.lose(Loss.STALLED)
             case _:
-                connection.broken = True
-                connection.socket.error = ZeroDivisionError("socket")
+                socket.error = ZeroDivisionError("socket")
+
+    def toggle(self, step: Toggle) -> None:
+        crowd = self.crowds.get(step.peer)
+        if crowd is None or crowd.ended_at is not None:
+            crowd = self.crowds[step.peer] = Crowd(self, step.peer, step.room)
+        for channel in step.channels:
+            if crowd.ended_at is None:
+                crowd.toggle(channel, self.since(step, channel))
 
     @contextmanager
     def patience(self, turns: int | None) -> Iterator[trio.CancelScope]:
@@ -586,25 +713,40 @@ class Simulation:
         return [outcome for outcome in outcomes if isinstance(outcome, Appended)]
 
     def come(self, step: Join) -> None:
-        channel = PEERS[step.peer] if step.peer < AUDITOR else step.peer - AUDITOR
+        channel = PEERS[step.peer] if step.peer < len(PEERS) else step.peer - AUDITOR
+        socket = Socket(step.room, lambda gap: self.judge_gap(connection, gap))
+        connection = self.asked(step.peer, channel, self.since(step, channel), socket)
+        self.nursery.start_soon(self.attend, connection, step)
+
+    def asked(self, peer: int, channel: int, since: Since | None, socket: Socket) -> Connection:
+        """A peer asks for a subscription."""
         log = self.log(channel)
         connection = Connection(
-            step.peer,
+            peer,
             channel,
-            self.since(step, channel),
-            Socket(step.room, lambda gap: self.judge_gap(connection, gap)),
+            since,
+            socket,
             asked_ms=wall_clock(),
             asked_at=None if log is None else log.position,
             given_up_before=self.saboteur.given_up[CHANNELS[channel].name],
         )
         self.connections.append(connection)
-        self.nursery.start_soon(self.attend, connection, step)
+        return connection
 
-    def since(self, step: Join, channel: int) -> Since | None:
+    def joined(self, connection: Connection, subscriber: Subscriber) -> None:
+        """It has been answered: it has joined."""
+        log = self.log(connection.channel)
+        connection.beginning = subscriber.beginning
+        connection.joined_at = None if log is None else log.position
+        connection.given_up = self.saboteur.given_up[connection.name]
+
+    def since(self, step: Join | Toggle, channel: int) -> Since | None:
         heads = list(self.ledger.heads[channel].items())
         match step.since:
             case "last":
-                mine = [one.last for one in self.connections if one.peer == step.peer]
+                mine = [
+                    one.last for one in self.connections if (one.peer, one.channel) == (step.peer, channel)
+                ]
                 return next((last for last in reversed(mine) if last is not None), None)
             case "first" if heads:
                 return Position(heads[-1][0], 0)
@@ -613,7 +755,8 @@ class Simulation:
             case "junk":
                 return Position("00000000", 3)
             case "moment":
-                return Moment(wall_clock() - step.ago_ms)
+                then = wall_clock() - step.ago_ms
+                return Moment(then, datetime.fromtimestamp(then / 1000, UTC).isoformat())
             case _:
                 return None
 
@@ -629,10 +772,7 @@ class Simulation:
                 except (ChannelFailed, Draining) as error:
                     connection.error = error
                 if connection.subscriber is not None:
-                    log = self.log(connection.channel)
-                    connection.beginning = connection.subscriber.beginning
-                    connection.joined_at = None if log is None else log.position
-                    connection.given_up = self.saboteur.given_up[connection.name]
+                    self.joined(connection, connection.subscriber)
                     await self.do(Tick(step.opens_after))
                     await self.serve(connection, connection.subscriber)
         finally:
@@ -682,6 +822,8 @@ class Simulation:
         self.ledger.check()
         self.judge_askers()
         self.judge_budget()
+        for crowd in self.crowds.values():
+            self.judge_crowd(crowd)
         for connection in self.connections:
             self.judge_connection(connection)
         if self.wrong:
@@ -713,15 +855,30 @@ class Simulation:
             return
         judge_stream(connection, self.ledger)
         subscriber = connection.subscriber
-        assert not connection.there or connection.opened, "a join was not answered"
+        in_turn = connection.begins_by > trio.current_time()
+        assert not connection.there or connection.opened or in_turn, "a join was not answered"
         if subscriber is not None:
             assert connection.beginning is not None
             judge_beginning(connection, connection.beginning)
             if subscriber.reason is not None or subscriber.left:
-                self.judge_end(connection, subscriber)
+                self.judge_end(connection)
             elif connection.opened:
                 self.judge_life(connection)
         connection.judged = not connection.there
+
+    def judge_crowd(self, crowd: Crowd) -> None:
+        """What came there belongs to its subscriptions, and who takes everything was told of each."""
+        crowd.sort()
+        for stream in crowd.streams:
+            mine = crowd.subscriptions[stream.ref]
+            if stream.begun is not None:
+                assert mine.beginning is not None
+                position, *others = mine.beginning
+                told = [stream.begun[name] for name in ("position", "recovered", "replayed")]
+                assert told == [str(position), *others], "it was told of another beginning"
+            if crowd.ended_at is None and crowd.socket._room == math.inf and crowd.connection.reason is None:
+                assert (stream.begun is not None) == mine.opened
+                assert (stream.ended is None) == mine.there, "nobody told it of its end"
 
     def judge_life(self, connection: Connection) -> None:
         """A connection that nobody has ended: if its socket takes everything, it has everything."""
@@ -742,12 +899,12 @@ class Simulation:
         else:
             judge_start(connection, self.ledger, head)
 
-    def judge_end(self, connection: Connection, subscriber: Subscriber) -> None:
+    def judge_end(self, connection: Connection) -> None:
         """Why a subscription ended is true."""
-        match subscriber.reason:
+        match connection.reason:
             case CloseReason.CHANNEL_FAILED:
                 given_up = self.saboteur.given_up[connection.name] > connection.given_up_before
-                assert connection.broken or given_up, "neither its socket nor its channel failed"
+                assert connection.socket.error or given_up, "neither its socket nor its channel failed"
             case CloseReason.TOO_SLOW if connection.socket.loss is not Loss.STALLED:
                 assert not connection.steady, "it took everything at once"
                 assert connection.overruns, "the first time it is told a gap"
@@ -799,11 +956,15 @@ class Simulation:
 
     async def drain(self) -> None:
         leaving = [connection for connection in self.connections if connection.there]
+        crowds = [crowd for crowd in self.crowds.values() if crowd.ended_at is None]
+        at_ease = [crowd for crowd in crowds if crowd.at_ease and all(one.steady for one in crowd.here)]
         steady = [connection for connection in leaving if connection.steady]
         ended = [one for one in leaving if one.subscriber is not None and one.subscriber.reason is not None]
         logs = [self.log(connection.channel) for connection in leaving]
         heads = [None if log is None else log.position for log in logs]
-        recovering = [one for one in map(self.connection, self.plan.recovering) if one is not None]
+        sockets = [socket for socket, _ in filter(None, map(self.on_socket, self.plan.recovering))]
+        everyone: list[Connection | Crowd] = [*leaving, *crowds]
+        recovering = [one for one in everyone if any(one.socket is socket for socket in sockets)]
         self.draining = True
         start = trio.current_time()
 
@@ -812,7 +973,7 @@ class Simulation:
             for peer in self.plan.recovering:
                 await self.do(Room(peer, math.inf))
             await trio.sleep(DRAIN_SECONDS - RELIEF_SECONDS + LAST_WORD_SECONDS / 2)
-            for peer in range(1, len(PEERS), 2):
+            for peer in range(1, AUDITOR, 2):
                 await self.do(Room(peer, 400))
 
         async with trio.open_nursery() as nursery:
@@ -820,45 +981,63 @@ class Simulation:
             report = await self.hub.drain(start + DRAIN_SECONDS)
             nursery.cancel_scope.cancel()
         await wait_all_tasks_blocked()
-        for connection in leaving:
-            assert connection.ended_at is not None, "the drain is over, and a subscriber is still there"
-            assert connection.ended_at <= start + DRAIN_SECONDS + LAST_WORD_SECONDS
+        for each in everyone:
+            assert each.ended_at is not None, "the drain is over, and a subscriber is still there"
+            assert each.ended_at <= start + DRAIN_SECONDS + LAST_WORD_SECONDS
         for connection in ended:
             assert connection.ended_at is not None
             assert connection.ended_at <= start + GOODBYE_SECONDS, "its last word was prolonged"
         if self.plan.calm:
-            for connection in steady:
-                assert connection.ended_at is not None
-                assert connection.ended_at <= start + 1, "it had everything and was kept waiting"
-            for connection in recovering:
-                assert connection.ended_at is not None
-                assert connection.ended_at <= start + RELIEF_SECONDS + 1, "it had everything and was kept"
-            self.judge_report(report, dict(zip(map(id, leaving), heads, strict=True)), leaving)
+            unhindered: list[Connection | Crowd] = [*steady, *at_ease]
+            for each in unhindered:
+                assert each.ended_at is not None
+                assert each.ended_at <= start + 1, "it had everything and was kept waiting"
+            for each in recovering:
+                assert each.ended_at is not None
+                assert each.ended_at <= start + RELIEF_SECONDS + 1, "it had everything and was kept"
+            on_sockets: list[tuple[Connection | Crowd, list[Connection]]]
+            on_sockets = [(one, [one]) for one in leaving if one.crowd is None]
+            on_sockets += [(crowd, [one for one in leaving if one.crowd is crowd]) for crowd in crowds]
+            self.judge_report(report, dict(zip(map(id, leaving), heads, strict=True)), on_sockets)
 
     def judge_report(
-        self, report: DrainReport, heads: dict[int, Position | None], leaving: list[Connection]
+        self,
+        report: DrainReport,
+        heads: dict[int, Position | None],
+        leaving: list[tuple[Connection | Crowd, list[Connection]]],
     ) -> None:
         """The report sums up how it was for everyone who was there."""
         sums: Counter[str] = Counter()
         cut = 0
-        for connection in leaving:
-            subscriber, head = connection.subscriber, heads[id(connection)]
-            assert subscriber is not None
-            told = subscriber.reason is CloseReason.SHUTTING_DOWN and not connection.aborted
+        for holder, subscriptions in leaving:
+            lag = 0
+            aborted = holder.connection.aborted if isinstance(holder, Crowd) else holder.aborted
+            reason = holder.connection.reason if isinstance(holder, Crowd) else holder.reason
+            told = reason is CloseReason.SHUTTING_DOWN and not aborted
             if told:
-                assert connection.socket.frames[-1][0] == CLOSE, "it was not told of the shutdown"
-                assert not connection.socket.holding
-            if told and not subscriber.lag:
-                assert head is not None
-                self.judge_whole(connection, head)
-            sums["aborted" if connection.aborted else "flushed" if subscriber.lag else "closed"] += 1
-            sums["undelivered"] += subscriber.lag
-            cut += connection.socket.holding
+                assert holder.socket.frames[-1][0] == CLOSE, "it was not told of the shutdown"
+                assert not holder.socket.holding
+            if isinstance(holder, Crowd):
+                holder.sort()
+            for connection in subscriptions:
+                subscriber, head = connection.subscriber, heads[id(connection)]
+                if subscriber is None:
+                    assert connection.begins_by > -math.inf, "a join was not answered"
+                    continue
+                if connection.crowd and subscriber.reason not in (None, CloseReason.SHUTTING_DOWN):
+                    continue  # it ended by itself, and its connection went on
+                lag += subscriber.lag
+                if told and not subscriber.lag:
+                    assert head is not None
+                    self.judge_whole(connection, head)
+            sums["aborted" if aborted else "flushed" if lag else "closed"] += 1
+            sums["undelivered"] += lag
+            cut += holder.socket.holding
         undelivered = sums["undelivered"]
         assert (
             report == DrainReport(sums["closed"], sums["flushed"], sums["aborted"], undelivered)
             or undelivered < report.undelivered <= undelivered + cut
-        )
+        ), f"{report} of {sums}, {cut}"
 
 
 def event(number: int) -> bytes:
@@ -872,8 +1051,8 @@ async def simulate(plan: Plan) -> None:
     saboteur = Saboteur()
     with saboteur.at_work():
         async with a_hub(plan.limits, remembered=plan.remembered) as hub, trio.open_nursery() as nursery:
-            alone = trio.lowlevel.current_statistics().tasks_living
             simulation = Simulation(plan, hub, nursery, saboteur)
+            alone = trio.lowlevel.current_statistics().tasks_living
             for step in plan.steps:
                 await simulation.do(step)
             await simulation.end()

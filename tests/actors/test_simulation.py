@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from courier.actors.limits import Limits
 from tests.actors.simulation import (
+    MANY,
     PEERS,
     Busy,
     Crash,
@@ -21,12 +22,14 @@ from tests.actors.simulation import (
     Settle,
     Step,
     Tick,
+    Toggle,
     Wait,
     replay,
 )
 
-channels = st.integers(0, 1)
+channels = st.sampled_from([0, 0, 0, 1, 1, 2])
 peers = st.integers(0, len(PEERS) - 1)
+everyone = peers | peers | st.sampled_from(MANY)
 rooms = st.just(math.inf) | st.just(math.inf) | st.integers(0, 150)
 patience = st.sampled_from([None] * 16 + [0, 1, 3, 6])
 
@@ -50,9 +53,17 @@ STEPS: dict[str, st.SearchStrategy[Step]] = {
         patience,
         st.sampled_from([0, 0, 300, 600, 1500, 4000, 30_000, -500]),
     ),
-    "room": st.builds(Room, peers, rooms),
-    "busy": st.builds(Busy, peers, st.integers(1, 4)),
-    "fault": st.builds(Fault, peers, st.sampled_from(["leave", "close", "stall", "raise"])),
+    "toggle": st.builds(
+        Toggle,
+        st.sampled_from(MANY),
+        st.lists(channels, min_size=1, max_size=5).map(tuple),
+        st.sampled_from(["now", "last", "last", "last", "last", "first", "moment", "junk", "ahead"]),
+        rooms,
+        st.sampled_from([0, 0, 300, 600, 1500, 4000, 30_000, -500]),
+    ),
+    "room": st.builds(Room, everyone, rooms),
+    "busy": st.builds(Busy, everyone, st.integers(1, 4)),
+    "fault": st.builds(Fault, everyone, st.sampled_from(["leave", "close", "stall", "raise"])),
     "clock": st.builds(SetClock, st.sampled_from([0, 3, -3, 7200, -7200])),
     "crash": st.builds(
         Crash,
@@ -68,6 +79,7 @@ WEIGHTS = {
     "wait": 2,
     "publish": 9,
     "join": 5,
+    "toggle": 5,
     "room": 2,
     "busy": 1,
     "fault": 1,
@@ -92,7 +104,7 @@ plans = st.builds(
     limits=limits,
     remembered=st.sampled_from([1000, 1000, 1, 0]),
     calm=st.sampled_from([True, True, False]),
-    recovering=st.frozensets(peers),
+    recovering=st.frozensets(everyone),
     seed=st.integers(0, 1000),
 )
 
@@ -155,7 +167,7 @@ SOAK = settings.get_current_profile_name() == "soak"
 
 @pytest.mark.timeout(600)  # to have time to shrink what fails
 @settings(
-    max_examples=5000 if SOAK else 200,
+    max_examples=5000 if SOAK else 140,
     derandomize=not SOAK,
     database=None,
     report_multiple_bugs=False,

@@ -24,6 +24,7 @@ from tests.actors.hubs import CHANNEL, OTHER, wall_clock
 from tests.actors.nodes import Node
 from tests.actors.simulation import leaf
 from tests.actors.wires import FakeWire, Held
+from tests.backplane.crowd import Crowd
 from tests.backplane.ordeal import Nodes, Place
 from tests.backplane.witness import Subscription
 from tests.names import channel_name
@@ -31,9 +32,10 @@ from tests.names import channel_name
 QUIET = channel_name("user.u3")
 CHANNELS = (CHANNEL, CHANNEL, CHANNEL, OTHER)
 PUBLISHED_TO = (*CHANNELS, QUIET)
-"""The last has no subscribers."""
+"""The last is subscribed to by crowds only."""
 FAILURES = (BackplaneAway, ChannelFailed, Draining)
-PEERS = 7
+PEERS = 5
+CROWDS = 2
 STEPS = 160
 
 
@@ -45,6 +47,7 @@ class Peer:
     channel: ChannelName
     last: Position | None = None
     here: Subscription | None = None
+    wire: FakeWire = field(default_factory=FakeWire)
     joining: bool = False
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
@@ -66,6 +69,7 @@ class Simulation:
         self.nodes = Nodes(self.random, nursery)
         self.witness = self.nodes.witness
         self.peers = [Peer(number, self.random.choice(CHANNELS)) for number in range(PEERS)]
+        self.crowds = [Crowd(number, PUBLISHED_TO[2:], self.nodes) for number in range(CROWDS)]
         self.numbers = 0
         """How many events there have been."""
         self.receipts: dict[int, Appended] = {}
@@ -73,6 +77,7 @@ class Simulation:
         self.kinds: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (20, self.publish),
             (12, self.come),
+            (12, self.toggle),
             (4, self.leave),
             (4, self.stall),
             (4, self.relieve),
@@ -206,14 +211,15 @@ class Simulation:
                     if subscriber is None:
                         return
                     assert subscriber.beginning is not None
+                    peer.wire = FakeWire(room)
                     peer.here = Subscription(
                         peer.channel,
                         since,
-                        FakeWire(room),
+                        peer.wire,
                         subscriber.beginning.position,
                         self.witness.head(peer.channel),
                     )
-                    held = Held(subscriber, peer.here.wire)
+                    held = Held(subscriber, peer.wire)
                     held.open()
                     await held.over.wait()
                     self.nodes.say(f"peer {peer.number} is told {subscriber.reason}")
@@ -224,7 +230,7 @@ class Simulation:
         finally:
             peer.joining = False
             if peer.here is not None:
-                peer.here.wire.lose(Loss.BROKEN)
+                peer.wire.lose(Loss.BROKEN)
                 self.judge_one(peer.here)
                 peer.last = peer.here.last
                 peer.here = None
@@ -240,13 +246,37 @@ class Simulation:
         if peer.here is not None:
             room = self.random.choice([0, 50, 200])
             self.nodes.say(f"peer {peer.number} takes {room} bytes more")
-            peer.here.wire.leave_room(room)
+            peer.wire.leave_room(room)
 
     async def relieve(self) -> None:
         peer = self.random.choice(self.peers)
         if peer.here is not None:
             self.nodes.say(f"peer {peer.number} takes everything")
-            peer.here.wire.take(math.inf)
+            peer.wire.take(math.inf)
+
+    # Crowds
+
+    async def toggle(self) -> None:
+        """A crowd comes, if it is not here, and subscribes and unsubscribes; or it goes, or takes less, or
+        all."""
+        crowd = self.random.choice(self.crowds)
+        if crowd.here is None:
+            if self.nodes.up():
+                room = self.random.choice([math.inf, math.inf, 0, 300])
+                await crowd.come(self.random.choice(self.nodes.up()), room)
+        elif self.random.random() < 0.1:
+            self.nodes.say(f"crowd {crowd.number} leaves")
+            crowd.here.wire.lose(Loss.BROKEN)
+            return
+        elif self.random.random() < 0.3:
+            room = self.random.choice([0, 200, math.inf])
+            self.nodes.say(f"crowd {crowd.number} takes {room} bytes more")
+            crowd.here.wire.leave_room(room)
+            crowd.here.wire.take(0)
+        if crowd.here is not None:
+            crowd.judge()
+            for _ in range(self.random.choice([1, 1, 2, 3, 5])):
+                crowd.toggle(self.random.choice(crowd.channels))
 
     # Judgement
 
@@ -254,6 +284,9 @@ class Simulation:
         for peer in self.peers:
             if peer.here is not None:
                 self.judge_one(peer.here)
+        for crowd in self.crowds:
+            for subscription in crowd.judge():
+                self.judge_gaps(subscription)
         if not self.witness.lossy:
             assert all(len(epochs) == 1 for epochs in self.witness.epochs.values()), "an epoch too many"
             places = [position for position, _ in self.witness.before]
@@ -261,6 +294,9 @@ class Simulation:
 
     def judge_one(self, subscription: Subscription) -> None:
         subscription.judge(self.witness)
+        self.judge_gaps(subscription)
+
+    def judge_gaps(self, subscription: Subscription) -> None:
         nothing = self.nodes.calm and not self.witness.clock_set
         assert not (nothing and subscription.gaps), "a gap, and nothing was lost"
 
@@ -279,12 +315,14 @@ class Simulation:
         for _ in range(3):  # whoever was too slow comes back
             for peer in self.peers:
                 await self.come_at(peer, self.random.choice(self.nodes.places))
+            for crowd in self.crowds:
+                await crowd.rest(self.random.choice(self.nodes.places))
             await trio.sleep(1)
             for peer in self.peers:
                 if peer.here is not None:
-                    peer.here.wire.take(math.inf)
+                    peer.wire.take(math.inf)
             await trio.sleep(1)
-        for channel in (CHANNEL, OTHER):
+        for channel in (CHANNEL, OTHER, QUIET):
             await self.publish_at(self.random.choice(self.nodes.places), channel, self.publications(1))
         await trio.sleep(5)
 
@@ -295,6 +333,8 @@ class Simulation:
             assert peer.here is not None, f"peer {peer.number} could not come back"
             head = self.witness.head(peer.channel)
             assert peer.here.last == head, f"peer {peer.number} has all up to {peer.here.last} of {head}"
+        for crowd in self.crowds:
+            crowd.judge_whole()
         for place in self.nodes.places:
             assert place.node is not None
             for channel in place.node.hub.supervisor:
@@ -306,6 +346,7 @@ class Simulation:
             assert report.undelivered == 0
             place.scope.cancel()
         assert all(peer.here is None for peer in self.peers)
+        assert all(crowd.here is None for crowd in self.crowds)
 
     async def audit(self, node: Node) -> None:
         """What was acknowledged is in the log, where its receipt says, as far as the log goes back."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.backplane.simulation import replay
 
-first, _, end = os.environ.get("COURIER_SEEDS", "0:150").partition(":")
+first, _, end = os.environ.get("COURIER_SEEDS", "0:130").partition(":")
 
 
 @pytest.mark.parametrize("seed", range(int(first), int(end)))

@@ -10,6 +10,7 @@ from courier.backplane import Appended, Outcome, Publication
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import UNBORN, Position, Since
 from tests.actors.hubs import wall_clock
+from tests.actors.many import Stream
 from tests.actors.wires import FakeWire
 from tests.backplane.shared_log import Memory, SharedLog
 
@@ -80,7 +81,8 @@ class Subscription:
 
     channel: ChannelName
     since: Since | None
-    wire: FakeWire
+    wire: FakeWire | Stream
+    """What has what came."""
     start: Position
     """The position before the first event, by what the subscriber was told at the join."""
     head: Position

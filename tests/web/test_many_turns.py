@@ -195,3 +195,17 @@ async def test_however_little_the_socket_takes_each_channel_comes_whole_and_in_o
         assert not reader.asked
         assert reader.counts["courier.ended"] == reader.ref + 1
         assert not stage.wire.holding
+
+
+async def test_a_subscription_that_ends_while_a_gap_is_owed_ends_before_the_gap() -> None:
+    async with a_stage() as stage:
+        await stage.publish("global", 1, 1)
+        stage.wire.leave_room(10)  # what is subscribed is held, and the gap must wait
+        said = {"type": "courier.subscribe", "ref": 0, "channel": "global", "since": "zzzzzzzz-7"}
+        stage.wire.hear(json.dumps(said))
+        await wait_all_tasks_blocked()
+        stage.wire.hear(json.dumps({"type": "courier.unsubscribe", "ref": 0}))
+        stage.wire.take()
+        await wait_all_tasks_blocked()
+        assert [each["type"] for each in stage.said[1:]] == ["courier.subscribed", "courier.ended"]
+        assert stage.said[-1]["position"] == "zzzzzzzz-7"  # from which the gap is told again
