@@ -28,8 +28,6 @@ class StreamPeer:
         return self._peer.held_bytes
 
     def write(self, data: bytes) -> int:
-        if self._peer.holding:
-            return 0
         page = self._text.page(data)
         sent = self._peer.write(page.data)
         if sent == len(page.data):
