@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import pytest
 import trio
@@ -18,6 +19,7 @@ from courier.web.auth import MAX_TOKEN_BYTES
 from tests.deploy.files import DEPLOY
 from tests.system.processes import a_free_port
 from tests.web.servers import TestServer, a_server, announcement, exchange, token
+from tests.web.streams import reading
 from tests.web.ways import answers_at_the_desk
 
 NGINX = DEPLOY / "nginx"
@@ -124,6 +126,27 @@ class Refusing:
             await stream.send_all(
                 b"HTTP/1.1 503 \r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             )
+
+
+async def test_events_of_a_stream_arrive_one_by_one(tmp_path: Path) -> None:
+    async with (
+        a_server() as node,
+        nginx(tmp_path, [node.port]) as outside,
+        reading(outside, "user.u1") as stream,
+    ):
+        await stream.say("courier.joined")
+        seconds: list[float] = []
+        for number in range(20):
+            asked_at = trio.current_time()
+            await node.publish("user.u1", announcement(str(number)))
+            [event] = await stream.events(1)
+            seconds.append(trio.current_time() - asked_at)
+            assert event["title"] == str(number)
+        assert median(seconds) < 0.05
+        answer = await outside.request(
+            "GET", f"/history/user.u1?wait=0.1&since={event['id']}&token={token()}"
+        )
+        assert (answer.status, answer.json["events"]) == (200, [])
 
 
 @pytest.mark.parametrize(("headers", "status"), [({}, 503), ({"Idempotency_Key": "k1"}, 200)])
