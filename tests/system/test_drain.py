@@ -13,6 +13,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from tests.system.processes import COMMANDS, NodeProcess, a_node
 from tests.web.servers import announcement, exchange, token
+from tests.web.streams import reading
 from tests.web.test_hypercorn import open_raw
 
 pytestmark = pytest.mark.system
@@ -138,4 +139,27 @@ async def test_while_it_waits_for_the_balancer_a_node_says_so_and_serves_all(tmp
         async with node.subscribe(bearer=token()):
             assert (await node.request("GET", "/health/live")).status == 200
         with trio.fail_after(5):
+            assert await node.exit_code() == 0
+
+
+async def test_a_drain_ends_event_streams_and_answers_who_waits_and_exits_with_0(tmp_path: Path) -> None:
+    async with (
+        a_node(tmp_path / "log", DRAIN_SECONDS="3") as node,
+        reading(node, "user.u1") as stream,
+        await node.connect() as waiting,
+    ):
+        await stream.say("courier.joined")
+        receipt = await node.publish("user.u1", announcement())
+        path = f"/history/user.u1?since={receipt.json['id']}&wait=60&token={token()}"
+        await waiting.send_all(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+        with trio.fail_after(10):
+            while (await node.request("GET", "/health")).json["metrics"]["active_connections"] < 2:
+                pass
+            node.signal_master()
+            await stream.events(1)
+            drain = await stream.say("courier.drain")
+            assert stream.retry_ms == drain["reconnect_in_ms"]
+            assert (await stream.say("courier.closed"))["code"] == 1001
+            assert await stream.next() is None
+            assert b'"events":[]' in await waiting.receive_some()
             assert await node.exit_code() == 0

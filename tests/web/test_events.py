@@ -1,6 +1,7 @@
 """Event streams: channels read as server-sent events, on both of the server's paths."""
 
 import json
+import socket
 import time
 from typing import Any
 
@@ -271,3 +272,41 @@ async def test_an_event_written_over_several_lines_is_one_line_of_data(desk: str
         await server.publish("user.u1", event)
         [got] = await stream.events(1)
         assert got["message"] == "a\r\nb\u2028c"
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off_and_others_go_on(desk: str) -> None:
+    async with (
+        a_server(desk=desk, stall_seconds=0.3, history_bytes=50_000_000) as server,
+        reading(server, "user.u1") as quick,
+        reading(server, "user.u1") as slow,
+    ):
+        await quick.say("courier.joined")
+        await slow.say("courier.joined")
+        slow.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for number in range(150):
+            await server.publish("user.u1", announcement(str(number), message="x" * 60_000))
+        assert titles(await quick.events(150)) == list(range(150))
+        with trio.fail_after(15):
+            while (await server.request("GET", "/health")).json["metrics"]["active_connections"] > 1:
+                await trio.sleep(0.05)
+        await published(server, 1)
+        await quick.events(1)
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one channel", "two channels"])
+async def test_a_slow_reader_gets_each_event_once_though_the_socket_cuts_them(
+    desk: str, several: bool
+) -> None:
+    channels = ("user.u1", "global") if several else ("user.u1",)
+    async with a_server(desk=desk, history_bytes=50_000_000) as server:
+        async with reading(server, *channels) as stream:
+            for number in range(100):  # more than the sockets hold
+                for channel in channels:
+                    await server.publish(channel, announcement(str(number), message="x" * 60_000))
+            found = await stream.events(100 * len(channels))
+            for channel in channels:
+                assert titles([each for each in found if each["channel"] == channel]) == list(range(100))
+            last = stream.last_id
+        await published(server, 1)
+        async with reading(server, *channels, last_id=last) as stream:
+            assert titles(await stream.events(1)) == [0]
