@@ -27,7 +27,7 @@ CHECK ?=
 SCOPE ?=
 SEEDS ?= 0:8000
 
-.PHONY: help doctor hooks npm-scope test-python-client-alone demo docs lumiere shop test test-properties test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
+.PHONY: help doctor picture hooks npm-scope test-python-client-alone demo docs lumiere shop test test-properties test-typescript lint-typescript test-python-client soak churn lint programs clients format bench \
 	curves dist lock clean
 
 help:
@@ -182,6 +182,11 @@ $(BENCH)/ready: requirements-bench.lock $(VENV)/ready
 	$(BENCH)/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.lock
 	@mkdir -p $(BENCH)/debian
 	@touch $@
+
+# The moving picture of the README, from a real run.
+picture: PROGRAMS := redis-server
+picture: $(VENV)/ready programs
+	$(BIN)/python -m tools.picture
 
 # The documentation site, in site/: strictly, so that a page that no entry names, or a link into nothing, fails. CHECK=1
 # also asks every address outside; the pages about peers cite some.

@@ -34,7 +34,7 @@ def test_the_navigation_has_every_page_and_no_other() -> None:
         "reference/typescript-index.md",
         "reference/typescript-react.md",
     }
-    assert pages <= named
+    assert pages <= named, "add the page to the navigation in mkdocs.yml"
     assert named - pages - elsewhere == made
 
 
