@@ -19,9 +19,13 @@ from courier.schemas.control import GapReason
 from courier.schemas.position import Moment, Position, Since
 from tests.backplane.conformance import (
     OTHER,
+    Hearing,
+    Join,
     event,
     heard,
-    join,
+    join_alone,
+    join_with_nine_others,
+    moment,
     numbers_of,
     publish,
     publish_all,
@@ -29,7 +33,7 @@ from tests.backplane.conformance import (
     read,
     retire,
 )
-from tests.backplane.worlds import BACKPLANES, PATIENCE_SECONDS, Ear, OpenNode, world
+from tests.backplane.worlds import BACKPLANES, PATIENCE_SECONDS, OpenNode, world
 
 UNKNOWN = Position("00000000", 3)
 
@@ -46,6 +50,13 @@ async def hub(open_node: OpenNode) -> AsyncIterator[Hub]:
         yield node
 
 
+@pytest.fixture(params=[join_alone, join_with_nine_others], ids=["alone", "one of ten"])
+def join(request: pytest.FixtureRequest) -> Join:
+    """How subscribers come: each on a socket of its own, or on one for ten channels."""
+    way: Join = request.param
+    return way
+
+
 # Publish
 
 
@@ -57,7 +68,7 @@ async def test_positions_count_up_from_one_and_arrivals_never_go_back(hub: Hub) 
     assert arrivals == sorted(arrivals)
 
 
-async def test_a_receipt_says_how_many_subscribers_this_node_had(hub: Hub) -> None:
+async def test_a_receipt_says_how_many_subscribers_this_node_had(hub: Hub, join: Join) -> None:
     for _ in range(3):
         await join(hub)
     await join(hub, channel=OTHER)
@@ -66,7 +77,7 @@ async def test_a_receipt_says_how_many_subscribers_this_node_had(hub: Hub) -> No
     assert not receipt.deduplicated
 
 
-async def test_channels_are_apart(hub: Hub) -> None:
+async def test_channels_are_apart(hub: Hub, join: Join) -> None:
     _, one = await join(hub)
     _, two = await join(hub, channel=OTHER)
     [first] = await publish(hub, 1)
@@ -75,7 +86,7 @@ async def test_channels_are_apart(hub: Hub) -> None:
     assert (await heard(one, 1), await heard(two, 1)) == ([1], [2])
 
 
-async def test_everyone_sees_one_order_whoever_publishes(hub: Hub) -> None:
+async def test_everyone_sees_one_order_whoever_publishes(hub: Hub, join: Join) -> None:
     ears = [(await join(hub))[1] for _ in range(3)]
     receipts: dict[int, Appended] = {}
 
@@ -94,7 +105,7 @@ async def test_everyone_sees_one_order_whoever_publishes(hub: Hub) -> None:
 # Idempotency keys
 
 
-async def test_a_repeat_gives_what_became_of_the_first(hub: Hub) -> None:
+async def test_a_repeat_gives_what_became_of_the_first(hub: Hub, join: Join) -> None:
     _, ear = await join(hub)
     once = Publication(event(1), "bot:a", b"1")
     [first] = await publish_all(hub, once)
@@ -140,7 +151,7 @@ async def test_a_call_of_repeats_alone_appends_nothing(hub: Hub) -> None:
 # Join
 
 
-async def test_without_since_a_subscriber_gets_what_comes_next(hub: Hub) -> None:
+async def test_without_since_a_subscriber_gets_what_comes_next(hub: Hub, join: Join) -> None:
     await publish(hub, 1)
     _, ear = await join(hub)
     await publish(hub, 2)
@@ -149,7 +160,7 @@ async def test_without_since_a_subscriber_gets_what_comes_next(hub: Hub) -> None
     assert not ear.beginning.recovered
 
 
-async def test_since_a_position_gives_what_follows_it(hub: Hub) -> None:
+async def test_since_a_position_gives_what_follows_it(hub: Hub, join: Join) -> None:
     receipts = await publish(hub, 1, 2, 3, 4)
     for known in range(5):
         _, ear = await join(hub, Position(receipts[0].position.epoch, known))
@@ -158,17 +169,17 @@ async def test_since_a_position_gives_what_follows_it(hub: Hub) -> None:
         assert (ear.beginning.recovered, ear.beginning.replayed) == (True, 4 - known)
 
 
-async def test_since_a_time_gives_what_arrived_later(hub: Hub) -> None:
+async def test_since_a_time_gives_what_arrived_later(hub: Hub, join: Join) -> None:
     [first] = await publish(hub, 1)
     last = await published_after(first.arrived_ms, hub, 2)
-    _, ear = await join(hub, Moment(last.arrived_ms - 1, "before"))
+    _, ear = await join(hub, moment(last.arrived_ms - 1))
     assert await heard(ear, 1) == [2]
-    _, ear = await join(hub, Moment(last.arrived_ms, "then"))
+    _, ear = await join(hub, moment(last.arrived_ms))
     await publish(hub, 3)
     assert await heard(ear, 1) == [3]
 
 
-async def test_since_a_time_before_all_knowledge_is_a_gap_with_all_there_is(hub: Hub) -> None:
+async def test_since_a_time_before_all_knowledge_is_a_gap_with_all_there_is(hub: Hub, join: Join) -> None:
     await publish(hub, 1, 2)
     _, ear = await join(hub, Moment(0, "1970-01-01T00:00:00Z"))
     assert await heard(ear, 3) == ["expired", 1, 2]
@@ -178,7 +189,9 @@ async def test_since_a_time_before_all_knowledge_is_a_gap_with_all_there_is(hub:
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-async def test_a_position_of_another_life_or_ahead_is_a_gap_with_all_there_is(hub: Hub, ahead: bool) -> None:
+async def test_a_position_of_another_life_or_ahead_is_a_gap_with_all_there_is(
+    hub: Hub, join: Join, ahead: bool
+) -> None:
     epoch = (await publish(hub, 1, 2))[0].position.epoch
     since = Position(epoch, 7) if ahead else UNKNOWN
     _, ear = await join(hub, since)
@@ -189,16 +202,16 @@ async def test_a_position_of_another_life_or_ahead_is_a_gap_with_all_there_is(hu
     assert await heard(ear, 4) == ["unknown_position", 1, 2, 3]
 
 
-async def test_on_a_channel_that_nobody_knew_any_position_is_a_gap(hub: Hub) -> None:
+async def test_on_a_channel_that_nobody_knew_any_position_is_a_gap(hub: Hub, join: Join) -> None:
     _, ear = await join(hub, UNKNOWN)
     assert await heard(ear, 1) == ["unknown_position"]
     await publish(hub, 1)
     assert await heard(ear, 2) == ["unknown_position", 1]
 
 
-async def test_joins_in_the_middle_of_a_storm_have_no_hole_and_no_repeat(hub: Hub) -> None:
+async def test_joins_in_the_middle_of_a_storm_have_no_hole_and_no_repeat(hub: Hub, join: Join) -> None:
     epoch = (await publish(hub, 0))[0].position.epoch
-    joined: list[tuple[int, Ear]] = []
+    joined: list[tuple[int, Hearing]] = []
 
     async def publisher(numbers: range) -> None:
         for number in numbers[::3]:
@@ -311,7 +324,7 @@ async def test_a_user_to_be_disconnected_is_told_to_the_node(hub: Hub) -> None:
 # Retire
 
 
-async def test_a_channel_that_retires_goes_on_in_its_epoch(hub: Hub) -> None:
+async def test_a_channel_that_retires_goes_on_in_its_epoch(hub: Hub, join: Join) -> None:
     subscriber, _ = await join(hub)
     [last] = await publish(hub, 1)
     subscriber.close()
@@ -324,7 +337,7 @@ async def test_a_channel_that_retires_goes_on_in_its_epoch(hub: Hub) -> None:
     assert ear.beginning.recovered
 
 
-async def test_a_channel_may_come_back_many_times(hub: Hub) -> None:
+async def test_a_channel_may_come_back_many_times(hub: Hub, join: Join) -> None:
     place: Since | None = None
     for number in range(1, 6):
         subscriber, ear = await join(hub, place)
@@ -339,7 +352,7 @@ async def test_a_channel_may_come_back_many_times(hub: Hub) -> None:
 # Drain
 
 
-async def test_a_drain_delivers_what_was_acknowledged_before_it_closes(hub: Hub) -> None:
+async def test_a_drain_delivers_what_was_acknowledged_before_it_closes(hub: Hub, join: Join) -> None:
     subscribers = [await join(hub) for _ in range(3)]
     receipts: list[Appended] = []
 

@@ -11,11 +11,12 @@ import trio
 from courier.actors.hub import Hub
 from courier.actors.limits import Limits
 from courier.backplane import Appended, Publication
-from courier.schemas.position import Moment, Position, Since
+from courier.schemas.position import Position, Since
 from tests.backplane.conformance import (
     event,
     heard,
-    join,
+    join_alone,
+    moment,
     numbers_of,
     publish,
     publish_all,
@@ -39,7 +40,7 @@ async def hubs(open_shared: OpenNode) -> AsyncIterator[tuple[Hub, Hub]]:
 
 
 async def test_both_nodes_show_one_order_whichever_is_published_to(hubs: tuple[Hub, Hub]) -> None:
-    ears = [(await join(hub))[1] for hub in hubs for _ in range(2)]
+    ears = [(await join_alone(hub))[1] for hub in hubs for _ in range(2)]
     for number in range(0, 60, 2):
         await publish(hubs[0], number)
         await publish(hubs[1], number + 1)
@@ -49,7 +50,7 @@ async def test_both_nodes_show_one_order_whichever_is_published_to(hubs: tuple[H
 
 
 async def test_publishers_at_both_nodes_at_once_make_one_order(hubs: tuple[Hub, Hub]) -> None:
-    ears = [(await join(hub))[1] for hub in hubs]
+    ears = [(await join_alone(hub))[1] for hub in hubs]
     receipts: dict[int, Appended] = {}
 
     async def publisher(hub: Hub, numbers: range) -> None:
@@ -67,13 +68,13 @@ async def test_publishers_at_both_nodes_at_once_make_one_order(hubs: tuple[Hub, 
 
 async def test_what_was_published_on_one_node_is_replayed_on_the_other(hubs: tuple[Hub, Hub]) -> None:
     receipts = await publish(hubs[0], 1, 2, 3)
-    _, ear = await join(hubs[1], receipts[0].position)
+    _, ear = await join_alone(hubs[1], receipts[0].position)
     [fourth] = await publish(hubs[0], 4)
     assert await heard(ear, 3) == [2, 3, 4]
     assert ear.beginning is not None
     assert ear.beginning.recovered
     last = await published_after(fourth.arrived_ms, hubs[0], 5)
-    _, ear = await join(hubs[1], Moment(last.arrived_ms - 1, "before"))
+    _, ear = await join_alone(hubs[1], moment(last.arrived_ms - 1))
     assert await heard(ear, 1) == [5]
     assert ear.beginning is not None
     assert ear.beginning.recovered
@@ -83,7 +84,7 @@ async def test_a_subscriber_goes_on_at_the_other_node(hubs: tuple[Hub, Hub]) -> 
     place: Since | None = None
     seen: list[object] = []
     for turn in range(6):
-        subscriber, ear = await join(hubs[turn % 2], place)
+        subscriber, ear = await join_alone(hubs[turn % 2], place)
         if place is not None:
             seen += await heard(ear, 1)
         [receipt] = await publish(hubs[turn % 2], turn * 2)
@@ -112,12 +113,12 @@ async def test_history_is_one_on_both_nodes(hubs: tuple[Hub, Hub]) -> None:
 
 async def test_a_replay_older_than_the_log_of_the_node_has_no_hole(open_shared: OpenNode) -> None:
     async with open_shared() as one, open_shared(Limits(history_events=5)) as small:
-        _, live = await join(small)
+        _, live = await join_alone(small)
         await publish(one, *range(1, 201))
         await publish(one, *range(201, 401))
         await live.hears(400)
         epoch = (await read(one, None, 1)).head.epoch
-        _, ear = await join(small, Position(epoch, 3))
+        _, ear = await join_alone(small, Position(epoch, 3))
         assert await heard(ear, 397) == list(range(4, 401))
         assert ear.beginning is not None
         assert (ear.beginning.recovered, ear.beginning.replayed) == (True, 397)
@@ -126,31 +127,31 @@ async def test_a_replay_older_than_the_log_of_the_node_has_no_hole(open_shared: 
 
 
 async def test_a_node_that_retires_a_channel_misses_nothing_when_it_comes_back(hubs: tuple[Hub, Hub]) -> None:
-    subscriber, _ = await join(hubs[0])
+    subscriber, _ = await join_alone(hubs[0])
     [last] = await publish(hubs[1], 1)
     subscriber.close()
     await retire(hubs[0])
     await publish(hubs[1], 2)
-    _, ear = await join(hubs[0], last.position)
+    _, ear = await join_alone(hubs[0], last.position)
     await publish(hubs[1], 3)
     assert await heard(ear, 2) == [2, 3]
 
 
 async def test_a_node_that_starts_anew_keeps_positions_and_events(open_shared: OpenNode) -> None:
     async with open_shared() as hub:
-        _, ear = await join(hub)
+        _, ear = await join_alone(hub)
         receipts = await publish(hub, 1, 2)
         assert await heard(ear, 2) == [1, 2]
     async with open_shared() as hub:
         [third] = await publish(hub, 3)
         assert third.position == Position(receipts[0].position.epoch, 3)
-        _, ear = await join(hub, receipts[0].position)
+        _, ear = await join_alone(hub, receipts[0].position)
         await publish(hub, 4)
         assert await heard(ear, 3) == [2, 3, 4]
 
 
 async def test_a_node_that_drains_does_not_hold_up_the_other(hubs: tuple[Hub, Hub]) -> None:
-    staying, ear = await join(hubs[0])
+    staying, ear = await join_alone(hubs[0])
     await publish(hubs[1], 1)
     await hubs[1].drain(trio.current_time() + PATIENCE_SECONDS)
     await publish(hubs[0], 2)

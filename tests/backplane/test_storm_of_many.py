@@ -3,7 +3,6 @@
 import json
 import math
 import random
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 
@@ -12,18 +11,10 @@ import trio
 
 from courier.actors.hub import Hub
 from courier.backplane import Publication
-from courier.node import Node
-from courier.schemas.claims import SubscriberClaims
-from courier.schemas.registry import default_registry
-from courier.web.auth import Identity, Verifier
-from courier.web.grants import Grants
-from courier.web.many import ManySession
-from courier.web.rate_limit import RateLimiter
-from courier.web.site import Site
+from tests.actors.many import Many, a_site
 from tests.actors.wires import FakeWire
 from tests.backplane.worlds import BACKPLANES, PATIENCE_SECONDS, world
-from tests.names import PLAIN_RULES, channel_name
-from tests.web.servers import settings_for
+from tests.names import channel_name
 
 CHANNELS = [f"user.s{number}" for number in range(10)]
 CONNECTIONS = 30
@@ -51,10 +42,7 @@ def events(wire: FakeWire) -> dict[str, list[str]]:
 
 
 async def test_joins_of_ten_channels_each_have_no_hole_and_no_repeat(hub: Hub) -> None:
-    settings, chance = settings_for(), random.Random(1)
-    node = Node(settings, hub, hub.metrics, None)
-    site = Site(node, default_registry(), Verifier(settings), RateLimiter(0, 60, {}, 10), PLAIN_RULES)
-    hub.supervisor.spawn(site.walker.run)
+    site, chance = a_site(hub), random.Random(1)
     published: Counter[str] = Counter()
     wires: list[FakeWire] = []
 
@@ -68,15 +56,10 @@ async def test_joins_of_ten_channels_each_have_no_hole_and_no_repeat(hub: Hub) -
     async def connect(after: int) -> None:
         while published.total() < after:
             await trio.lowlevel.checkpoint()
-        now = int(time.time())
-        claims = SubscriberClaims(user_id="u1", iat=now, exp=now + 3600)
-        wire = FakeWire()
-        session = ManySession(site, hub.connect("u1"), {}, Identity(claims, Grants(CHANNELS), {}), wire)
-        wire.endpoint = session
-        session.start()
-        wires.append(wire)
-        for ref, channel in enumerate(chance.sample(CHANNELS, len(CHANNELS))):
-            session.heard(json.dumps({"type": "courier.subscribe", "ref": ref, "channel": channel}))
+        session = Many(site, "u1", CHANNELS, FakeWire())
+        wires.append(session.wire)
+        for channel in chance.sample(CHANNELS, len(CHANNELS)):
+            session.subscribe(channel)
 
     for channel in CHANNELS:  # so that each has a log, and positions that can be counted
         await hub.publish(channel_name(channel), [Publication(b'{"type":"t","n":0}')], math.inf)

@@ -94,5 +94,9 @@ class Ear(FakeWire):
         """Return when so many messages have been received in all."""
         with trio.fail_after(PATIENCE_SECONDS):
             while len(self.payloads) < count:
-                self._heard = trio.Event()
-                await self._heard.wait()
+                await self.next_write()
+
+    async def next_write(self) -> None:
+        """Return when something more has been received."""
+        self._heard = trio.Event()
+        await self._heard.wait()
