@@ -19,7 +19,7 @@ from tests.actors.wires import FakeWire
 CHANNELS = [f"user.{number}" for number in range(20)]
 GRANTS = Grants(CHANNELS)
 CONNECTIONS = 50
-BYTES_A_SUBSCRIPTION = 640
+BYTES_A_SUBSCRIPTION = 576
 """A kibibyte is promised."""
 OBJECTS_A_SUBSCRIPTION = 3
 """Among those that the garbage collector walks: the line, the subscriber, and the name of its channel."""
