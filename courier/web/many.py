@@ -1,7 +1,7 @@
 """Many: a WebSocket for many channels, whose subscriptions come and go."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -95,7 +95,6 @@ class ManySession(Session):
         "_identity",
         "_last_ref",
         "_lines",
-        "_lost",
         "_next_subscribe_at",
         "_under_way",
         "_waiting",
@@ -120,8 +119,6 @@ class ManySession(Session):
         """The same lines, of which a channel has one at a time."""
         self._waiting: deque[Line] = deque()
         """Whose turn on the socket is next."""
-        self._lost: list[tuple[Line, Exception]] = []
-        """What a new token does not admit, until it counts."""
         self._gathered = 0
         """Bytes that wait for `uncork`."""
         self._under_way = 0
@@ -349,8 +346,8 @@ class ManySession(Session):
 
     # A new token
 
-    def _judge_channels(self, identity: Identity) -> Steps[None]:
-        self._lost = []
+    def _judge_channels(self, identity: Identity) -> Steps[Callable[[], None]]:
+        lost: list[tuple[Line, Exception]] = []
         judged: set[Line] = set()
         while to_judge := [
             line for line in self._lines.values() if line.subscriber is not None and line not in judged
@@ -361,11 +358,12 @@ class ManySession(Session):
                 try:
                     yield from self._site.rules.admit(identity, line.subscriber.channel)
                 except (AccessRefused, AccessUnknown) as error:
-                    self._lost.append((line, error))
+                    lost.append((line, error))
+        return partial(self._go_on_without, lost, identity)
 
-    def _renewed(self, identity: Identity) -> None:
+    def _go_on_without(self, lost: list[tuple[Line, Exception]], identity: Identity) -> None:
+        """A new token counts, which does not admit these."""
         self._identity = identity
-        lost, self._lost = self._lost, []
         for line, error in lost:
             self._refuse_line(line, error, {"channel": line.channel})
 

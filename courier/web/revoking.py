@@ -36,16 +36,16 @@ class Revoking:
         """Raise TokenRevoked for a token that counts no more; BackplaneAway when that is not known yet."""
         claims = identity.claims
         self._check("user_id", claims.user_id, claims.iat, token_id_of(identity.said))
-        self._look_at_life(claims.exp)
+        self._look_at_life(claims.exp - claims.iat)
 
     def check_service(self, publisher: Publisher) -> None:
         """The same for a service's token."""
         self._check("service", publisher.name, publisher.issued_at, publisher.token_id)
-        self._look_at_life(publisher.expires_at)
+        self._look_at_life(publisher.expires_at - publisher.issued_at)
 
-    def _look_at_life(self, expires_at: float) -> None:
+    def _look_at_life(self, seconds: float) -> None:
         """Say once that a token lasts longer than its revocation would be remembered."""
-        if not self._warned and expires_at - time.time() > self._keep_seconds:
+        if seconds > self._keep_seconds and not self._warned:
             self._warned = True
             logger.warning("Token outlives revocations", seconds=self._keep_seconds)
 

@@ -4,7 +4,7 @@ import math
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -153,16 +153,13 @@ class Session(ABC):
         """Nothing is held, and the socket takes more."""
 
     @abstractmethod
-    def _judge_channels(self, identity: Identity) -> Steps[None]:
-        """Judge anew what is subscribed, by a new token; raises what a join would, to end the connection."""
+    def _judge_channels(self, identity: Identity) -> Steps[Callable[[], None]]:
+        """Judge anew what is subscribed, by a new token; raises what a join would, to end the connection.
+        Gives what is to be done when the token counts."""
 
     @abstractmethod
     def _facts(self) -> dict[str, str]:
         """What a line says of the connection."""
-
-    @abstractmethod
-    def _renewed(self, identity: Identity) -> None:
-        """A new token is good: it counts from now on."""
 
     @abstractmethod
     def _progress(self) -> tuple[int, int]:
@@ -369,29 +366,30 @@ class Session(ABC):
             await trio.sleep_until(self._refresh_at)
             self._refresh_at = trio.current_time() + REFRESH_SECONDS
             try:
-                identity = await walk(self._judge(token))
+                identity, go_on = await walk(self._judge(token))
             except Exception as error:  # noqa: BLE001 - a fault of ours, too, ends only this connection
                 self._refuse(error)
             else:
-                self._go_on_with(identity)
+                self._go_on_with(identity, go_on)
             if self._next_token is None:
                 break
             token, self._next_token = self._next_token, None
         self._refreshing = False
 
-    def _judge(self, token: str) -> Steps[Identity]:
-        """What a token proves that may go on with this connection; raises what a join would."""
+    def _judge(self, token: str) -> Steps[tuple[Identity, Callable[[], None]]]:
+        """What a token proves that may go on with this connection, and what is to be done when it counts;
+        raises what a join would."""
         identity = yield from verify(self._site, token)
         if identity.claims.user_id != self.connection.owner:
             raise AccessRefused("new token is another user's")
-        yield from self._judge_channels(identity)
+        go_on = yield from self._judge_channels(identity)
         self._site.revoking.check_subscriber(identity)  # again: it may have been revoked meanwhile
-        return identity
+        return identity, go_on
 
-    def _go_on_with(self, identity: Identity) -> None:
+    def _go_on_with(self, identity: Identity, go_on: Callable[[], None]) -> None:
         if self.connection.reason is None and not self.connection.left:
             claims = identity.claims
-            self._renewed(identity)
+            go_on()
             self.issued_at, self.token_id = claims.iat, token_id_of(identity.said)
             self._live_until(claims.exp)
             self._watch_clock()

@@ -1,6 +1,6 @@
 """Single: a WebSocket for one channel."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from courier.actors.subscriber import Subscriber
 from courier.backplane.steps import Steps
@@ -43,11 +43,9 @@ class SingleSession(Session):
     def _has_room(self) -> None:
         self.connection.writable()
 
-    def _judge_channels(self, identity: Identity) -> Steps[None]:
+    def _judge_channels(self, identity: Identity) -> Steps[Callable[[], None]]:
         yield from self._site.rules.admit(identity, self.connection.channel)
-
-    def _renewed(self, identity: Identity) -> None:
-        """The one channel was judged with the token."""
+        return lambda: None
 
     def _progress(self) -> tuple[int, int]:
         return self.connection.delivered, self.connection.lag

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trustme
 
-from courier.serving.hypercorn.listeners import harden
+from courier.serving.hypercorn.listeners import NOTSENT_BYTES, harden
 from courier.serving.patience import SocketPeer
 from tests.web.servers import TestServer, a_server, announcement, token
 from tests.web.test_costs import post
@@ -190,3 +190,12 @@ def test_the_kernel_gives_a_peer_up_later_than_courier_does(stall_seconds: float
     with socket.socket() as listener:
         harden(listener, stall_seconds)
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
+
+
+def test_what_is_written_does_not_wait_in_the_kernel_where_a_calm_channel_would_wait_behind_it() -> None:
+    with socket.socket() as listener:
+        harden(listener, 30)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == NOTSENT_BYTES
