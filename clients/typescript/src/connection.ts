@@ -1,4 +1,13 @@
-import type { CourierGap, CourierJoined, CourierMessage } from "./events.js";
+import type {
+  CourierConnected,
+  CourierDrain,
+  CourierEnded,
+  CourierGap,
+  CourierJoined,
+  CourierRefreshed,
+  CourierSubscribed,
+  CourierTokenExpiring,
+} from "./events.js";
 import type { AnyEvent } from "./register.js";
 import type { WebSocketClass, WebSocketLike } from "./websocket.js";
 
@@ -17,10 +26,21 @@ const MOST_SILENCE_MS = 30_000;
  */
 const LATE_MS = 2_000;
 
+/** What Courier says on a connection, but for what is about the connection itself. */
+export type Told =
+  AnyEvent | CourierGap | CourierJoined | CourierConnected | CourierSubscribed | CourierEnded;
+
+type Message = Told | CourierDrain | CourierTokenExpiring | CourierRefreshed;
+
+/** Whether it is something for handlers: an event, or a gap. */
+export function isItem(message: Told): message is AnyEvent | CourierGap {
+  return message.type === "courier.gap" || !message.type.startsWith("courier.");
+}
+
 /** What comes of a connection. After `closed` nothing comes. */
 export interface ConnectionEvents {
-  joined(message: CourierJoined): void;
-  delivered(item: AnyEvent | CourierGap): void;
+  joined(message: CourierJoined | CourierConnected): void;
+  told(message: Told): void;
   tokenExpiring(): void;
   tokenRefreshed(): void;
   /** It is of no use any more: leave it. `slotMs` is how long Courier asked to stay away, if it did. */
@@ -59,9 +79,9 @@ export class Connection {
     this.#timer = setTimeout(() => this.#end(ABNORMAL, "No answer to the join"), JOIN_MS);
   }
 
-  /** Offers a new token. */
-  refresh(token: string): void {
-    this.#socket.send(JSON.stringify({ type: "courier.refresh", token }));
+  /** Once it has joined: says something. */
+  say(message: object): void {
+    this.#socket.send(JSON.stringify(message));
   }
 
   /**
@@ -93,6 +113,7 @@ export class Connection {
     }
     switch (message.type) {
       case "courier.joined":
+      case "courier.connected":
         this.#halfBeatMs = Math.min(message.heartbeat_seconds * 500, MOST_SILENCE_MS);
         this.#watch(this.#halfBeatMs);
         this.#events.joined(message);
@@ -107,11 +128,13 @@ export class Connection {
         this.#events.tokenRefreshed();
         break;
       case "courier.gap":
-        this.#events.delivered(message);
+      case "courier.subscribed":
+      case "courier.ended":
+        this.#events.told(message);
         break;
       default:
         // A later Courier may say more of its own than this client knows.
-        if (!(message.type as string).startsWith("courier.")) this.#events.delivered(message);
+        if (!(message.type as string).startsWith("courier.")) this.#events.told(message);
     }
   }
 
@@ -138,9 +161,9 @@ export class Connection {
   }
 }
 
-function parse(data: unknown): CourierMessage | undefined {
+function parse(data: unknown): Message | undefined {
   try {
-    const message = JSON.parse(data as string) as CourierMessage | null;
+    const message = JSON.parse(data as string) as Message | null;
     return typeof message?.type === "string" ? message : undefined;
   } catch {
     return undefined;

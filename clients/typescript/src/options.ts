@@ -4,22 +4,25 @@ import type { GetToken } from "./tokens.js";
 import { subscriptionUrl, type WebSocketClass } from "./websocket.js";
 import { wrong } from "./wrong.js";
 
-export interface ClientOptions {
+export interface ConnectionOptions {
   /** The node's or the balancer's, `https://…` or `wss://…`; in a page it may be relative. */
   url: string;
-  channel: AnyChannel;
   /** The token, where it outlives the subscription. Otherwise give `getToken`. */
   token?: string | undefined;
   /** Asked for a token at the start, when Courier wants another one, and when the last one was refused. */
   getToken?: GetToken | undefined;
-  /**
-   * Start after this position, or after this time (ISO 8601 with a `T` and a zone); else with the next event.
-   */
-  since?: string | null | undefined;
   /** The class to use where the platform has none, as in Node 20: that of the package `ws`. */
   WebSocket?: WebSocketClass | undefined;
   /** Takes the errors of handlers and of `getToken`; else the window's `error` event, or the console. */
   onError?: OnError | undefined;
+}
+
+export interface ClientOptions extends ConnectionOptions {
+  channel: AnyChannel;
+  /**
+   * Start after this position, or after this time (ISO 8601 with a `T` and a zone); else with the next event.
+   */
+  since?: string | null | undefined;
 }
 
 /** The characters of channels' names. */
@@ -31,14 +34,33 @@ const TOKEN = /^[\w.-]+$/;
 export function checkedOptions([first, ...rest]: readonly unknown[]): ClientOptions {
   const given = typeof first === "object" && first ? first : { url: first, channel: rest[0], token: rest[1] };
   const options = given as ClientOptions;
-  const { url, channel, token, getToken, since } = options;
-  subscriptionUrl(url, "", undefined);
+  checkUrl(options.url);
+  checkChannel(options.channel);
+  checkTokens(options);
+  checkSince(options.since);
+  return options;
+}
+
+/** TypeError for what no WebSocket can have as its URL. */
+export function checkUrl(url: unknown): void {
+  subscriptionUrl(url as string, "", undefined);
+}
+
+/** TypeError for what is no channel's name. */
+export function checkChannel(channel: unknown): void {
   if (typeof channel !== "string" || !CHANNEL.test(channel))
     throw wrong("`channel`", "a name of A-Z a-z 0-9 . _ - @ | : + ~, such as user.alice", channel);
+}
+
+/** TypeError where there is no way to a token, or two. */
+export function checkTokens({ token, getToken }: ConnectionOptions): void {
   if (getToken == null) checkToken(token);
   else if (token != null) throw new TypeError("Give either `token` or `getToken`");
+}
+
+/** TypeError for what is neither a position nor a time. */
+export function checkSince(since: unknown): void {
   if (typeof (since ?? "") !== "string") throw wrong("`since`", "a position or a time, as a string", since);
-  return options;
 }
 
 /** TypeError, which does not show the token, for what is no token. */

@@ -21,10 +21,11 @@ export function webSocketClass(given: WebSocketClass | undefined): WebSocketClas
   return found;
 }
 
-/** Where to subscribe to a channel. TypeError when no WebSocket can have the URL. */
-export function subscriptionUrl(url: string, channel: string, since: string | undefined): string {
+/** Where to subscribe to a channel; without one, to many. TypeError when no WebSocket can have the URL. */
+export function subscriptionUrl(url: string, channel?: string, since?: string): string {
   const target = webSocketUrl(url);
-  target.pathname = `${target.pathname.replace(/\/$/, "")}/ws/${encodeURIComponent(channel)}`;
+  const below = channel === undefined ? "" : `/${encodeURIComponent(channel)}`;
+  target.pathname = `${target.pathname.replace(/\/$/, "")}/ws${below}`;
   target.hash = "";
   if (since !== undefined) target.searchParams.set("since", since);
   return target.href;

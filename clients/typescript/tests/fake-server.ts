@@ -1,4 +1,12 @@
-import type { CourierGap, CourierJoined, SystemAnnouncement, Delivery } from "../src/events.js";
+import type {
+  CourierGap,
+  CourierJoined,
+  CourierSubscribe,
+  CourierSubscribed,
+  CourierUnsubscribe,
+  Delivery,
+  SystemAnnouncement,
+} from "../src/events.js";
 import type { WebSocketLike } from "../src/websocket.js";
 
 export const CHANNEL = "user.alice";
@@ -19,6 +27,7 @@ export class FakeSocket implements WebSocketLike {
   #listeners = new Map<string, ((event: unknown) => void)[]>();
   #open = false;
   #ended = false;
+  readonly #answered = new Set<number>();
 
   constructor(url: string, protocols: string[]) {
     this.url = new URL(url);
@@ -30,7 +39,26 @@ export class FakeSocket implements WebSocketLike {
   }
 
   get since(): string | null {
-    return this.url.searchParams.get("since");
+    return this.many ? (this.subscribes.at(-1)?.since ?? null) : this.url.searchParams.get("since");
+  }
+
+  /** Whether it is a connection for many channels. */
+  get many(): boolean {
+    return this.url.pathname === "/ws";
+  }
+
+  /** What the client has said of that type. */
+  said<T>(type: string): T[] {
+    const messages = this.sent.filter((text) => text.startsWith("{")).map((text) => JSON.parse(text) as T);
+    return messages.filter((message) => (message as { type: string }).type === type);
+  }
+
+  get subscribes(): CourierSubscribe[] {
+    return this.said<CourierSubscribe>("courier.subscribe");
+  }
+
+  get unsubscribes(): CourierUnsubscribe[] {
+    return this.said<CourierUnsubscribe>("courier.unsubscribe");
   }
 
   get pings(): number {
@@ -56,7 +84,18 @@ export class FakeSocket implements WebSocketLike {
 
   // What the server does
 
+  /** Lets the client in; with many channels, answers what it subscribes. */
   join(message: Partial<CourierJoined> = {}): void {
+    if (this.many) {
+      this.say({
+        type: "courier.connected",
+        connection_id: "9f2c4e0d1b7a6358",
+        user_id: "alice",
+        heartbeat_seconds: message.heartbeat_seconds ?? 30,
+      });
+      this.answer(message);
+      return;
+    }
     this.say({
       type: "courier.joined",
       channel: CHANNEL,
@@ -69,6 +108,30 @@ export class FakeSocket implements WebSocketLike {
     });
   }
 
+  /** Answers the subscriptions that wait for it. */
+  answer(message: Partial<Pick<CourierSubscribed, "position" | "recovered">> = {}): void {
+    for (const { ref, channel, since } of this.subscribes.splice(0)) {
+      if (this.#answered.has(ref)) continue;
+      this.#answered.add(ref);
+      this.say({
+        type: "courier.subscribed",
+        ref,
+        channel,
+        position: since ?? at(0),
+        recovered: since !== undefined,
+        replayed: 0,
+        ...("position" in message ? { position: message.position } : {}),
+        ...("recovered" in message ? { recovered: message.recovered } : {}),
+      });
+    }
+  }
+
+  /** Ends the last subscription of a channel. */
+  endOne(channel: string, code: number, reason: string): void {
+    const { ref } = this.subscribes.filter((each) => each.channel === channel).at(-1)!;
+    this.say({ type: "courier.ended", ref, channel, code, reason });
+  }
+
   say(message: object | string): void {
     this.message(typeof message === "string" ? message : JSON.stringify(message));
   }
@@ -78,8 +141,8 @@ export class FakeSocket implements WebSocketLike {
     this.#emit("message", { data });
   }
 
-  event(offset: number, epoch?: string): void {
-    this.say(announcement(offset, epoch));
+  event(offset: number, epoch?: string, channel = CHANNEL): void {
+    this.say({ ...announcement(offset, epoch), channel });
   }
 
   gap(requested: string, resumedFrom: string, reason: CourierGap["reason"] = "expired"): void {

@@ -4,7 +4,7 @@ import { Activity, startTransition, Suspense, use, useEffect, useState, type Rea
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, test, vi, type MockInstance } from "vitest";
 
-import { shareToken } from "../src/index.js";
+import { CourierConnection, shareToken } from "../src/index.js";
 import { Pool } from "../src/react/pool.js";
 import { CourierProvider, useCourier, useCourierEvent, type CourierProviderProps } from "../src/react.js";
 import { announcement, at, CHANNEL, FakeServer } from "./fake-server.js";
@@ -102,15 +102,22 @@ describe("sockets", () => {
     expect(screen.getAllByText("open")).toHaveLength(2);
   });
 
-  test("each channel has its own", async () => {
+  test("four channels in strict mode have one, and one subscribe each", async () => {
+    const channels = ["user.alice", "global", "backtest.b1", "strategy.s1"];
     render(
-      <Bus>
-        <Status channel="user.alice" />
-        <Status channel="global" />
-      </Bus>,
+      <Bus
+        children={channels.map((channel) => (
+          <Status key={channel} channel={channel} />
+        ))}
+      />,
     );
     await settle();
-    expect(server.sockets.map((socket) => socket.url.pathname)).toEqual(["/ws/user.alice", "/ws/global"]);
+    act(() => server.socket.join());
+    await pass(14_000);
+    expect(server.sockets.map((socket) => socket.url.pathname)).toEqual(["/ws"]);
+    expect(server.socket.subscribes.map(({ channel }) => channel)).toEqual(channels);
+    expect(server.socket.unsubscribes).toEqual([]);
+    expect(screen.getAllByText("open")).toHaveLength(4);
   });
 
   test("the last unmount closes it, a little later", async () => {
@@ -150,6 +157,7 @@ describe("sockets", () => {
     );
     const { rerender } = render(page("visible"));
     await settle();
+    act(() => server.socket.join());
     rerender(page("hidden"));
     await pass(5_000);
     expect(server.socket.left).toBe(true);
@@ -189,8 +197,8 @@ describe("sockets", () => {
     await settle();
     unmount();
     await settle();
-    expect(server.sockets).toHaveLength(2);
-    expect(server.sockets.every((socket) => socket.left)).toBe(true);
+    expect(server.sockets).toHaveLength(1);
+    expect(server.socket.left).toBe(true);
     await pass(1); // the fake sockets say that they are closed
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -211,7 +219,9 @@ describe("sockets", () => {
     act(() => server.socket.join());
     rerender(<Bus children={<Status channel="global" />} />);
     await pass(5_000);
-    expect(server.sockets.map((socket) => socket.left)).toEqual([true, false]);
+    expect(server.socket.unsubscribes).toEqual([{ type: "courier.unsubscribe", ref: 1 }]);
+    expect(server.socket.subscribes.map(({ channel }) => channel)).toEqual(["user.alice", "global"]);
+    expect(server.sockets).toHaveLength(1);
     expect(screen.getByText("connecting")).toBeDefined();
   });
 
@@ -231,6 +241,7 @@ describe("sockets", () => {
   test("a channel starts where `since` says", async () => {
     render(<Bus since={(channel) => (channel === CHANNEL ? at(7) : undefined)} children={<Status />} />);
     await settle();
+    server.socket.join();
     expect(server.socket.since).toBe(at(7));
   });
 });
@@ -313,11 +324,10 @@ describe("useCourierEvent", () => {
       </Bus>,
     );
     await settle();
-    const [alice, everybody] = server.sockets;
-    for (const socket of [alice!, everybody!]) socket.join();
-    for (const offset of [1, 2]) alice!.event(offset);
-    alice!.say({ ...announcement(3), type: "system.maintenance" });
-    everybody!.event(1);
+    server.socket.join();
+    for (const offset of [1, 2]) server.socket.event(offset);
+    server.socket.say({ ...announcement(3), type: "system.maintenance" });
+    server.socket.event(1, undefined, "global");
     expect(titles).toEqual(["1", "2"]);
   });
 
@@ -331,9 +341,9 @@ describe("useCourierEvent", () => {
       </Bus>,
     );
     await settle();
-    for (const socket of server.sockets) socket.join();
-    server.sockets[0]!.event(1);
-    server.sockets[1]!.event(1);
+    server.socket.join();
+    server.socket.event(1);
+    server.socket.event(1, undefined, "global");
     expect(titles).toEqual(["1", "1"]);
   });
 
@@ -404,9 +414,8 @@ describe("useCourierEvent", () => {
     let offset = 0;
     const say = (type: string) => {
       offset++;
-      for (const socket of server.sockets) {
-        socket.say({ ...announcement(offset), type, channel: socket.url.pathname.slice("/ws/".length) });
-      }
+      for (const channel of [CHANNEL, "global"])
+        server.socket.say({ ...announcement(offset), type, channel });
     };
     server.socket.join();
     say("system.announcement");
@@ -416,7 +425,7 @@ describe("useCourierEvent", () => {
     say("system.maintenance");
     rerender({ channel: "global", type: "system.maintenance" });
     await settle();
-    server.socket.join();
+    server.socket.answer({ position: at(4) });
     say("system.maintenance");
     expect(calls).toEqual([
       "system.announcement on user.alice",
@@ -483,7 +492,8 @@ describe("useCourierEvent", () => {
 describe("the pool of a provider", () => {
   function aPool() {
     const { WebSocket } = server;
-    return new Pool((channel) => ({ url: "ws://localhost", channel, token: "t1", WebSocket }), vi.fn());
+    const connect = () => new CourierConnection({ url: "ws://localhost", token: "t1", WebSocket });
+    return new Pool(connect, () => undefined, vi.fn());
   }
 
   test("tells who watches a channel of its changes, and nobody who has left", async () => {
@@ -493,6 +503,7 @@ describe("the pool of a provider", () => {
     const second = pool.watch(CHANNEL, leaves);
     second();
     leaves.mockClear();
+    await pass(0);
     server.socket.join();
     expect(stays).toHaveBeenCalledWith();
     expect(leaves).not.toHaveBeenCalled();
@@ -506,6 +517,7 @@ describe("the pool of a provider", () => {
     for (let turn = 1; turn <= 2; turn++) {
       const unmount = pool.mount();
       const release = pool.watch(CHANNEL, vi.fn());
+      await pass(0);
       expect(server.sockets).toHaveLength(turn);
       unmount();
       release();
@@ -529,12 +541,12 @@ describe("tokens", () => {
       />,
     );
     await settle();
-    expect(server.sockets.map((socket) => socket.token)).toEqual(["t1", "t1", "t1"]);
-    act(() => server.sockets.forEach((socket) => socket.join()));
-    for (const socket of server.sockets) socket.say({ type: "courier.token_expiring", seconds_left: 60 });
+    expect(server.sockets.map((socket) => socket.token)).toEqual(["t1"]);
+    act(() => server.socket.join());
+    server.socket.say({ type: "courier.token_expiring", seconds_left: 60 });
     await settle();
     expect(getToken.mock.calls).toEqual([[undefined], ["t1"]]);
-    for (const socket of server.sockets) expect(socket.sent.at(-1)).toContain('"t2"');
+    expect(server.socket.sent.at(-1)).toContain('"t2"');
   });
 
   test("a `getToken` that is another function each time is one; the last one rendered is asked", async () => {
@@ -579,7 +591,7 @@ describe("tokens", () => {
     await settle();
     rerender(<Bus token="t2" children={<Status />} />);
     await pass(5_000);
-    expect(server.socket.sent).toEqual([JSON.stringify({ type: "courier.refresh", token: "t2" })]);
+    expect(server.socket.said("courier.refresh")).toEqual([{ type: "courier.refresh", token: "t2" }]);
     expect(server.sockets).toHaveLength(1);
   });
 

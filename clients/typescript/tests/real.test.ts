@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
-import { CourierClient, type ClientOptions, type Gap, type State } from "../src/index.js";
+import { CourierClient, CourierConnection, type ClientOptions, type Gap, type State } from "../src/index.js";
 import { Balancer, Processes, range, shortToken, token, until, type Node } from "./courier.js";
 
 /** The most that a node may be told to take as one event. */
@@ -83,6 +83,46 @@ function reader(options: Partial<ClientOptions> & { channel: string }): Reader {
 const offsets = (ids: string[]) => ids.map((id) => Number(id.split("-")[1]));
 
 describe.concurrent("a real node", () => {
+  test("ten channels on one socket come once and in order while the socket is cut and channels come and go", async () => {
+    const sockets: WebSocket[] = [];
+    class Counted extends WebSocket {
+      constructor(url: string, protocols: string[]) {
+        super(url, protocols);
+        sockets.push(this);
+      }
+    }
+    const connection = new CourierConnection({ url: node.url, token: alices, WebSocket: Counted });
+    ends.push(() => connection.close());
+    const channels = range(1, 10).map((number) => `backtest.ten-${number}`);
+    const ids = new Map<string, number[]>();
+    const gaps: Gap[] = [];
+    const follow = (channel: string, since?: string) => {
+      const subscription = connection.subscribe(channel, { since, onGap: (gap) => gaps.push(gap) });
+      const mine = ids.get(channel) ?? [];
+      ids.set(channel, mine);
+      subscription.onMessage(({ id }) => mine.push(offsets([id])[0]!));
+      return subscription;
+    };
+    const all = channels.map((channel) => follow(channel));
+    await until(() => all.every(({ state }) => state.status === "open"));
+    for (const turn of range(0, 4)) {
+      const published = Promise.all(
+        channels.map((channel) => node.publish(channel, range(turn * 20 + 1, turn * 20 + 20))),
+      );
+      if (turn === 1) sockets.at(-1)!.terminate();
+      if (turn === 2) {
+        const { position } = all[0]!;
+        all[0]!.unsubscribe();
+        all[0] = follow(channels[0]!, position);
+      }
+      await published;
+    }
+    await until(() => [...ids.values()].every((mine) => mine.length >= 100));
+    for (const mine of ids.values()) expect(mine).toEqual(range(1, 100));
+    expect(gaps).toEqual([]);
+    expect(sockets).toHaveLength(2);
+  });
+
   test("a thousand events come once and in order, and the position is the last one's", async () => {
     const { client, titles, ids, gaps, isOpen } = reader({ channel: "backtest.order" });
     await isOpen();

@@ -1,9 +1,9 @@
-import { CourierClient } from "../client.js";
-import type { ClientOptions } from "../options.js";
+import type { OnError } from "../handlers.js";
 import type { Gap } from "../inbox.js";
 import type { AnyEvent } from "../register.js";
 import { EventRouter } from "../router.js";
 import type { State } from "../state.js";
+import type { Subscription as CourierSubscription } from "../subscription.js";
 
 /** Strict mode, and a change of page, unmount what they mount again. */
 const LINGER_MS = 5_000;
@@ -33,24 +33,28 @@ export const IDLE: Subscription = {
   connect: nothing,
 };
 
-/** One channel's client, for as long as a component uses it, and a little longer. */
+/** One channel's subscription, for as long as a component uses it, and a little longer. */
 export class SharedChannel {
   readonly router: EventRouter;
-  readonly #client: CourierClient;
+  readonly #subscribe: () => CourierSubscription;
+  readonly #dispatch: (event: AnyEvent) => unknown;
   readonly #onUnused: () => void;
   readonly #listeners = new Set<() => void>();
+  #subscription: CourierSubscription | undefined;
   #users = 0;
   #linger: ReturnType<typeof setTimeout> | undefined;
   #seen = IDLE;
 
-  constructor(options: ClientOptions, dispatch: (event: AnyEvent) => unknown, onUnused: () => void) {
-    this.#client = new CourierClient(options);
-    this.router = new EventRouter({ onError: options.onError });
+  constructor(
+    subscribe: () => CourierSubscription,
+    dispatch: (event: AnyEvent) => unknown,
+    onError: OnError,
+    onUnused: () => void,
+  ) {
+    this.#subscribe = subscribe;
+    this.#dispatch = dispatch;
     this.#onUnused = onUnused;
-    this.#client.onMessage(this.router.dispatch);
-    this.#client.onMessage(dispatch);
-    this.#client.onGap((gap) => this.#show({ gap }));
-    this.#client.onState((state) => this.#show({ state }));
+    this.router = new EventRouter({ onError });
   }
 
   get seen(): Subscription {
@@ -61,10 +65,19 @@ export class SharedChannel {
   use(): () => void {
     clearTimeout(this.#linger);
     this.#users++;
-    if (this.#client.state.status === "idle") void this.#client.connect();
+    if (!this.#subscription) this.#open();
     return () => {
       if (--this.#users === 0) this.#linger = setTimeout(this.#onUnused, LINGER_MS);
     };
+  }
+
+  #open(): void {
+    const subscription = (this.#subscription = this.#subscribe());
+    subscription.onMessage(this.router.dispatch);
+    subscription.onMessage(this.#dispatch);
+    subscription.onGap((gap) => this.#show({ gap }));
+    subscription.onState((state) => this.#show({ state }));
+    this.#show({ state: subscription.state });
   }
 
   /** Calls `listener` when there is something else to see. */
@@ -75,22 +88,22 @@ export class SharedChannel {
 
   /** Another try, now that there is another token. */
   retry(): void {
-    if (this.#client.state.status === "refused") void this.#client.connect();
+    if (this.#subscription?.state.status === "refused") this.#subscription.retry();
   }
 
   close(): void {
     clearTimeout(this.#linger);
-    this.#client.disconnect();
+    this.#subscription?.unsubscribe();
   }
 
   #show(change: Partial<Pick<Subscription, "state" | "gap">>): void {
     const { state, gap } = { ...this.#seen, ...change };
-    const client = this.#client;
+    const subscription = this.#subscription;
     this.#seen = {
       state,
       gap,
       get position() {
-        return client.position;
+        return subscription?.position;
       },
       dismissGap: this.#dismissGap,
       connect: this.#connect,
@@ -102,5 +115,5 @@ export class SharedChannel {
     if (this.#seen.gap) this.#show({ gap: undefined });
   };
 
-  readonly #connect = () => void this.#client.connect();
+  readonly #connect = () => this.#subscription?.retry();
 }

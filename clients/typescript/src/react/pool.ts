@@ -1,18 +1,28 @@
-import type { ClientOptions } from "../options.js";
+import type { OnError } from "../handlers.js";
+import type { CourierConnection } from "../many.js";
 import type { AnyChannel, AnyEvent } from "../register.js";
 import { EventRouter } from "../router.js";
 import { IDLE, SharedChannel, type Subscription } from "./channel.js";
 
-/** The channels that the components of one provider have open: one socket each, however many use it. */
+/** The channels that the components of one provider have open, on one socket. */
 export class Pool {
   readonly #channels = new Map<AnyChannel, SharedChannel>();
-  readonly #options: (channel: AnyChannel) => ClientOptions;
+  readonly #connect: () => CourierConnection;
+  readonly #since: (channel: AnyChannel) => string | null | undefined;
+  readonly #onError: OnError;
   readonly #all: EventRouter;
+  #connection: CourierConnection | undefined;
   #closing: ReturnType<typeof setTimeout> | undefined;
 
-  /** `options` is asked when a channel is opened. */
-  constructor(options: (channel: AnyChannel) => ClientOptions, onError: (error: unknown) => void) {
-    this.#options = options;
+  /** `connect` is called when the first channel is opened, and `since` is asked for each. */
+  constructor(
+    connect: () => CourierConnection,
+    since: (channel: AnyChannel) => string | null | undefined,
+    onError: OnError,
+  ) {
+    this.#connect = connect;
+    this.#since = since;
+    this.#onError = onError;
     this.#all = new EventRouter({ onError });
   }
 
@@ -62,6 +72,7 @@ export class Pool {
       this.#closing = setTimeout(() => {
         for (const shared of this.#channels.values()) shared.close();
         this.#channels.clear();
+        this.#connection?.close();
       });
     };
   }
@@ -69,7 +80,11 @@ export class Pool {
   #channel(channel: AnyChannel): SharedChannel {
     const open = this.#channels.get(channel);
     if (open) return open;
-    const shared = new SharedChannel(this.#options(channel), this.#all.dispatch, () => {
+    const subscribe = () => {
+      this.#connection ??= this.#connect();
+      return this.#connection.subscribe(channel, { since: this.#since(channel) });
+    };
+    const shared = new SharedChannel(subscribe, this.#all.dispatch, this.#onError, () => {
       shared.close();
       this.#channels.delete(channel);
     });

@@ -9,18 +9,19 @@ import {
   type ReactNode,
 } from "react";
 
-import type { ClientOptions } from "../options.js";
-import type { AnyChannel } from "../register.js";
 import { report } from "../handlers.js";
-import { shareToken, type GetToken } from "../tokens.js";
+import { CourierConnection } from "../many.js";
+import type { ConnectionOptions } from "../options.js";
+import type { AnyChannel } from "../register.js";
+import type { GetToken } from "../tokens.js";
 import { Pool } from "./pool.js";
 
 const PoolContext = createContext<Pool | undefined>(undefined);
 
-export interface CourierProviderProps extends Pick<ClientOptions, "url" | "WebSocket" | "onError"> {
+export interface CourierProviderProps extends Pick<ConnectionOptions, "url" | "WebSocket" | "onError"> {
   /** The signed-in user's token. Another one is used when Courier asks for one, or has refused the last. */
   token?: string | undefined;
-  /** Or whoever gives tokens: asked once for all channels. */
+  /** Or what gives tokens. */
   getToken?: GetToken | undefined;
   /**
    * Where to start a channel when it is opened, such as a position that was kept; else with the next event.
@@ -30,9 +31,9 @@ export interface CourierProviderProps extends Pick<ClientOptions, "url" | "WebSo
 }
 
 /**
- * Lets the components below subscribe, on one socket a channel.
+ * Lets the components below subscribe, all on one socket.
  *
- * One provider is for one user: give it the user's id as `key`, so that who signs in next gets sockets of
+ * One provider is for one user: give it the user's id as `key`, so that who signs in next gets a socket of
  * their own.
  */
 export function CourierProvider(props: CourierProviderProps): ReactNode {
@@ -40,13 +41,10 @@ export function CourierProvider(props: CourierProviderProps): ReactNode {
   const { url, token } = props;
   const pool = useMemo(() => {
     const onError = (error: unknown) => (latest.current.onError ?? report)(error);
-    const shared = shareToken((stale) => latest.current.getToken?.(stale) ?? null);
-    const getToken: GetToken = (stale) => latest.current.token ?? shared(stale);
-    const options = (channel: AnyChannel) => {
-      const { since, WebSocket } = latest.current;
-      return { url, channel, getToken, since: since?.(channel), WebSocket, onError };
-    };
-    return new Pool(options, onError);
+    const getToken: GetToken = (stale) => latest.current.token ?? latest.current.getToken?.(stale) ?? null;
+    const connect = () =>
+      new CourierConnection({ url, getToken, WebSocket: latest.current.WebSocket, onError });
+    return new Pool(connect, (channel) => latest.current.since?.(channel), onError);
   }, [url, latest]);
   useEffect(() => pool.mount(), [pool]);
   useEffect(() => pool.retry(), [pool, token]);
