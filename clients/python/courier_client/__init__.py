@@ -21,7 +21,8 @@ from courier_client.errors import (
 from courier_client.event import Ended, Event, Gap
 from courier_client.receipt import Receipt
 from courier_client.subscription import Subscription
-from courier_client.sync import CourierSyncClient, SyncSubscription
+from courier_client.sync import CourierSyncClient
+from courier_client.sync_reading import SyncConnection, SyncSubscription
 from courier_client.tokens import Token
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Refused",
     "Subscription",
     "SubscriptionRefused",
+    "SyncConnection",
     "SyncSubscription",
     "Token",
     "TokenFailed",

@@ -2,24 +2,19 @@
 
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from threading import Lock, Thread
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
-import anyio
-from anyio.from_thread import BlockingPortal
-
 from courier_client.client import QUEUE_SIZE, TIMEOUT_SECONDS, CourierClient
 from courier_client.errors import ClientClosed, PublishTimeout
-from courier_client.event import Event, Gap
 from courier_client.receipt import Receipt
-from courier_client.subscription import Subscription
+from courier_client.sync_reading import LoopThread, SyncConnection, SyncSubscription
 from courier_client.tokens import Token
 
 _LATE_SECONDS = 0.5
@@ -65,7 +60,7 @@ class CourierSyncClient:
     def _begin(self) -> None:
         self._lock = Lock()
         self._client = self._make()
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
 
     def __repr__(self) -> str:
         return repr(self._client).replace("CourierClient", "CourierSyncClient")
@@ -127,15 +122,19 @@ class CourierSyncClient:
 
     def subscribe(
         self, channel: str, *, since: str | datetime | None = None, token: Token | None = None
-    ) -> "SyncSubscription":
+    ) -> SyncSubscription:
         """As `CourierClient.subscribe`, for `with` or `for`."""
         return SyncSubscription(self._client.subscribe(channel, since=since, token=token), self._running())
 
-    def _running(self) -> "_LoopThread":
+    def connect(self, *, token: Token | None = None) -> SyncConnection:
+        """As `CourierClient.connect`, for `with`."""
+        return SyncConnection(self._client.connect(token=token), self._running())
+
+    def _running(self) -> LoopThread:
         with self._lock:
             if self._closed:
                 raise ClientClosed("The client is closed")
-            self._thread = self._thread or _LoopThread()
+            self._thread = self._thread or LoopThread()
             return self._thread
 
     def _run(self, call: Callable[[], Awaitable[_T]], seconds: float | None = None) -> _T:
@@ -146,33 +145,6 @@ class CourierSyncClient:
         except BaseException:
             future.cancel()  # the wait may have been interrupted
             raise
-
-
-class _LoopThread:
-    """An event loop in a thread, which serves other threads until it is stopped, or to the process's end."""
-
-    def __init__(self) -> None:
-        started: Future[BlockingPortal] = Future()
-
-        async def serve() -> None:
-            async with BlockingPortal() as portal:
-                started.set_result(portal)
-                await portal.sleep_until_stopped()
-
-        self.pid = os.getpid()
-        self._thread = Thread(target=anyio.run, args=(serve,), name="courier-client", daemon=True)
-        self._thread.start()
-        self.portal = started.result()
-
-    def join(self, seconds: float) -> None:
-        """Wait for its end."""
-        self._thread.join(seconds)
-
-    def stop_soon(self) -> None:
-        """Stop, without waiting for it."""
-        with suppress(RuntimeError):  # it has stopped, or the interpreter ends
-            if self.pid == os.getpid():
-                self.portal.start_task_soon(self.portal.stop)
 
 
 _CLIENTS: "WeakSet[CourierSyncClient]" = WeakSet()
@@ -188,49 +160,3 @@ def _begin_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_begin_anew)
-
-
-class SyncSubscription:
-    """As `Subscription`."""
-
-    def __init__(self, subscription: Subscription, thread: _LoopThread) -> None:
-        self._subscription = subscription
-        self._thread = thread
-
-    @property
-    def position(self) -> str | None:
-        """As `Subscription.position`."""
-        return self._subscription.position
-
-    def __enter__(self) -> Self:
-        self._portal().call(self._subscription.__aenter__)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[Event | Gap]:
-        return self
-
-    def __next__(self) -> Event | Gap:
-        item = self._portal().call(self._next)
-        if item is None:
-            raise StopIteration
-        return item
-
-    async def _next(self) -> Event | Gap | None:
-        """The next one, or None at the end: a future cannot carry StopAsyncIteration."""
-        return await anext(self._subscription, None)
-
-    def close(self) -> None:
-        """As `Subscription.close`."""
-        if self._thread.pid == os.getpid():
-            with suppress(RuntimeError):  # the client was closed, and this with it
-                self._thread.portal.call(self._subscription.close)
-
-    def _portal(self) -> BlockingPortal:
-        if self._thread.pid != os.getpid():
-            raise RuntimeError("a subscription stays with the process that made it: make another one here")
-        return self._thread.portal

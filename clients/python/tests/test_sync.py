@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 from courier_client import (
     ClientClosed,
     CourierSyncClient,
+    Ended,
     Event,
+    Gap,
     InvalidEvent,
     PublishTimeout,
     SubscriptionRefused,
@@ -41,6 +44,47 @@ def test_a_script_publishes_and_subscribes(shared: Node) -> None:
         for event in courier.subscribe(channel, since=first.position, token=token()):
             assert event == got[1]
             break
+
+
+def test_channels_come_and_go_on_one_connection_while_a_thread_reads_it(shared: Node) -> None:
+    with open_client(shared) as courier, courier.connect(token=token()) as events:
+        one, two = "backtest.sync1", "backtest.sync2"
+        before = [courier.publish(*told(f"before {channel}", channel)) for channel in (one, two)]
+        came: list[Event | Gap | Ended] = []
+        reading = threading.Thread(target=lambda: came.extend(events))
+        reading.start()
+        for receipt in before:
+            time.sleep(0.05)  # so that the thread waits for what comes
+            events.subscribe(receipt.channel, since=receipt.position)
+        with pytest.raises(ValueError, match="subscribed already"):
+            events.subscribe(one)
+        last = [courier.publish(*told(f"first {channel}", channel)) for channel in (one, two)]
+        wait_until(lambda: len(came) == 2)
+        assert dict(events.positions) == {receipt.channel: receipt.position for receipt in last}
+        events.unsubscribe(one)
+        courier.publish(*told("nobody wants it", one))
+        courier.publish(*told("last", two))
+        wait_until(lambda: len(came) == 3)
+        events.subscribe(one, since=last[0].position)
+        events.subscribe("user.somebody-else")
+        wait_until(lambda: len(came) == 5)
+        assert [item.data["title"] for item in came if isinstance(item, Event)] == [
+            f"first {one}",
+            f"first {two}",
+            "last",
+            "nobody wants it",
+        ]
+        assert [item.reason for item in came if isinstance(item, Ended)] == ["Unauthorized access to channel"]
+        events.close()
+        reading.join(10)
+        assert not reading.is_alive()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.005)
 
 
 def test_threads_may_share_it(shared: Node) -> None:
