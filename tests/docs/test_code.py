@@ -48,6 +48,10 @@ def _given(tree: ast.Module) -> dict[str, object]:
 PRELUDE = """
 declare function draw(progress: number): void;
 declare function store(event: unknown): Promise<void>;
+declare function reload(gap: unknown): void;
+declare function show(event: unknown): void;
+declare function announce(event: unknown): void;
+declare const kept: string | undefined;
 declare function getToken(): Promise<string>;
 declare const url: string, channel: "user.alice", token: string, user: { id: string };
 declare const client: import("@courier/client").CourierClient;
