@@ -19,6 +19,7 @@ from courier_client.errors import (
     Unsendable,
 )
 from courier_client.event import Ended, Event, Gap
+from courier_client.following import Following, Loaded, SyncFollowing
 from courier_client.receipt import Receipt
 from courier_client.subscription import Subscription
 from courier_client.sync import CourierSyncClient
@@ -34,8 +35,10 @@ __all__ = [
     "CourierSyncClient",
     "Ended",
     "Event",
+    "Following",
     "Gap",
     "InvalidEvent",
+    "Loaded",
     "NotAllPublished",
     "PublishError",
     "PublishTimeout",
@@ -45,6 +48,7 @@ __all__ = [
     "Subscription",
     "SubscriptionRefused",
     "SyncConnection",
+    "SyncFollowing",
     "SyncSubscription",
     "Token",
     "TokenFailed",

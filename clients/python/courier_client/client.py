@@ -3,10 +3,10 @@
 import math
 import ssl
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 from weakref import WeakSet
 
 import anyio
@@ -21,6 +21,7 @@ from courier_client.errors import (
     PublishTimeout,
     Unsendable,
 )
+from courier_client.following import Following, State
 from courier_client.publisher import Publisher, Waiter
 from courier_client.publishers import Publishers
 from courier_client.receipt import Receipt
@@ -175,6 +176,24 @@ class CourierClient:
         subscription = Subscription(self._address, channel, source, start)
         self._subscriptions.add(subscription)
         return subscription
+
+    @overload
+    def follow(
+        self, channel: str, load: Callable[[], Awaitable[State]], *, token: Token | None = None
+    ) -> Following[State]: ...
+
+    @overload
+    def follow(
+        self, channel: str, load: Callable[[], State], *, token: Token | None = None
+    ) -> Following[State]: ...
+
+    def follow(self, channel: str, load: Callable[[], Any], *, token: Token | None = None) -> Following[Any]:
+        """A state and the events that change it, for `async with` or `async for`: what `load` gives, async or
+        not, then each event that was published since; after a gap the state is loaded again.
+
+        `token` as for `subscribe`.
+        """
+        return Following(self.subscribe(channel, token=token), load)
 
     def connect(self, *, token: Token | None = None) -> Connection:
         """One connection for many channels, for `async with`: its `subscribe` adds one, and `async for` goes

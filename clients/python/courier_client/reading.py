@@ -70,12 +70,17 @@ class Reading(ABC, Generic[Item, Kind]):
 
     async def __aenter__(self) -> Self:
         try:
-            while not self._session.joined and not self._closed:
-                await self._step()
+            await self.join()
         except BaseException:
             self.close()
             raise
         return self
+
+    async def join(self) -> bool:
+        """Join, unless it has joined. False when it is closed."""
+        while not self._session.joined and not self._closed:
+            await self._step()
+        return not self._closed
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from courier_client.client import QUEUE_SIZE, TIMEOUT_SECONDS, CourierClient
 from courier_client.errors import ClientClosed, PublishTimeout
+from courier_client.following import State, SyncFollowing
 from courier_client.receipt import Receipt
 from courier_client.sync_reading import LoopThread, SyncConnection, SyncSubscription
 from courier_client.tokens import Token
@@ -125,6 +126,12 @@ class CourierSyncClient:
     ) -> SyncSubscription:
         """As `CourierClient.subscribe`, for `with` or `for`."""
         return SyncSubscription(self._client.subscribe(channel, since=since, token=token), self._running())
+
+    def follow(
+        self, channel: str, load: Callable[[], State], *, token: Token | None = None
+    ) -> SyncFollowing[State]:
+        """As `CourierClient.follow`, for `with` or `for`; `load` is called by the thread that iterates."""
+        return SyncFollowing(self.subscribe(channel, token=token), load)
 
     def connect(self, *, token: Token | None = None) -> SyncConnection:
         """As `CourierClient.connect`, for `with`."""

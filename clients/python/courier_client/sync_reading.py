@@ -65,6 +65,10 @@ class SyncReading(Generic[Item, Read]):
     ) -> None:
         self.close()
 
+    def join(self) -> bool:
+        """As `Reading.join`."""
+        return self._portal().call(self._reading.join)
+
     def __iter__(self) -> Iterator[Item]:
         return self
 

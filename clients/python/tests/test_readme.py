@@ -44,9 +44,9 @@ def run(program: str, at: Node, *, until: str) -> str:
 
 
 def test_the_programs_do_what_they_say(open_node: Node) -> None:
-    publish, subscribe, script, listen, listen_to_many = PROGRAMS
+    publish, subscribe, script, *functions = PROGRAMS
     run(publish, open_node, until="Receipt({")
     run(subscribe, open_node, until="'title': 'News'")
     run(script, open_node, until="'event_type': 'strategy.paused'")
-    for program in (listen, listen_to_many):
+    for program in functions:
         compile(program, "README.md", "exec")
