@@ -1,4 +1,5 @@
-"""The command line: what `courier` can do; `courier contract …` is in `cli_contract.py`."""
+"""The command line: what `courier` can do; `courier contract …` is in `cli_contract.py`, `courier data …` in
+`cli_data.py`."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ import click
 
 from courier import cli_options
 from courier.cli_contract import contract
+from courier.cli_data import data
 from courier.cli_output import Commands, complain
 from courier.streams import open_standard_streams
 from courier.visible import visible
@@ -28,6 +30,7 @@ def main() -> None:
 
 
 main.add_command(contract)
+main.add_command(data)
 
 
 @main.command()

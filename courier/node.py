@@ -14,6 +14,7 @@ from courier.backplane.admission import Windows
 from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
 from courier.metrics import Metrics, NodeState, Sources
+from courier.metrics.disk import Disk
 from courier.metrics.sources import NEWCOMERS
 from courier.pulse import Pulse
 from courier.schemas.channels import EVERY_NODES, Kinds
@@ -22,6 +23,9 @@ from courier.settings import Settings
 from courier.timeline import Timeline
 
 FAILURES_REMEMBERED = 1000
+
+PATIENCE_SECONDS = 10.0
+"""How much longer than a drain another process may hold the data folder."""
 
 logger = get_logger(__name__)
 
@@ -104,6 +108,28 @@ async def open_node(
     )
     newcomers = NEWCOMERS if settings.publish_auth == "off" else 0
     metrics = Metrics(event_types, Sources(settings.rate_limits, newcomers), kinds.names)
+    if settings.data is not None:
+        from courier.backplane.sqlite import SqliteOptions, open_sqlite  # SQLite is not needed otherwise
+
+        on_disk = SqliteOptions(
+            folder=settings.data,
+            fsync=settings.fsync,
+            limit_bytes=settings.data_bytes,
+            history_events=settings.history_events,
+            history_seconds=settings.history_seconds,
+            history_of_kinds=history,
+            inbox_events=settings.inbox_events,
+            idempotency_keys=settings.max_idempotency_keys,
+            wait_seconds=settings.drain_delay_seconds + settings.drain_seconds + PATIENCE_SECONDS,
+        )
+        metrics.disk = Disk(settings.data_bytes)
+        counted, fault = metrics.disk.committed, partial(metrics.error, "disk")
+        async with (
+            open_sqlite(on_disk, committed=counted, fault=fault) as disk,
+            open_hub(disk, limits, metrics=metrics) as hub,
+        ):
+            yield _started(Node(settings, hub, metrics, windows=None))
+        return
     if settings.redis_url is None:
         backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
         async with open_hub(backplane, limits, metrics=metrics) as hub:

@@ -212,6 +212,9 @@ class Settings(BaseSettings):
     history_bytes: Bytes = 256 * 1024 * 1024
     revocation_seconds: Annotated[int, Field(ge=1, le=10 * 365 * 86_400)] = 86_400
     redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(default=None, repr=False)
+    data: Path | None = None
+    fsync: Annotated[Literal["always", "never"], BeforeValidator(_lower)] = "always"
+    data_bytes: Bytes = 10 * 1024**3
 
     max_connections: Count = 20_000
     max_connections_per_user: CountOrZero = 100
@@ -261,6 +264,13 @@ class Settings(BaseSettings):
         if wrong := list(_contradictions(self)):
             raise SettingsError("\n".join(wrong))
         return self
+
+    @property
+    def backplane(self) -> Literal["memory", "disk", "redis"]:
+        """Where the logs are kept."""
+        if self.data is not None:
+            return "disk"
+        return "memory" if self.redis_url is None else "redis"
 
     @property
     def secret_in_use(self) -> bool:
@@ -372,7 +382,7 @@ def warnings_of(settings: Settings) -> Iterator[str]:
             f"COURIER_EVENT_MODULES replaces its default, so events and channels of {LUMIERE} are not there;"
             f" to keep them: COURIER_EVENT_MODULES={kept}"
         )
-    if settings.redis_url is None:
+    if settings.redis_url is None and settings.data is None:
         yield "Revocations are kept in memory: a restart forgets them, and revoked tokens count again"
 
 
@@ -399,6 +409,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
     if production and settings.publish_auth == "off":
         yield "COURIER_PUBLISH_AUTH must be required or report in production, because anybody could publish"
+
+    if settings.data is not None and settings.redis_url is not None:
+        yield "COURIER_DATA must not be set beside COURIER_REDIS_URL: the logs are in one place"
 
     by_public_key = [algorithm for algorithm in settings.jwt_algorithms if not algorithm.startswith("HS")]
     if by_public_key and settings.jwt_public_key is None and settings.jwks_url is None:

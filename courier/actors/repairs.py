@@ -105,8 +105,7 @@ class Repairs:
             channel.inbox.put(Refill(floor_ms, stretch, reply))
             await reply.wait()
             if since == before == log.position:
-                # Without a log on either side there is nothing that could agree.
-                changed = stretch.gap is not None and stretch.start.epoch != UNBORN
+                changed = stretch.gap is not None
                 break
             since = log.position
             if before.epoch != UNBORN:

@@ -8,7 +8,7 @@ log is a stream that all nodes share, and a node's own log is what it has been f
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from courier.backplane.errors import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
+from courier.backplane.errors import BackplaneAway, BackplaneRefused, DiskRefused, InboxFull, KeyConflict
 from courier.backplane.origin import Origin
 from courier.backplane.reply import Reply
 from courier.backplane.revocations import Revocation, Revocations
@@ -178,6 +178,7 @@ __all__ = [
     "Backplane",
     "BackplaneAway",
     "BackplaneRefused",
+    "DiskRefused",
     "Feed",
     "InboxFull",
     "KeyConflict",

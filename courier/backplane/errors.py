@@ -13,6 +13,10 @@ class BackplaneRefused(BackplaneAway):
     `the write: OOM`."""
 
 
+class DiskRefused(BackplaneRefused):
+    """The disk takes nothing now, or gives nothing; the text says why, as in `disk is full`."""
+
+
 class InboxFull(Exception):
     """The channel's publishers are faster than the channel, for longer than they may be made to wait."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+from courier.metrics.disk import Disk
 from courier.metrics.histogram import Buckets, Histogram, summed
 from courier.metrics.sources import OTHER, Sources
 from courier.metrics.traffic import Connections, Traffic
@@ -32,6 +33,7 @@ COMPONENTS = (
     "admin",
     "channel",
     "connection",
+    "disk",
     "events",
     "history",
     "join",
@@ -118,6 +120,8 @@ class Metrics:
         self.errors = Counter[tuple[str, str]]({(OTHER, component): 0 for component in COMPONENTS})
         """By class and component."""
         self.repairs = 0
+        self.disk: Disk | None = None
+        """Of a node that keeps its log on disk."""
         self.lag = Histogram(LAG_EVENTS)
 
     # Publishing

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from courier.metrics import Metrics
+from courier.metrics.disk import Disk
 from courier.metrics.histogram import Histogram
 from courier.version import VERSION
 
@@ -39,6 +40,8 @@ class NodeCollector(Collector):
         yield from self._publishing()
         yield from self._subscribers()
         yield from self._node()
+        if self._metrics.disk is not None:
+            yield from self._disk(self._metrics.disk)
 
     def _publishing(self) -> Iterator[Metric]:
         metrics, kinds = self._metrics, self._metrics.traffic
@@ -143,6 +146,20 @@ class NodeCollector(Collector):
             ("reason",),
             [((reason,), count) for reason, count in metrics.evictions.items()],
         )
+
+    def _disk(self, disk: Disk) -> Iterator[Metric]:
+        for name, documentation, histogram in (
+            ("courier_disk_commit_seconds", "How long a transaction of the log on disk took", disk.seconds),
+            ("courier_disk_commit_events", "How many events a transaction has appended", disk.events),
+        ):
+            family = HistogramMetricFamily(name, documentation)
+            family.add_metric((), *_buckets(histogram))
+            yield family
+        for name, documentation, value in (
+            ("courier_disk_bytes", "Bytes of the file that hold something", disk.bytes),
+            ("courier_disk_limit_bytes", "Bytes that they may be", disk.limit_bytes),
+        ):
+            yield _gauge(name, documentation, (), [((), float(value))])
 
     def _node(self) -> Iterator[Metric]:
         metrics = self._metrics

@@ -28,7 +28,7 @@ class NodeFacts(Answer):
     environment: Literal["development", "production"]
     phase: Literal["ready", "leaving", "draining"]
     uptime_seconds: Annotated[float, Field(ge=0, examples=[3600.5])]
-    backplane: Literal["memory", "redis"]
+    backplane: Literal["memory", "disk", "redis"]
     backplane_up: bool
     connections: Count
     max_connections: Count

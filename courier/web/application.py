@@ -95,7 +95,7 @@ class Application:
             raise SystemExit("Courier does not start: it does not speak QUIC; leave out --quic-bind")
         if config.workers > 1 and settings.redis_url is None:
             raise SystemExit(
-                "Courier does not start: workers need a shared log, and a node keeps its own in memory;"
+                "Courier does not start: workers need a shared log, and a node keeps its own;"
                 f" set COURIER_REDIS_URL, or start it with one worker, not {config.workers}"
             )
         logs.configure_logging(settings.log_level, settings.log_format)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from courier.actors.errors import ChannelFailed, Draining, NodeFull, Refused, TooManyChannels
-from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
+from courier.backplane import BackplaneAway, BackplaneRefused, DiskRefused, InboxFull, KeyConflict
 from courier.schemas.channels import UnknownChannelError
 from courier.schemas.closing import CloseReason
 from courier.schemas.errors import JsonError, SchemaError, TooManyEvents
@@ -100,6 +100,8 @@ def http_answer(error: Exception) -> ErrorAnswer:
             return ErrorAnswer(400, "Invalid event schema", {"validation_errors": error.errors})
         case KeyConflict():
             return ErrorAnswer(409, "Idempotency-Key was used for another event of this channel")
+        case DiskRefused():
+            return ErrorAnswer(503, f"Log cannot be used: {error}; try again later", headers=RETRY_AFTER)
         case BackplaneRefused():
             return ErrorAnswer(503, f"Redis refused {error}; try again later", headers=RETRY_AFTER)
         case BackplaneAway():

@@ -76,7 +76,7 @@ def components(site: Site) -> dict[str, dict[str, Any]]:
     node, now = site.node, trio.current_time()
     found = {
         "event_loop": _event_loop(node.pulse.worst_seconds(now)),
-        "backplane": _backplane(node.hub.backplane, "memory" if site.settings.redis_url is None else "redis"),
+        "backplane": _backplane(node.hub.backplane, site.settings.backplane),
         "supervisor": _supervisor(node.hub.supervisor, now),
         "publishing": _publishing(node.failed_publishes, now),
     }

@@ -4,56 +4,561 @@ Publishers, subscribers and their sockets are tasks that run while the steps go 
 data; `replay` does it. A plan that fails is printed: give it to `replay`.
 """
 
+import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+from unittest.mock import patch
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from courier.actors import channel as channel_module
+from courier.actors import hub as hub_module
+from courier.actors import log as log_module
+from courier.actors import subscriber as subscriber_module
+from courier.actors.channel import Channel
 from courier.actors.errors import ChannelFailed, Draining
+from courier.actors.frames import Page, event_frame, payload_of
 from courier.actors.hub import LAST_WORD_SECONDS, DrainReport, Hub
+from courier.actors.limits import Limits
 from courier.actors.log import Log
-from courier.actors.messages import Deliver
-from courier.actors.subscriber import GOODBYE_SECONDS, OVERRUN_SECONDS, Subscriber
-from courier.backplane import Appended, Outcome
+from courier.actors.messages import Deliver, Message
+from courier.actors.subscriber import GOODBYE_SECONDS, OVERRUN_SECONDS, Beginning, Home, Subscriber
+from courier.actors.supervisor import Supervisor
+from courier.backplane import Appended, Outcome, Stretch
 from courier.backplane import Publication as Event
 from courier.backplane.reply import Reply
+from courier.schemas.channels import ChannelName
 from courier.schemas.closing import CloseReason
 from courier.schemas.position import Moment, Position, Since
-from courier.serving.peer import Loss
-from tests.actors.crowd import Crowd
-from tests.actors.hubs import a_hub, wall_clock
+from courier.serving.peer import Closed, Loss
+from courier.web import many as many_module
+from tests.actors.hubs import START_MS, a_hub, wall_clock
 from tests.actors.ledger import Ledger, Publication
-from tests.actors.many import a_site
-from tests.actors.plan import (
-    AUDITOR,
-    CHANNELS,
-    PEERS,
-    Busy,
-    Crash,
-    Fault,
-    Join,
-    Plan,
-    Publish,
-    Room,
-    SetClock,
-    Settle,
-    Step,
-    Tick,
-    Toggle,
-    Wait,
-)
-from tests.actors.saboteur import Saboteur
-from tests.actors.subscription import Connection, Socket, Watching, judge_beginning, judge_start, judge_stream
-from tests.actors.wires import CLOSE, Held
+from tests.actors.many import Many, Stream, a_site
+from tests.actors.wires import CLOSE, FakeWire, Held
+from tests.names import channel_name
+
+CHANNELS = (channel_name("user.u1"), channel_name("user.u2"), channel_name("user.u3"))
+PEERS = (0, 0, 0, 1, 1)
+"""Which channel each peer subscribes to."""
+MANY = (len(PEERS), len(PEERS) + 1)
+"""The peers that each have one connection for all channels."""
+AUDITOR = MANY[-1] + 1
+"""The first of the peers that come at the end to read all that the logs hold, one a channel."""
 
 DRAIN_SECONDS = 10.0
+SUBSCRIBES_A_SECOND = 4
 RELIEF_SECONDS = 2.0
 """How long after the start of the drain the peers that recover take everything again. Of the others, those
 with an odd number take what they are sent last."""
+
+"""What stands here for a close frame."""
+
+
+# Steps
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Give the other tasks so many turns."""
+
+    turns: int
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Let everyone do what they can do at this moment, and check what must hold then."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Publishers that come at once, each with a batch. Each keeps its room so long before it uses it, and is
+    cancelled after so many turns (None: never)."""
+
+    channel: int
+    batches: tuple[int, ...]
+    hold_seconds: float = 0
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class Join:
+    """A peer comes, or leaves and comes back; its wire is opened after so many turns and has so much room."""
+
+    peer: int
+    since: Literal["now", "last", "first", "ahead", "junk", "moment"] = "now"
+    room: float = math.inf
+    opens_after: int = 0
+    patience: int | None = None
+    ago_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Toggle:
+    """A peer with a connection for many channels subscribes to these, in one packet, or unsubscribes where it
+    had subscribed; without a connection it makes one, whose socket has so much room."""
+
+    peer: int
+    channels: tuple[int, ...]
+    since: Literal["now", "last", "first", "ahead", "junk", "moment"] = "last"
+    room: float = math.inf
+    ago_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Room:
+    """From here on the peer's socket takes so many bytes more."""
+
+    peer: int
+    room: float
+
+
+@dataclass(frozen=True)
+class Busy:
+    """The next so many times, the peer's socket is being written to by the server itself."""
+
+    peer: int
+    writes: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The peer leaves, or goes; or its socket takes no byte any more, or raises what it should not."""
+
+    peer: int
+    fault: Literal["leave", "close", "stall", "raise"]
+
+
+Point: TypeAlias = Literal["apply", "append", "start", "applied", "offer", "trim", "trimmed"]
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The channel passes the point so many times, and then raises there so many times."""
+
+    channel: int
+    point: Point
+    passes: int = 0
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class SetClock:
+    """The wall clock is set to so many seconds from what it should be."""
+
+    ahead_seconds: int
+
+
+Step: TypeAlias = SetClock | Tick | Settle | Wait | Publish | Join | Toggle | Room | Busy | Fault | Crash
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: what the hub is given, and what happens to it."""
+
+    steps: tuple[Step, ...]
+    limits: Limits = field(default_factory=Limits)
+    remembered: int = 1000
+    calm: bool = True
+    """Before the drain no channel crashes any more, everyone is answered, and auditors read the logs."""
+    recovering: frozenset[int] = frozenset()
+    """The peers whose sockets take everything again soon after the drain has begun."""
+    seed: int = 0
+    """Of the order in which Trio runs what can run."""
+
+    def __repr__(self) -> str:
+        steps = "".join(f"        {step!r},\n" for step in self.steps if step != Tick(0))
+        return (
+            f"Plan(\n    (\n{steps}    ),\n    {self.limits!r},\n    remembered={self.remembered},"
+            f" calm={self.calm}, recovering={self.recovering!r}, seed={self.seed},\n)"
+        )
+
+
+# The parts
+
+
+class Saboteur:
+    """Makes a channel raise at the points that steps have named."""
+
+    def __init__(self) -> None:
+        self.given_up: Counter[str] = Counter()
+        self.fatal: Counter[str] = Counter()
+        """Crashes that may each have cost one asker its answer."""
+        self._armed: dict[tuple[str, Point], list[int]] = {}
+        self._applying = False
+        self._crashes: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=5))
+
+    def arm(self, crash: Crash) -> None:
+        self._armed[CHANNELS[crash.channel].name, crash.point] = [crash.passes, crash.times]
+
+    def disarm(self) -> None:
+        self._armed.clear()
+
+    def passes(self, channel: str, point: Point) -> None:
+        left = self._armed.get((channel, point))
+        if left is None:
+            return
+        if left[0]:
+            left[0] -= 1
+            return
+        left[1] -= 1
+        if not left[1]:
+            del self._armed[channel, point]
+        self._crashes[channel].append(trio.current_time())
+        self.fatal[channel] += point in ("apply", "append", "start")
+        raise ZeroDivisionError(point)
+
+    def gives_up(self, channel: str) -> None:
+        """Only the fifth crash within a minute may end a channel."""
+        self.given_up[channel] += 1
+        crashes = self._crashes[channel]
+        assert len(crashes) == 5
+        assert crashes[-1] - crashes[0] < 60
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Within the block; there every buffer of the actors that has a fixed size is small, too."""
+        apply, trim, give_up = Channel.apply, Channel.trim, Supervisor._give_up
+        start, offer = Subscriber.start, Subscriber.offer
+
+        def sabotaged_apply(channel: Channel, message: Message) -> None:
+            self.passes(channel.name.name, "apply")
+            self._applying = True
+            try:
+                apply(channel, message)
+            finally:
+                self._applying = False
+            self.passes(channel.name.name, "applied")
+
+        def sabotaged_event_frame(position: Position, channel: str, payload: bytes) -> bytes:
+            self.passes(channel, "append")
+            return event_frame(position, channel, payload)
+
+        def sabotaged_trim(channel: Channel) -> None:
+            self.passes(channel.name.name, "trim")
+            trim(channel)
+            self.passes(channel.name.name, "trimmed")
+
+        def sabotaged_start(subscriber: Subscriber, *arguments: Any) -> None:
+            if self._applying:  # else who asked for the join starts it, and no channel can crash there
+                self.passes(subscriber.channel.name, "start")
+            start(subscriber, *arguments)
+
+        def sabotaged_offer(subscriber: Subscriber, page: Page) -> int:
+            self.passes(subscriber.channel.name, "offer")
+            return offer(subscriber, page)
+
+        def watched_give_up(supervisor: Supervisor, channel: Channel) -> None:
+            self.gives_up(channel.name.name)
+            give_up(supervisor, channel)
+
+        with ExitStack() as stack:
+            for owner, name, value in (
+                (Channel, "apply", sabotaged_apply),
+                (Channel, "trim", sabotaged_trim),
+                (Subscriber, "start", sabotaged_start),
+                (Subscriber, "offer", sabotaged_offer),
+                (Supervisor, "_give_up", watched_give_up),
+                (channel_module, "event_frame", sabotaged_event_frame),
+                (channel_module, "OFFERS_A_TURN", 2),
+                (channel_module, "TURN_BYTES", 600),
+                (subscriber_module, "PAGE_BYTES", 150),
+                (many_module, "PAGE_BYTES", 150),
+                (many_module, "SUBSCRIBES_A_SECOND", SUBSCRIBES_A_SECOND),
+                (hub_module, "OLDER_EVENTS", 3),
+                (log_module, "_COMPACT_AFTER", 2),
+            ):
+                stack.enter_context(patch.object(owner, name, value))
+            yield
+
+
+class Watching:
+    """A subscriber's home, which notes from where on a subscription was given older events."""
+
+    def __init__(self, home: Home, connection: "Connection") -> None:
+        self.metrics, self.clock, self.spawn, self.leave = home.metrics, home.clock, home.spawn, home.leave
+        self._home = home
+        self._connection = connection
+
+    async def read_older(self, channel: ChannelName, position: Position) -> Stretch:
+        stretch = await self._home.read_older(channel, position)
+        self._connection.shelf = stretch.start
+        return stretch
+
+
+class Socket(FakeWire):
+    """A wire that has each gap judged at the moment at which it goes out."""
+
+    def __init__(self, room: float, judge: Callable[[dict[str, str]], None]) -> None:
+        super().__init__(room)
+        self.judge = judge
+        self.busy = 0
+
+    def write(self, data: bytes) -> int:
+        if self.busy:
+            self.busy -= 1
+            self.await_room()
+            return 0
+        sent = super().write(data)
+        if sent and b'"courier.gap"' in data:  # it goes out alone
+            self.judge(json.loads(payload_of(data)))
+        return sent
+
+
+@dataclass
+class Connection:
+    """One subscription of a peer, from the question to the end."""
+
+    peer: int
+    channel: int
+    since: Since | None
+    socket: Socket
+    asked_ms: int
+    """When the join was asked, by the wall clock."""
+    asked_at: Position | None
+    """Where the log was then; None when no log was there."""
+    given_up_before: int
+    """How often the channel had been given up by then."""
+    shelf: Position | None = None
+    """After what the events begin that were read for it last, since its log did not hold all any more."""
+    subscriber: Subscriber | None = None
+    beginning: Beginning | None = None
+    joined_at: Position | None = None
+    """Where the log was when the join was answered."""
+    given_up: int = 0
+    """How often the channel had been given up by then."""
+    error: Exception | None = None
+    opened: bool = False
+    steady: bool = False
+    """It had everything once, and ever since its socket took everything."""
+    gone: bool = False
+    """The peer has left, or its socket was closed."""
+    overruns: list[float] = field(default_factory=list)
+    given_next: bool = False
+    """With the last gap its socket took everything, and there was something: an event must have followed."""
+    aborted: bool = False
+    ended_at: float | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    judged: bool = False
+    crowd: "Crowd | None" = None
+    """Its socket is that of a connection for many channels."""
+    stream: Stream = field(default_factory=lambda: Stream(0, "", None))
+    """What came of it there."""
+    begins_by: float = -math.inf
+    """How long it may have to wait for its turn there."""
+
+    @property
+    def name(self) -> str:
+        return CHANNELS[self.channel].name
+
+    @property
+    def there(self) -> bool:
+        return self.ended_at is None
+
+    @property
+    def last(self) -> Position | None:
+        """What the peer would come back with."""
+        last = self.since if isinstance(self.since, Position) else None
+        for message in self.messages:
+            if message.get("type") != "close":
+                last = Position.parse(message.get("resumed_from") or message["id"])
+        return last
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        payloads = self.socket.payloads if self.crowd is None else self.stream.payloads
+        return [json.loads(payload) for payload in payloads]
+
+    @property
+    def reason(self) -> CloseReason | None:
+        """Why it ended, or its socket."""
+        reason = None if self.subscriber is None else self.subscriber.reason
+        return reason or (None if self.crowd is None else self.crowd.connection.reason)
+
+
+class Crowd(Many):
+    """The connection for many channels of a peer; each subscription is judged as if it had its own socket."""
+
+    def __init__(self, simulation: "Simulation", peer: int, room: float) -> None:
+        self.simulation = simulation
+        self.peer = peer
+        self.subscriptions: dict[int, Connection] = {}
+        """By `ref`."""
+        self.socket = Socket(room, self.judge_gap)
+        self.ended_at: float | None = None
+        self.next_begins_at = -math.inf
+        super().__init__(simulation.site, f"u{peer}", [name.name for name in CHANNELS], self.socket)
+
+    @property
+    def here(self) -> list[Connection]:
+        return [one for one in self.subscriptions.values() if one.there]
+
+    @property
+    def at_ease(self) -> bool:
+        """Its socket takes everything."""
+        socket = self.socket
+        return socket._room == math.inf and not (socket.busy or socket.error or socket.loss)
+
+    def toggle(self, channel: int, since: Since | None) -> None:
+        """Subscribe, or unsubscribe, as a step says."""
+        name = CHANNELS[channel].name
+        if name in self.live:
+            mine = self.subscriptions[self.live[name].ref]
+            mine.gone, mine.steady = True, False
+            self.unsubscribe(name)
+        else:
+            now = trio.current_time()
+            turn_at = max(now, self.next_begins_at)
+            self.next_begins_at = turn_at + 1 / SUBSCRIBES_A_SECOND
+            connection = self.simulation.asked(self.peer, channel, since, self.socket)
+            connection.crowd, connection.begins_by = self, turn_at if turn_at >= now + 1 else now
+            connection.gone = self.socket.loss is not None
+            self.subscriptions[len(self.streams)] = connection
+            self.subscribe(name, since)
+
+    def subscribe(self, channel: str, since: Since | None = None) -> Stream:
+        connection = self.subscriptions[len(self.streams)]
+        connection.stream = stream = super().subscribe(channel, since)
+        return stream
+
+    def judge_gap(self, gap: dict[str, str]) -> None:
+        [connection] = [one for one in self.here if one.name == gap["channel"] and one.opened]
+        self.simulation.judge_gap(connection, gap)
+
+    def opening(self, stream: Stream, subscriber: Subscriber) -> None:
+        connection = self.subscriptions[stream.ref]
+        connection.subscriber, connection.opened = subscriber, True
+        self.simulation.joined(connection, subscriber)
+        subscriber.home = Watching(subscriber.home, connection)
+
+    def refusing(self, stream: Stream, error: Exception) -> None:
+        self.subscriptions[stream.ref].error = error
+
+    def ending(self, stream: Stream) -> None:
+        self.subscriptions[stream.ref].ended_at = trio.current_time()
+
+    def ended(self, how: Closed | Loss, code: int | None, reason: str) -> None:
+        here = self.here
+        super().ended(how, code, reason)
+        self.ended_at = trio.current_time()
+        for connection in here:
+            connection.ended_at, connection.aborted = self.ended_at, self.connection.aborted
+
+
+def judge_stream(connection: Connection, ledger: Ledger) -> None:
+    """What a connection received: each event once, in order, or a gap that says which it has not got."""
+    since = connection.since
+    place = since if isinstance(since, Position) else None
+    for index, message in enumerate(connection.messages):
+        kind = message.get("type")
+        if kind == "close":
+            assert index == len(connection.messages) - 1, "something came after the close"
+        elif kind == "courier.gap":
+            resumed = Position.parse(message["resumed_from"])
+            if message["reason"] == "overrun":
+                requested = Position.parse(message["requested"])
+                if place is None:
+                    judge_start(connection, ledger, requested)
+                else:
+                    assert requested == place, f"the gap begins at {requested}, and {place} was the last"
+                assert requested.epoch == resumed.epoch
+                assert requested.offset < resumed.offset, "a gap that misses nothing"
+            else:
+                assert index == 0, "only at the start can it be unknown what there was"
+                judge_refusal(connection, ledger, resumed, message)
+            place = resumed
+        else:
+            at = Position.parse(message["id"])
+            assert message["channel"] == connection.name
+            ledger.shown(connection.channel, at, message["n"])
+            before = Position(at.epoch, at.offset - 1)
+            if place is None:
+                judge_start(connection, ledger, before)
+            else:
+                assert before == place, f"{at} came after {place}, and no gap was told"
+            place = at
+
+
+def judge_start(connection: Connection, ledger: Ledger, start: Position) -> None:
+    """A connection that named no position starts just after `start`: is that right?"""
+    asked, joined = connection.asked_at, connection.joined_at
+    low = asked.offset if asked is not None and asked.epoch == start.epoch else 0
+    assert joined is None or joined.epoch == start.epoch
+    assert joined is None or start.offset <= joined.offset, "it missed what came after its join"
+    if connection.since is None:
+        assert start.offset >= low, "it was given what came before its join"
+        return
+    assert isinstance(connection.since, Moment)
+    moment = connection.since.milliseconds
+    epochs = ledger.heads[connection.channel]
+    for place, arrived in ledger.arrivals.items():
+        if place.epoch in epochs and place.epoch != start.epoch and arrived < connection.asked_ms:
+            assert arrived <= moment, "it missed what came after the moment, in an epoch that is forgotten"
+        if place.epoch == start.epoch and place.offset <= start.offset:
+            assert arrived <= moment, "it missed what came after the moment"
+        if place.epoch == start.epoch and start.offset < place.offset <= low:
+            assert arrived > moment, "it was given what came before the moment"
+
+
+def judge_refusal(connection: Connection, ledger: Ledger, resumed: Position, gap: dict[str, Any]) -> None:
+    """A gap told at a join: was what the peer asked for really not to be had?"""
+    since, reason = connection.since, gap["reason"]
+    assert since is not None, "nothing was asked, and nothing can be missing"
+    if isinstance(since, Position):
+        assert gap["requested"] == str(since)
+        if reason == "expired":
+            assert since.epoch == resumed.epoch
+            assert since.offset < resumed.offset, "a gap that misses nothing"
+        else:
+            assert reason == "unknown_position"
+            asked = connection.asked_at
+            low = asked.offset if asked is not None and asked.epoch == since.epoch else 0
+            assert since.epoch != resumed.epoch or since.offset > low, "a position that the log knew"
+    else:
+        assert reason == "expired"
+        arrived = ledger.arrivals.get(resumed)
+        if resumed.offset == 0:
+            forgotten = any(at > since.milliseconds for at in ledger.arrivals.values())
+            assert since.milliseconds < START_MS or forgotten, "a gap that misses nothing"
+        else:
+            assert arrived is None or arrived > since.milliseconds, "a gap that misses nothing"
+
+
+def judge_beginning(connection: Connection, beginning: Beginning) -> None:
+    """What a connection was told of its beginning agrees with what it then received."""
+    position, recovered, replayed = beginning
+    joined = connection.joined_at
+    if joined is not None and joined.epoch == position.epoch:
+        assert position.offset + replayed <= joined.offset, "it was promised more than there was"
+    assert not recovered or connection.since is not None, "it came back, and had not been there"
+    first = next((one for one in connection.messages if one.get("type") != "close"), None)
+    if first is None:
+        return
+    refused = "n" not in first and first["reason"] != "overrun"
+    assert recovered == (connection.since is not None and not refused), "it was told otherwise"
+    if refused:  # the log may have dropped more before the wire was opened
+        resumed = Position.parse(first["resumed_from"])
+        assert position.epoch == resumed.epoch
+        assert position.offset <= resumed.offset
+    elif "n" in first:
+        at = Position.parse(first["id"])
+        assert position == Position(at.epoch, at.offset - 1), "its next event was another one"
+    else:
+        assert position == Position.parse(first["requested"]), "what it misses begins elsewhere"
+
+
+# The run
 
 
 class Simulation:

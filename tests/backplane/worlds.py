@@ -5,6 +5,8 @@ A world opens what outlives its nodes, and gives `OpenNode`. Nothing says which 
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pytest
@@ -14,6 +16,7 @@ from courier.actors.hub import Hub, open_hub, wall_clock
 from courier.actors.limits import Limits
 from courier.backplane.memory import MemoryBackplane
 from courier.backplane.redis import RedisOptions, open_redis
+from courier.backplane.sqlite import SqliteOptions, open_sqlite
 from tests.actors.wires import FakeWire
 from tests.backplane.fake import FakeBackplane
 from tests.backplane.redis_servers import RedisCluster, RedisServer
@@ -57,10 +60,23 @@ async def redis(url: str, servers: Sequence[RedisServer]) -> AsyncIterator[OpenN
     yield open_node
 
 
+@asynccontextmanager
+async def sqlite() -> AsyncIterator[OpenNode]:
+    with TemporaryDirectory() as folder:
+        options = SqliteOptions(Path(folder), history_events=1000)
+
+        @asynccontextmanager
+        async def open_node(limits: Limits | None = None) -> AsyncIterator[Hub]:
+            async with open_sqlite(options) as backplane, open_hub(backplane, limits or Limits()) as hub:
+                yield hub
+
+        yield open_node
+
+
 SHARED = ("fake", "redis", "redis cluster")
 """Where nodes share their logs, which outlive them."""
 
-BACKPLANES = ("memory", *SHARED)
+BACKPLANES = ("memory", "sqlite", *SHARED)
 
 
 def world(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[OpenNode]:
@@ -68,6 +84,8 @@ def world(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[OpenNod
     match request.param:
         case "memory":
             return memory()
+        case "sqlite":
+            return sqlite()
         case "fake":
             return fake()
         case "redis":

@@ -19,7 +19,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from courier import web
 from courier.actors.errors import ChannelFailed, NodeFull, TooManyChannels
 from courier.actors.hub import Hub
-from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull
+from courier.backplane import BackplaneAway, BackplaneRefused, DiskRefused, InboxFull
 from courier.schemas import Registry
 from courier.schemas.contract.shapes import Schema
 from courier.serving.desk import http
@@ -357,6 +357,7 @@ class Provoker:
         failing = {
             "redis_unreachable": BackplaneAway(),
             "redis_refused": BackplaneRefused("the write: OOM"),
+            "disk_refused": DiskRefused("disk is full"),
             "too_many_channels": TooManyChannels(),
             "inbox_full": InboxFull(),
             "channel_failed": ChannelFailed(),
@@ -424,6 +425,7 @@ class Provoker:
             "access_unknown": (Rules, "admit", AccessUnknown()),
             "redis_unreachable": (Hub, called, BackplaneAway()),
             "redis_refused": (Hub, called, BackplaneRefused("the read: NOPERM")),
+            "disk_refused": (Hub, called, DiskRefused("file is damaged")),
             "too_many_channels": (Hub, called, TooManyChannels()),
             "node_full": (Hub, called, NodeFull()),
         }

@@ -47,6 +47,17 @@ class NodeProcess(TestServer):
         """Signal it and all its children, as a terminal or a service manager does."""
         os.killpg(self.process.pid, number)
 
+    async def says(self, status: int) -> None:
+        """Return when it gives this status to who asks whether it is ready."""
+        with trio.fail_after(20):
+            while True:
+                assert self.process.returncode is None, self.log
+                try:
+                    if (await self.request("GET", "/health/ready")).status == status:
+                        return
+                except OSError:
+                    await trio.sleep(0.05)  # nothing says when a process begins to listen
+
     async def exit_code(self) -> int:
         return await self.process.wait()
 
@@ -77,6 +88,19 @@ async def a_node(
     **variables: str,
 ) -> AsyncIterator[NodeProcess]:
     """A node, started by `command` and ready; killed at the end of the block if it still runs."""
+    async with a_listening_node(log, command, bind, **variables) as node:
+        await node.says(200)
+        yield node
+
+
+@asynccontextmanager
+async def a_listening_node(
+    log: Path,
+    command: Sequence[str] = COMMANDS["courier serve"],
+    bind: str | None = None,
+    **variables: str,
+) -> AsyncIterator[NodeProcess]:
+    """The same, but that it may be long until it is ready."""
     bind = bind or f"127.0.0.1:{a_free_port()}"
     program, *arguments = (part.format(bind=bind) for part in command)
     with log.open("wb") as stderr:
@@ -90,21 +114,9 @@ async def a_node(
         )
     node = NodeProcess(f"http://{bind}", process, log)
     try:
-        await _until_ready(node)
         yield node
     finally:
         with suppress(ProcessLookupError):
             node.signal_group(signal.SIGKILL)
         with trio.CancelScope(shield=True):
             await process.wait()
-
-
-async def _until_ready(node: NodeProcess) -> None:
-    with trio.fail_after(20):
-        while True:
-            assert node.process.returncode is None, node.log
-            try:
-                if (await node.request("GET", "/health/ready")).status == 200:
-                    return
-            except OSError:
-                await trio.sleep(0.05)  # nothing says when a process begins to listen

@@ -18,9 +18,9 @@ from courier.backplane.redis.options import RedisOptions
 from courier.backplane.redis.probes import Probes
 from courier.backplane.redis.pump import Pump
 from courier.backplane.redis.requests import Admit, Began, Behind, Follow, Publish, Read, Revoke, Seen
-from courier.backplane.redis.room import Room
 from courier.backplane.reply import Reply
 from courier.backplane.revocations import Revocation, Revocations
+from courier.backplane.room import Room
 from courier.logs import get_logger
 from courier.redis_url import RedisUrl, parse_redis_url
 from courier.schemas.channels import ChannelName

@@ -35,7 +35,7 @@ def overview(site: Site, given: Mapping[str, str]) -> dict[str, Any]:
             "environment": settings.env,
             "phase": node.phase,
             "uptime_seconds": round(node.uptime_seconds, 3),
-            "backplane": "memory" if settings.redis_url is None else "redis",
+            "backplane": settings.backplane,
             "backplane_up": hub.backplane.trouble is None,
             "connections": hub.connections,
             "max_connections": settings.max_connections,

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from courier.actors.errors import ChannelFailed, Draining, NodeFull, TooManyChannels
-from courier.backplane import BackplaneAway, BackplaneRefused, InboxFull, KeyConflict
+from courier.backplane import BackplaneAway, BackplaneRefused, DiskRefused, InboxFull, KeyConflict
 from courier.schemas.batch import BATCH_EVENTS, cut_batch
 from courier.schemas.channels import ChannelKind
 from courier.schemas.registry import Registry
@@ -138,6 +138,7 @@ def history_refusals(registry: Registry) -> Refusals:
         "too_many_of_node": too_many_of_node(),
         "redis_unreachable": BackplaneAway(),
         "redis_refused": BackplaneRefused("the read: NOPERM"),
+        "disk_refused": DiskRefused("file is damaged"),
         "too_many_channels": TooManyChannels(),
     }
 
@@ -170,6 +171,7 @@ _OF_READERS = {
     "since",
     "redis_unreachable",
     "redis_refused",
+    "disk_refused",
     "too_many_channels",
 }
 
@@ -271,6 +273,7 @@ def _of_the_log() -> Refusals:
     return {
         "redis_unreachable": BackplaneAway(),
         "redis_refused": BackplaneRefused("the write: OOM"),
+        "disk_refused": DiskRefused("disk is full"),
         "too_many_channels": TooManyChannels(),
         "inbox_full": InboxFull(),
         "channel_failed": ChannelFailed(),

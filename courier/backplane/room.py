@@ -1,4 +1,4 @@
-"""Room: how many publications of each channel may be on their way to Redis at once."""
+"""Room: how many publications of each channel may be on their way to a shared log at once."""
 
 import trio
 
@@ -49,7 +49,7 @@ class Room:
                     place.taken += events
                     return
             raise InboxFull(
-                "too many events of the channel were on their way to Redis for as long as a publish may wait"
+                "too many events of the channel were on their way for as long as a publish may wait"
             )
         finally:
             place.users -= 1
