@@ -1,7 +1,7 @@
 export { CourierClient } from "./client.js";
 export { CourierConnection, type SubscribeOptions } from "./many.js";
 export type { Subscription } from "./subscription.js";
-export type { ClientOptions, ConnectionOptions } from "./options.js";
+export type { ClientOptions, ConnectionOptions, SharedOptions } from "./options.js";
 export * from "./events.js";
 export type { Handler, OnError } from "./handlers.js";
 export type { Gap } from "./inbox.js";

@@ -1,11 +1,13 @@
+import { afterClose } from "./closing.js";
 import type { CourierGap } from "./events.js";
 import { careful, Handlers, type Handler, type OnError } from "./handlers.js";
 import type { Gap } from "./inbox.js";
-import { checkChannel, checkSince, checkTokens, checkUrl, type ConnectionOptions } from "./options.js";
+import { checkChannel, checkSince, checkTokens, checkUrl, checkKey, type SharedOptions } from "./options.js";
+import { ahead, step } from "./position.js";
 import type { AnyChannel, AnyEvent } from "./register.js";
 import type { State } from "./state.js";
 import { Reader, type Subscription } from "./subscription.js";
-import { DirectTrunk, type Trunk } from "./trunk.js";
+import { DirectTrunk, LateTrunk, type Trunk, type TrunkEvents } from "./trunk.js";
 
 export interface SubscribeOptions {
   /**
@@ -38,19 +40,20 @@ interface Line {
  */
 export class CourierConnection {
   readonly #onError: OnError;
-  readonly #trunk: Trunk;
+  #trunk: Trunk;
   readonly #lines = new Map<AnyChannel, Line>();
   readonly #states: Handlers<State>;
   #lastRef = 0;
   /** `#settle` is about to be called. */
   #soon = false;
 
-  constructor(options: ConnectionOptions) {
+  constructor(options: SharedOptions) {
     checkUrl(options.url);
     checkTokens(options);
+    checkKey(options.shareAcrossTabs);
     this.#onError = careful(options.onError);
     this.#states = new Handlers(this.#onError);
-    this.#trunk = new DirectTrunk(options, {
+    const events: TrunkEvents = {
       state: (state) => this.#moved(state),
       subscribed: (ref, position, recovered) => {
         const line = this.#line(ref);
@@ -66,7 +69,27 @@ export class CourierConnection {
         line.reader?.ended(code, reason);
         this.#change();
       },
-    });
+    };
+    const direct = (heard: TrunkEvents) => new DirectTrunk(options, heard);
+    const load = async () => {
+      const trunk = await import("./tabs.js").then(
+        ({ SharedTrunk }) =>
+          new SharedTrunk(
+            `courier ${options.url} ${options.shareAcrossTabs}`,
+            { direct, afterClose, ahead, step },
+            events,
+          ),
+        (error: unknown) => {
+          this.#onError(error);
+          return direct(events); // rather a socket of its own than none
+        },
+      );
+      const { status } = this.state;
+      this.#trunk = trunk;
+      if (status !== "idle") trunk.start();
+    };
+    this.#trunk =
+      options.shareAcrossTabs && canShare() ? new LateTrunk(events, () => void load()) : direct(events);
   }
 
   /** Of the connection: `idle` while nothing is subscribed. */
@@ -189,4 +212,10 @@ export class CourierConnection {
     for (const line of this.#lines.values()) if (line.ref === ref) return line;
     return undefined;
   }
+}
+
+/** Whether tabs can share here: there are locks to elect one, and a channel between them. */
+function canShare(): unknown {
+  const { navigator, BroadcastChannel } = globalThis as Partial<typeof globalThis>;
+  return navigator?.locks && BroadcastChannel;
 }

@@ -17,6 +17,14 @@ export interface ConnectionOptions {
   onError?: OnError | undefined;
 }
 
+export interface SharedOptions extends ConnectionOptions {
+  /**
+   * One socket for all tabs of the origin that give the same key: the user's id, since tabs with other rights
+   * must give another. Where the browser cannot share, each tab has its own.
+   */
+  shareAcrossTabs?: string | null | undefined;
+}
+
 export interface ClientOptions extends ConnectionOptions {
   channel: AnyChannel;
   /**
@@ -61,6 +69,11 @@ export function checkTokens({ token, getToken }: ConnectionOptions): void {
 /** TypeError for what is neither a position nor a time. */
 export function checkSince(since: unknown): void {
   if (typeof (since ?? "") !== "string") throw wrong("`since`", "a position or a time, as a string", since);
+}
+
+/** TypeError for what tabs cannot share by. */
+export function checkKey(key: unknown): void {
+  if (typeof (key ?? "") !== "string") throw wrong("`shareAcrossTabs`", "a key, such as the user's id", key);
 }
 
 /** TypeError, which does not show the token, for what is no token. */

@@ -21,6 +21,12 @@ export function before(id: string): string {
   return here ? `${here.epoch}-${here.offset - 1}` : id;
 }
 
+/** By how many events `one` is ahead of `other`; NaN where nobody can say, as of positions in two epochs. */
+export function ahead(one: string | undefined, other: string | undefined): number {
+  const [here, there] = [parse(one), parse(other)];
+  return here && here.epoch === there?.epoch ? here.offset - there.offset : NaN;
+}
+
 /** Whether a `since` is a position and not a time. */
 export function isPosition(since: string): boolean {
   return parse(since) !== undefined;

@@ -153,7 +153,7 @@ export class Reader implements Subscription {
       this.calm();
       this.#owner.changed();
     }, wholeMs);
-    this.become({ status: "waiting", retryAt: Date.now() + wholeMs, reason: reason || `Ended with ${code}` });
+    this.become({ status: "waiting", retryAt: Date.now() + wholeMs, reason });
   }
 
   /** The connection is in this state. */

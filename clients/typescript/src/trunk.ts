@@ -69,3 +69,39 @@ export class DirectTrunk implements Trunk {
     this.#life.say({ type: "courier.unsubscribe", ref });
   }
 }
+
+/** Takes the place of a trunk until that is loaded. */
+export class LateTrunk implements Trunk {
+  state: State = { status: "idle" };
+  readonly #events: TrunkEvents;
+  #load: (() => void) | undefined;
+
+  /** `load` is called once, when the trunk is wanted. */
+  constructor(events: TrunkEvents, load: () => void) {
+    this.#events = events;
+    this.#load = load;
+  }
+
+  start(): void {
+    this.#become({ status: "connecting" });
+    this.#load?.();
+    this.#load = undefined;
+  }
+
+  stop(): void {
+    if (this.state.status !== "idle") this.#become({ status: "idle" });
+  }
+
+  subscribe(): void {
+    // It is never open.
+  }
+
+  unsubscribe(): void {
+    // It is never open.
+  }
+
+  #become(state: State): void {
+    this.state = state;
+    this.#events.state(state);
+  }
+}

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { CLOSE_CODES, type ComeBack } from "../src/index.js";
+import { afterClose } from "../src/closing.js";
 import { at } from "./fake-server.js";
 import { aClient, following, type Following } from "./following.js";
 
@@ -38,6 +39,15 @@ async function isRefused({ server, client }: Following, code: number, reason: st
 }
 
 describe.each(CLOSE_CODES)("$code $reason: $comeBack", ({ code, reason, comeBack }) => {
+  test("is what the client knows without the table", () => {
+    const known = afterClose(code, reason);
+    expect(
+      comeBack.startsWith("yes") && comeBack !== "yes, at the slot, with since"
+        ? "yes, backing off"
+        : comeBack,
+    ).toBe(known);
+  });
+
   test("while it is open", async () => {
     const all = following();
     for (const offset of [1, 2, 3]) all.server.socket.event(offset);
