@@ -64,6 +64,11 @@ def test_each_block_of_typescript_is_of_the_types_that_it_names(tmp_path: Path) 
         pytest.fail(f"{compiler} is missing: make test installs it", pytrace=False)
     blocks = snippets("ts", "tsx", "typescript")
     assert len(blocks) > 7
+    index = (TYPESCRIPT / "src" / "index.ts").read_text(encoding="utf-8")
+    exported = set(
+        re.findall(r"\b([A-Za-z]+)\b", " ".join(re.findall(r"^export \{([^}]*)\}", index, re.MULTILINE)))
+    )
+    exported -= {"type"}
     shutil.copy(TYPESCRIPT / "src" / "events.ts", tmp_path / "courier.ts")
     (tmp_path / "events.ts").write_text(
         'export type { AnyEvent as DeliveredEvent, AnyChannel as Channel } from "@courier/client";', "utf-8"
@@ -75,11 +80,9 @@ def test_each_block_of_typescript_is_of_the_types_that_it_names(tmp_path: Path) 
             for word in re.findall(r"^declare (?:function|const) (\w+)", line)
             if not re.search(rf"\b(?:const|let|function) {word}\b", block.text)
         )
-        imports = (
-            ""
-            if re.search(r"\bCourierClient\b.*from", block.text)
-            else ('import { CourierClient, EventRouter } from "@courier/client";\n')
-        )
+        missing = [each for each in exported if re.search(rf"\b{each}\b", block.text)]
+        missing = [each for each in missing if not re.search(rf"import [^;]*\b{each}\b", block.text)]
+        imports = f'import {{ {", ".join(missing)} }} from "@courier/client";\n' if missing else ""
         if "declare module" in block.text:
             continue  # it replaces the types of all: clients/typescript/tests/package.test.ts tries it alone
         ending = "tsx" if block.language == "tsx" else "ts"
