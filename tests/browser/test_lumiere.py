@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 import pytest
 from courier_client import CourierSyncClient, Receipt, events
 from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSize, expect
@@ -187,6 +188,28 @@ def test_two_tabs_of_two_users_never_see_each_others_events(context: BrowserCont
         expect(page.get_by_role("log")).to_have_text(f"for {user}. " * 3 + "The end.")
         expect(page.get_by_role("contentinfo")).to_contain_text(position)
         witness.judge()
+
+
+def test_two_tabs_of_one_user_have_one_socket_for_user_global_and_strategy(
+    context: BrowserContext, site: Site
+) -> None:
+    opened: list[str] = []
+    context.on("page", lambda page: page.on("websocket", lambda socket: opened.append(socket.url)))
+    tabs = [enter(context, site, "Ada"), enter(context, site, "Ada")]
+    site.publish(events.strategy_deployed("s7", "ada", "Dip buyer", 1_000.0, "SOL/ETH"))
+    for page, _ in tabs:
+        expect(page.locator(".figure", has_text="Strategy").locator(".value")).to_have_text("Dip buyer")
+    site.publish(events.system_announcement("Tonight", "Courier moves.", "info"))
+    _, kind, news = events.system_announcement("Dip buyer", "made +4.00 with SOL", "info")
+    for page, _ in tabs:
+        expect(page.get_by_text("Courier moves.")).to_be_visible()
+    while 'courier_subscriptions_active{channel="strategy"} 1.0' not in httpx.get(f"{site.url}/metrics").text:
+        page.wait_for_timeout(20)
+    site.publish(("strategy.s7", kind, news))
+    for page, witness in tabs:
+        expect(page.get_by_text("made +4.00 with SOL")).to_be_visible()
+        witness.judge()
+    assert opened == [f"{site.url.replace('http', 'ws')}/ws"]
 
 
 def test_what_comes_between_the_history_and_the_socket_is_shown_once(

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi, type MockInstance } 
 import { CourierConnection, shareToken } from "../src/index.js";
 import { Pool } from "../src/react/pool.js";
 import { CourierProvider, useCourier, useCourierEvent, type CourierProviderProps } from "../src/react.js";
+import { aBrowser } from "./fake-browser.js";
 import { announcement, at, CHANNEL, FakeServer } from "./fake-server.js";
 
 configure({ reactStrictMode: true }); // at the root: inside a component it would mount nothing twice
@@ -100,6 +101,20 @@ describe("sockets", () => {
     expect(server.sockets).toHaveLength(1);
     expect(server.socket.left).toBe(false);
     expect(screen.getAllByText("open")).toHaveLength(2);
+  });
+
+  test("two tabs that share have one", async () => {
+    aBrowser();
+    render(<Bus shareAcrossTabs="alice" children={<Status />} />);
+    render(<Bus shareAcrossTabs="alice" children={<Status />} />);
+    await act(() => vi.dynamicImportSettled());
+    await settle();
+    act(() => server.socket.join());
+    await settle();
+    expect(screen.getAllByText("open")).toHaveLength(2);
+    expect(server.sockets).toHaveLength(1);
+    expect(server.socket.subscribes).toHaveLength(1);
+    vi.unstubAllGlobals();
   });
 
   test("four channels in strict mode have one, and one subscribe each", async () => {

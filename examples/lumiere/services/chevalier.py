@@ -112,6 +112,8 @@ class Strategy:
             tx_signature=new_id("tx"),
         )
         await self.courier.publish(*closed)
+        _, kind, news = events.system_announcement(self.name, f"made {pnl:+,.2f} with {token}", "info")
+        await self.courier.publish(f"strategy.{self.id}", kind, news)
         return now
 
     async def _order(

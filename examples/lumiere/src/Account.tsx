@@ -4,6 +4,7 @@ import { equity, NO_ACCOUNT, reduceAccount, unrealised } from "./account";
 import { Card } from "./Card";
 import { EquityCurve } from "./EquityCurve";
 import { Figure } from "./Figure";
+import { News } from "./News";
 import { formatGain, formatMoney, toneOf } from "./format";
 import type { PanelProps } from "./Panels";
 import { useReplay } from "./useReplay";
@@ -21,6 +22,8 @@ export function Account({ channel, past }: PanelProps) {
   const open = unrealised(account);
   return (
     <>
+      <News channel="global" />
+      <News channel={account.strategyId === undefined ? null : `strategy.${account.strategyId}`} />
       <div className="figures">
         <Figure
           name="Equity"

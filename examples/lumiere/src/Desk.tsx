@@ -51,7 +51,8 @@ export function Desk({ user, onLeave }: Props) {
         <CourierProvider
           url={courier}
           getToken={async () => (await getPass(user)).token}
-          since={() => position}
+          since={(name) => (name === channel ? position : undefined)}
+          shareAcrossTabs={user.id}
         >
           <Header channel={channel} user={user} onLeave={onLeave} onReload={reload} />
           <Panels channel={channel} past={events} />

@@ -10,6 +10,7 @@ export interface Point {
 /** What the strategy that was deployed last is worth, and how it came to that. */
 export interface Account {
   readonly strategy: string | undefined;
+  readonly strategyId: string | undefined;
   /** Not known until a strategy is deployed; nothing is drawn before. */
   readonly capital: number | undefined;
   /** Gains of closed positions, less fees. */
@@ -21,6 +22,7 @@ export interface Account {
 
 export const NO_ACCOUNT: Account = {
   strategy: undefined,
+  strategyId: undefined,
   capital: undefined,
   made: 0,
   open: {},
@@ -46,9 +48,16 @@ export function reduceAccount(account: Account, event: DeliveredEvent): Account 
 function change(account: Account, event: DeliveredEvent): Account {
   switch (event.type) {
     case "strategy.deployed":
-      return { ...account, strategy: event.name, capital: event.initial_capital, made: 0, open: {} };
+      return {
+        ...account,
+        strategy: event.name,
+        strategyId: event.strategy_id,
+        capital: event.initial_capital,
+        made: 0,
+        open: {},
+      };
     case "strategy.stopped":
-      return { ...account, strategy: undefined };
+      return { ...account, strategy: undefined, strategyId: undefined };
     case "trade.order_filled":
       return { ...account, made: account.made - event.fees };
     case "position.opened":

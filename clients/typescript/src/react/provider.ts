@@ -11,14 +11,17 @@ import {
 
 import { report } from "../handlers.js";
 import { CourierConnection } from "../many.js";
-import type { ConnectionOptions } from "../options.js";
+import type { SharedOptions } from "../options.js";
 import type { AnyChannel } from "../register.js";
 import type { GetToken } from "../tokens.js";
 import { Pool } from "./pool.js";
 
 const PoolContext = createContext<Pool | undefined>(undefined);
 
-export interface CourierProviderProps extends Pick<ConnectionOptions, "url" | "WebSocket" | "onError"> {
+export interface CourierProviderProps extends Pick<
+  SharedOptions,
+  "url" | "WebSocket" | "onError" | "shareAcrossTabs"
+> {
   /** The signed-in user's token. Another one is used when Courier asks for one, or has refused the last. */
   token?: string | undefined;
   /** Or what gives tokens. */
@@ -38,14 +41,14 @@ export interface CourierProviderProps extends Pick<ConnectionOptions, "url" | "W
  */
 export function CourierProvider(props: CourierProviderProps): ReactNode {
   const latest = useLatest(props);
-  const { url, token } = props;
+  const { url, token, shareAcrossTabs } = props;
   const pool = useMemo(() => {
     const onError = (error: unknown) => (latest.current.onError ?? report)(error);
     const getToken: GetToken = (stale) => latest.current.token ?? latest.current.getToken?.(stale) ?? null;
     const connect = () =>
-      new CourierConnection({ url, getToken, WebSocket: latest.current.WebSocket, onError });
+      new CourierConnection({ url, getToken, shareAcrossTabs, WebSocket: latest.current.WebSocket, onError });
     return new Pool(connect, (channel) => latest.current.since?.(channel), onError);
-  }, [url, latest]);
+  }, [url, shareAcrossTabs, latest]);
   useEffect(() => pool.mount(), [pool]);
   useEffect(() => pool.retry(), [pool, token]);
   return createElement(PoolContext.Provider, { value: pool }, props.children);
