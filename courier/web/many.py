@@ -9,6 +9,7 @@ import trio
 from pydantic import MISSING
 
 from courier.actors.connection import Connection
+from courier.actors.statistics import State
 from courier.actors.subscriber import PAGE_BYTES, Subscriber
 from courier.backplane.steps import Steps
 from courier.logs import get_logger
@@ -69,7 +70,9 @@ class Line:
         self._session.gather(len(data))
         sent = self._peer.write(data)
         if sent < len(data):
-            self._session.line_up(self)
+            subscriber = self.subscriber
+            calm = not sent and subscriber is not None and subscriber.state is State.CURRENT
+            self._session.line_up(self, calm=calm)
         return sent
 
     def hold(self, rest: bytes) -> None:
@@ -90,6 +93,8 @@ class ManySession(Session):
 
     __slots__ = (
         "_by_channel",
+        "_calm",
+        "_calm_was_last",
         "_delivered",
         "_gathered",
         "_identity",
@@ -119,6 +124,9 @@ class ManySession(Session):
         """The same lines, of which a channel has one at a time."""
         self._waiting: deque[Line] = deque()
         """Whose turn on the socket is next."""
+        self._calm: list[Line] = []
+        """Those that have just fallen behind others: they go first, every other turn."""
+        self._calm_was_last = False
         self._gathered = 0
         """Bytes that wait for `uncork`."""
         self._under_way = 0
@@ -173,6 +181,7 @@ class ManySession(Session):
             line.over = True
         super().ended(how, code, reason)
         self._waiting.clear()
+        self._calm.clear()
         self._by_channel.clear()
         self._lines.clear()  # which refer to it: nothing waits for the garbage collector
 
@@ -327,21 +336,23 @@ class ManySession(Session):
 
     # Turns on the socket
 
-    def line_up(self, line: Line) -> None:
-        """Give the line a turn when the socket takes more, behind those that wait already."""
+    def line_up(self, line: Line, *, calm: bool = False) -> None:
+        """Give the line a turn when the socket takes more. `calm`: it has had everything so far, and others
+        have filled the socket; so it need not wait for a page of theirs."""
         if not line.waits:
             line.waits = True
-            self._waiting.append(line)
+            (self._calm if calm else self._waiting).append(line)
         self._peer.await_room()
 
     def _has_room(self) -> None:
-        while self._waiting:
-            line = self._waiting.popleft()
+        while self._calm or self._waiting:
+            self._calm_was_last = bool(self._calm) and not (self._calm_was_last and self._waiting)
+            line = self._calm.pop(0) if self._calm_was_last else self._waiting.popleft()
             line.waits = False
             if line.subscriber is not None and not line.over:
                 line.subscriber.writable()
                 break
-        if self._waiting:
+        if self._calm or self._waiting:
             self._peer.await_room()
 
     # A new token
