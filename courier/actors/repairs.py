@@ -105,7 +105,8 @@ class Repairs:
             channel.inbox.put(Refill(floor_ms, stretch, reply))
             await reply.wait()
             if since == before == log.position:
-                changed = stretch.gap is not None
+                # Without a log on either side there is nothing that could agree.
+                changed = stretch.gap is not None and stretch.start.epoch != UNBORN
                 break
             since = log.position
             if before.epoch != UNBORN:

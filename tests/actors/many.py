@@ -69,12 +69,12 @@ class Stream:
         return str(last.get("resumed_from") or last["id"])
 
     def stands_at(self, position: str) -> bool:
-        """Whether its reader stands there. Of a channel without a log that is a moment, which may have moved
-        on; and its first event gives that place another name."""
+        """Whether its reader stands there. Of a channel without a log that is the moment at which it was seen
+        to have none, by a clock that may be set; and its first event gives that place another name."""
         place, said = Position.parse(self.place or ""), Position.parse(position)
         if place.epoch != UNBORN:
             return said == place
-        return said >= place if said.epoch == UNBORN else said.offset == 0
+        return said.epoch == UNBORN or said.offset == 0
 
 
 class Many(ManySession):

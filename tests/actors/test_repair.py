@@ -12,7 +12,7 @@ from courier.actors.limits import Limits
 from courier.actors.messages import Arrive, Message, Refill
 from courier.backplane import BackplaneAway
 from courier.schemas.closing import CloseReason
-from tests.actors.hubs import CHANNEL, join, numbers, publish
+from tests.actors.hubs import CHANNEL, join, numbers, publish, wall_clock
 from tests.actors.nodes import Node, a_node, a_shared_log
 
 
@@ -204,3 +204,19 @@ async def test_a_channel_that_always_crashes_over_what_was_fetched_is_given_up(
         assert subscriber.reason is CloseReason.CHANNEL_FAILED
         assert not one.backplane.followed
         assert one.hub.supervisor.running(CHANNEL) is None
+
+
+async def test_a_channel_without_a_log_is_caught_up_while_the_clock_is_before_the_shared_logs_beginning(
+    autojump_clock: MockClock,
+) -> None:
+    shared = a_shared_log(born=False)
+    with wall_clock.kept():
+        async with a_node(shared) as node:
+            _, wire = await join(node.hub)
+            await trio.sleep(10)
+            shared.empty()
+            wall_clock.ahead_ms = -3_600_000  # as when a machine's clock is set right after its start
+            await node.hub.supervisor.repairs.catch_up(CHANNEL)
+            await publish(node.hub, 1)
+            await trio.sleep(1)
+            assert numbers(wire) == ["unknown_position", 1]

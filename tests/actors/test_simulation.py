@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from courier.actors.limits import Limits
-from tests.actors.simulation import (
+from tests.actors.plan import (
     MANY,
     PEERS,
     Busy,
@@ -24,8 +24,8 @@ from tests.actors.simulation import (
     Tick,
     Toggle,
     Wait,
-    replay,
 )
+from tests.actors.simulation import replay
 
 channels = st.sampled_from([0, 0, 0, 1, 1, 2])
 peers = st.integers(0, len(PEERS) - 1)
