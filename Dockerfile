@@ -34,6 +34,7 @@ RUN pip install --no-deps --editable .
 # Said in so many words, it may listen for other machines with the development secret; publish the port with care.
 ENV COURIER_ENV=development \
     COURIER_BIND=0.0.0.0:8766
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /data
 USER 10001:10001
 EXPOSE 8766
 STOPSIGNAL SIGTERM
@@ -45,6 +46,7 @@ COPY --from=build /opt/courier /opt/courier
 ENV PATH=/opt/courier/bin:$PATH \
     COURIER_ENV=production \
     COURIER_BIND=0.0.0.0:8766
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /data
 USER 10001:10001
 EXPOSE 8766
 # The node drains; give it longer than COURIER_DRAIN_DELAY_SECONDS + COURIER_DRAIN_SECONDS before it is killed.

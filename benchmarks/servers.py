@@ -70,6 +70,9 @@ HYPERCORN = replace(
     interpreter=None,
 )
 
+COURIER_DISK = replace(COURIER, name="Courier on disk", environment={**_COURIER, "COURIER_DATA": "data"})
+"""In the folder where it is started, which is gone with it."""
+
 COURIER_REDIS = replace(
     COURIER,
     name="Courier on Redis",
@@ -127,6 +130,7 @@ JOINING_SENDER = replace(SENDER, name="ready-made bytes, joined", command=(*_SEN
 SERVERS = {
     "courier": COURIER,
     "courier-general": COURIER_GENERAL,
+    "courier-disk": COURIER_DISK,
     "courier-redis": COURIER_REDIS,
     "fastapi": FASTAPI,
     "node": NODE,

@@ -10,7 +10,7 @@ import trio
 
 from courier.actors.hub import Hub, open_hub, wall_clock
 from courier.actors.limits import Limits
-from courier.backplane.admission import Windows
+from courier.backplane.admission import Ledger, Windows
 from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
 from courier.metrics import Metrics, NodeState, Sources
@@ -43,9 +43,18 @@ class Phase(StrEnum):
 class Node:
     """A running node. Made by `open_node`."""
 
-    def __init__(self, settings: Settings, hub: Hub, metrics: Metrics, windows: Windows | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        hub: Hub,
+        metrics: Metrics,
+        windows: Windows | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.windows = windows
         """Where all nodes count together what each service publishes; None: every node counts for itself."""
+        self.ledger = ledger
+        """Where a node that counts for itself keeps that over a restart."""
         self.settings = settings
         self.hub = hub
         self.metrics = metrics
@@ -120,6 +129,7 @@ async def open_node(
             history_of_kinds=history,
             inbox_events=settings.inbox_events,
             idempotency_keys=settings.max_idempotency_keys,
+            window_seconds=settings.rate_window_seconds,
             wait_seconds=settings.drain_delay_seconds + settings.drain_seconds + PATIENCE_SECONDS,
         )
         metrics.disk = Disk(settings.data_bytes)
@@ -128,12 +138,12 @@ async def open_node(
             open_sqlite(on_disk, committed=counted, fault=fault) as disk,
             open_hub(disk, limits, metrics=metrics) as hub,
         ):
-            yield _started(Node(settings, hub, metrics, windows=None))
+            yield _started(Node(settings, hub, metrics, ledger=disk))
         return
     if settings.redis_url is None:
         backplane = MemoryBackplane(started_ms=wall_clock(), remembered=limits.channels)
         async with open_hub(backplane, limits, metrics=metrics) as hub:
-            yield _started(Node(settings, hub, metrics, windows=None))
+            yield _started(Node(settings, hub, metrics))
         return
     from courier.backplane.redis import RedisOptions, open_redis  # its client takes a while to import
 

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 
 from courier.metrics import Metrics
+from courier.metrics.disk import Disk
 from courier.metrics.exposition import registry_of
 from tests.test_docs import ROOT
 
@@ -26,7 +27,9 @@ _ROW = re.compile(r"^\| `([a-z_]+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILIN
 
 
 def families() -> Iterator[Metric]:
-    return iter(registry_of(Metrics()).collect())
+    metrics = Metrics()
+    metrics.disk = Disk(1)
+    return iter(registry_of(metrics).collect())
 
 
 def told_name(family: Metric) -> str:

@@ -1,5 +1,6 @@
 """Admission: what a rate limit that all nodes share says of one request."""
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 
@@ -13,6 +14,19 @@ class Admission(NamedTuple):
     """Seconds until a refused request would be admitted, or until an admitted one makes `remaining` grow."""
     at_microseconds: int
     """The moment, by the clock that all nodes share."""
+
+
+class Ledger(Protocol):
+    """Where a node that counts for itself keeps what it has counted over a restart."""
+
+    async def admitted(self) -> list[tuple[str, float, int]]:
+        """What services had published before the start: who, how many seconds ago, how many events.
+
+        The oldest first. Waits until that is known.
+        """
+
+    async def count(self, admitted: Iterable[tuple[str, float, int]]) -> None:
+        """Remember what services have published. Raises `BackplaneAway` when that cannot be done now."""
 
 
 class Windows(Protocol):

@@ -34,6 +34,7 @@ from courier.web.join import join_at_desk
 from courier.web.paths import SUBSCRIBE
 from courier.web.publishing.route import route_of
 from courier.web.publishing.stream import is_stream, serve_stream
+from courier.web.rate_ledger import keep_rates
 from courier.web.rate_limit import RateLimiter, SharedRateLimiter
 from courier.web.reading import read_at_desk
 from courier.web.site import Site
@@ -209,6 +210,9 @@ class Application:
                     self._quart = create_app(self._site)
                     node.hub.supervisor.spawn(self._site.walker.run)
                     node.hub.supervisor.spawn(partial(answer_polls, self._site))
+                    limiter = self._site.limiter
+                    if node.ledger is not None and isinstance(limiter, RateLimiter):
+                        node.hub.supervisor.spawn(partial(keep_rates, limiter, node.ledger, node.hub.closing))
                     node.hub.supervisor.spawn(logs.tell_of_floods)
                     opened = True
                     yield

@@ -1,7 +1,7 @@
 """RateLimiter: how many events each service may still publish, by an exact sliding window."""
 
-from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from courier.backplane.admission import Windows
@@ -75,6 +75,8 @@ class RateLimiter:
         # Ordered by their last admission, so that the first is the first to run empty.
         self._windows: OrderedDict[str, _Window] = OrderedDict()
         self._common = _Window()
+        self.journal: Counter[tuple[str, int]] | None = None
+        """By service and second, the events admitted since it was emptied; None: nobody keeps them."""
 
     @property
     def windows(self) -> int:
@@ -99,7 +101,15 @@ class RateLimiter:
         window.add(events, now)
         if service in self._windows:
             self._windows.move_to_end(service)
+        if self.journal is not None:
+            self.journal[service, int(now)] += events
         return Verdict(True, limit, free - events, window.entries[0][0] - horizon, self._window_seconds)
+
+    def restore(self, admitted: Iterable[tuple[str, float, int]], now: float) -> None:
+        """Count what was admitted before a restart: who, how long ago (the oldest first), how many events."""
+        for service, seconds_ago, events in admitted:
+            at = now - seconds_ago
+            self._window_of(service, at - self._window_seconds).add(events, at)
 
     def _window_of(self, service: str, horizon: float) -> _Window:
         window = self._named.get(service) or self._windows.get(service)

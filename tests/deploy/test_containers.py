@@ -57,7 +57,7 @@ def test_one_node_for_development_comes_up_from_the_root() -> None:
     assert "development" in stages()
     assert service["ports"] == ["127.0.0.1:8766:8766"]
     assert set(service["environment"]) <= SETTINGS
-    assert all(re.fullmatch(r"\$\{\w+:-\}", value) for value in service["environment"].values()), (
+    assert all(re.fullmatch(r"\$\{\w+(:-|-/data)\}", value) for value in service["environment"].values()), (
         "none is needed"
     )
     assert service["init"] is True

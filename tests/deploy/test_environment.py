@@ -9,7 +9,7 @@ from tests.deploy.files import DEPLOY
 EXAMPLE = DEPLOY / "courier.env.example"
 LINE = re.compile(r"^(#?)(COURIER_[A-Z_]+)=(.*)$", re.MULTILINE)
 
-PRODUCTION = ["COURIER_ENV", "COURIER_JWT_SECRET", "COURIER_REDIS_URL"]
+PRODUCTION = ["COURIER_ENV", "COURIER_JWT_SECRET"]
 
 
 def test_every_setting_stands_in_it_once_and_has_a_line_that_says_what_it_is() -> None:
@@ -34,4 +34,4 @@ def test_a_shell_reads_it_and_a_node_starts_with_it_once_it_has_a_secret() -> No
     variables = dict(line.split("=", 1) for line in read.stdout.splitlines())
     settings = load_settings(variables | {"COURIER_JWT_SECRET": "s" * 32})
     assert settings.env == "production"
-    assert settings.redis_url == "redis://127.0.0.1:6379"
+    assert settings.backplane == "memory"

@@ -43,14 +43,16 @@ def test_a_node_is_hardly_exposed() -> None:
     )
 
 
-def test_the_two_services_differ_in_their_socket_alone() -> None:
+def test_the_two_services_differ_in_their_socket_and_their_folder_alone() -> None:
     one, many = read_unit("courier.service"), read_unit("courier@.service")
+    own = {
+        key: (one["Service"].pop(key), many["Service"].pop(key)) for key in ("StateDirectory", "Environment")
+    }
+    assert own == {
+        "StateDirectory": ("courier", "courier/%i"),
+        "Environment": ("COURIER_DATA=%S/courier", "COURIER_DATA=%S/courier/%i"),
+    }
     assert one["Service"] == many["Service"]
-    text = [
-        (DEPLOY / name).read_text("utf-8").partition("[Service]")[2]
-        for name in ("courier.service", "courier@.service")
-    ]
-    assert text[0] == text[1]
     assert many["Unit"]["Requires"] == "courier@%i.socket"
     assert read_unit("courier@.socket")["Socket"]["ListenStream"] == "127.0.0.1:%i"
 

@@ -79,6 +79,18 @@ async def test_the_log_is_checked_and_copied_while_a_node_runs(
         assert (len(answer.json["events"]), answer.json["complete"]) == (1, False)
 
 
+async def test_what_a_service_has_published_counts_after_a_restart(tmp_path: Path) -> None:
+    data = {"DATA": str(tmp_path / "data"), "RATE_LIMIT": "5", "RATE_WINDOW_SECONDS": "600"}
+    async with a_node(tmp_path / "first", **data) as node:
+        for _ in range(4):
+            assert (await node.publish("user.u1", announcement())).status == 200
+        node.signal_master()
+        assert await node.exit_code() == 0
+    async with a_node(tmp_path / "second", **data) as node:
+        answers = [await node.publish("user.u1", announcement()) for _ in range(2)]
+        assert [answer.status for answer in answers] == [200, 429]
+
+
 async def test_both_a_folder_and_a_redis_stop_the_start(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="COURIER_DATA must not be set beside COURIER_REDIS_URL"):
         async with a_node(tmp_path / "log", DATA=str(tmp_path), REDIS_URL="redis://127.0.0.1:1"):

@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from courier.backplane.sqlite.lock import FolderLock
 from courier.backplane.sqlite.options import SqliteOptions
 from courier.backplane.sqlite.pages import read_page
 from courier.backplane.sqlite.refusals import refusal_of
-from courier.backplane.sqlite.requests import Follow, Probe, Publish, Request, Revoke
+from courier.backplane.sqlite.requests import Count, Follow, Probe, Publish, Request, Revoke
 from courier.backplane.sqlite.schema import DataError, began_ms, close_cleanly, open_reader, open_writer
 from courier.backplane.sqlite.store import Store
 from courier.backplane.sqlite.trimmer import Trimmer
@@ -80,6 +80,8 @@ class SqliteBackplane:
         self._age_ms = 0
         """The clock of ages, less the monotonic clock."""
         self._probing = trio.Event()
+        self._opened = trio.Event()
+        self._admitted: list[tuple[str, int, int]] = []
 
     # The protocol
 
@@ -150,6 +152,22 @@ class SqliteBackplane:
     async def disconnect(self, user_id: str) -> None:
         self.revocations.disconnect(user_id)
 
+    # What services have published, beside the protocol
+
+    async def admitted(self) -> list[tuple[str, float, int]]:
+        """What services had published before the start: who, how many seconds ago, how many events. Waits for
+        the file to be open."""
+        await self._opened.wait()
+        now = self._now_ms() / 1000
+        return [(service, max(0.0, now - second - 1), events) for service, second, events in self._admitted]
+
+    async def count(self, admitted: Iterable[tuple[str, float, int]]) -> None:
+        """Remember what services have published: who, how many seconds ago, how many events."""
+        now = self._now_ms() / 1000
+        request = Count([(service, int(now - ago), events) for service, ago, events in admitted])
+        self._put(request)
+        await request.reply.wait()
+
     # Its life
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -216,8 +234,14 @@ class SqliteBackplane:
         self._age_ms = _latest(connection) - time.monotonic_ns() // 1_000_000
         self._load_revocations(connection)
         trimmer = Trimmer(
-            connection, options.kept, options.limit_bytes, options.idempotency_keys, self._now_ms
+            connection,
+            options.kept,
+            options.limit_bytes,
+            options.idempotency_keys,
+            options.window_seconds,
+            self._now_ms,
         )
+        self._admitted = connection.execute("SELECT * FROM windows ORDER BY second").fetchall()
 
         def tell(commit: Commit) -> None:
             token.run_sync_soon(self._settle, commit)
@@ -229,6 +253,7 @@ class SqliteBackplane:
         self._writer = writer
         writer.start()
         self.revocations.known = True
+        self._opened.set()
         self._say(None)
         if self.feed is not None:
             self.feed.doubt(None)

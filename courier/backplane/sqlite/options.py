@@ -29,6 +29,8 @@ class SqliteOptions:
     """Publications of one channel that may be on their way at once."""
     idempotency_keys: int = 100_000
     """Remembered for five minutes at most; then the oldest go."""
+    window_seconds: int = 60
+    """How long what a service has published counts against its rate."""
     wait_seconds: float = 60.0
     """How long another process may still hold the folder."""
 

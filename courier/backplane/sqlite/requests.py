@@ -37,10 +37,19 @@ class Revoke:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Count:
+    """Add these events to the windows of their services."""
+
+    admitted: Sequence[tuple[str, int, int]]
+    """Service, the second of the clock of ages, events."""
+    reply: Reply[None] = field(default_factory=Reply)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Probe:
     """Change something that nobody reads: whether the disk takes it."""
 
     reply: Reply[None] = field(default_factory=Reply)
 
 
-Request: TypeAlias = Publish | Follow | Revoke | Probe
+Request: TypeAlias = Publish | Follow | Revoke | Count | Probe

@@ -37,6 +37,9 @@ MIGRATIONS: Sequence[str] = (
         at_ms INTEGER NOT NULL, PRIMARY KEY (channel, key)
     ) WITHOUT ROWID;
     CREATE INDEX keys_by_age ON keys (at_ms);
+    CREATE TABLE windows (
+        service TEXT NOT NULL, second INTEGER NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (service, second)
+    ) WITHOUT ROWID;
     CREATE TABLE revocations (id TEXT PRIMARY KEY, entry TEXT NOT NULL, expires_at INTEGER NOT NULL)
         WITHOUT ROWID;
     """,

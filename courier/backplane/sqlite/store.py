@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from courier.backplane import Appended, KeyConflict, Origin, Outcome, Publication, Record
-from courier.backplane.sqlite.requests import Follow, Probe, Publish, Request, Revoke
+from courier.backplane.sqlite.requests import Count, Follow, Probe, Publish, Request, Revoke
 from courier.backplane.sqlite.schema import LOG_BITS
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import UNBORN, Position, new_epoch
@@ -77,6 +77,12 @@ class Store:
                 self._connection.executemany(
                     "INSERT OR REPLACE INTO revocations VALUES (?, ?, ?)",
                     [(each.id, each.to_json(), each.expires_at) for each in entries],
+                )
+            case Count(admitted):
+                self._connection.executemany(
+                    "INSERT INTO windows VALUES (?, ?, ?)"
+                    " ON CONFLICT (service, second) DO UPDATE SET events = events + excluded.events",
+                    admitted,
                 )
             case Probe():
                 self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('probe', ?)", (now_ms,))

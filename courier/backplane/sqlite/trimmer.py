@@ -38,12 +38,14 @@ class Trimmer:
         kept: Callable[[str], Kept],
         limit_bytes: int,
         most_keys: int,
+        window_seconds: int,
         aging_clock: Callable[[], int],
     ) -> None:
         self._connection = connection
         self._kept = kept
         self._limit_bytes = limit_bytes
         self._most_keys = most_keys
+        self._window_seconds = window_seconds
         self._aging_clock = aging_clock
         self._next = 0
         """The channel from which on the next step looks."""
@@ -65,6 +67,9 @@ class Trimmer:
         try:
             more = self._trim_largest() if self.used_bytes > self._limit_bytes else self._trim_some(at_ms)
             self._forget_keys(at_ms)
+            self._connection.execute(
+                "DELETE FROM windows WHERE second < ?", (at_ms // 1000 - self._window_seconds,)
+            )
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
