@@ -19,6 +19,8 @@ from tests.names import channel_name
 CHANNELS = [f"user.s{number}" for number in range(10)]
 CONNECTIONS = 30
 EVENTS = 900
+PUBLISHERS = 9
+"""So many that what is committed to a disk is committed together."""
 
 
 @pytest.fixture(params=BACKPLANES)
@@ -64,8 +66,8 @@ async def test_joins_of_ten_channels_each_have_no_hole_and_no_repeat(hub: Hub) -
     for channel in CHANNELS:  # so that each has a log, and positions that can be counted
         await hub.publish(channel_name(channel), [Publication(b'{"type":"t","n":0}')], math.inf)
     async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(publisher, EVENTS // 3)
+        for _ in range(PUBLISHERS):
+            nursery.start_soon(publisher, EVENTS // PUBLISHERS)
         for number in range(CONNECTIONS):
             nursery.start_soon(connect, number * EVENTS // CONNECTIONS)
     assert published.total() == EVENTS
