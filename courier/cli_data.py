@@ -13,12 +13,13 @@ def data() -> None:
 @data.command("check")
 def data_check() -> None:
     """Read the whole file, and say what is wrong with it; exit code 1 when something is."""
-    from courier.backplane.sqlite.schema import DataError, check
+    from courier.backplane.errors import DataUnusable
+    from courier.backplane.sqlite.schema import check
 
     file = _file()
     try:
         found = check(file)
-    except DataError as error:
+    except DataUnusable as error:
         raise SystemExit(str(error)) from None
     for sentence in found:
         click.secho(sentence, fg="red")
@@ -34,13 +35,14 @@ def data_backup(file: Path) -> None:
 
     A node that is started from the copy has its events, and begins new epochs: subscribers are told by a gap.
     """
-    from courier.backplane.sqlite.schema import DataError, back_up
+    from courier.backplane.errors import DataUnusable
+    from courier.backplane.sqlite.schema import back_up
 
     if file.exists():
         raise SystemExit(f"{file} exists already; name another file")
     try:
         back_up(_file(), file)
-    except DataError as error:
+    except DataUnusable as error:
         raise SystemExit(str(error)) from None
     click.secho(f"{file} has {file.stat().st_size} bytes.", fg="green")
 

@@ -11,6 +11,7 @@ import trio
 from courier.actors.hub import Hub, open_hub, wall_clock
 from courier.actors.limits import Limits
 from courier.backplane.admission import Ledger, Windows
+from courier.backplane.errors import DataUnusable
 from courier.backplane.memory import MemoryBackplane
 from courier.logs import get_logger
 from courier.metrics import Metrics, NodeState, Sources
@@ -24,7 +25,7 @@ from courier.timeline import Timeline
 
 FAILURES_REMEMBERED = 1000
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 5.0
 """How much longer than a drain another process may hold the data folder."""
 
 logger = get_logger(__name__)
@@ -89,6 +90,23 @@ class Node:
         logger.info("Draining", connections=self.hub.connections, seconds=self.settings.drain_seconds)
         report = await self.hub.drain(trio.current_time() + self.settings.drain_seconds)
         logger.info("Drained", **report._asdict())
+
+
+def check_data(settings: Settings) -> None:
+    """Return when there is no data folder, or it can be used. Raises DataUnusable."""
+    if settings.data is not None:
+        from courier.backplane.sqlite import SqliteOptions
+        from courier.backplane.sqlite.schema import inspect
+
+        inspect(SqliteOptions(settings.data))
+
+
+def unusable_in(error: BaseException) -> DataUnusable | None:
+    """The first such error among those that ended a node."""
+    if isinstance(error, BaseExceptionGroup):
+        found = map(unusable_in, error.exceptions)
+        return next((each for each in found if each is not None), None)
+    return error if isinstance(error, DataUnusable) else None
 
 
 @asynccontextmanager

@@ -17,6 +17,10 @@ class DiskRefused(BackplaneRefused):
     """The disk takes nothing now, or gives nothing; the text says why, as in `disk is full`."""
 
 
+class DataUnusable(Exception):
+    """The data folder cannot be used, and no waiting helps. The text is a sentence for people."""
+
+
 class InboxFull(Exception):
     """The channel's publishers are faster than the channel, for longer than they may be made to wait."""
 

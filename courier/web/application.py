@@ -11,8 +11,9 @@ from hypercorn.config import Config
 from quart_trio import QuartTrio
 
 from courier import logs
+from courier.backplane.errors import DataUnusable
 from courier.error_reports import ReportsUnavailable, check_reports, open_error_reports
-from courier.node import Node, open_node
+from courier.node import Node, check_data, open_node, unusable_in
 from courier.schemas.errors import RegistryError
 from courier.schemas.registry import Registry, registry_for
 from courier.serving.peer import Exchange, Opening
@@ -58,6 +59,7 @@ class Application:
         self._quart: QuartTrio | None = None
         self._site: Site | None = None
         self._failed = trio.Event()
+        self._why = "the node failed, see the log"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -90,7 +92,8 @@ class Application:
             check_bind(settings, [*config.bind, *config.insecure_bind])
             check_asked(registry_for(settings.event_modules).kinds, settings)
             check_reports(settings.sentry_dsn)
-        except (SettingsError, RegistryError, ReportsUnavailable) as error:
+            check_data(settings)
+        except (SettingsError, RegistryError, ReportsUnavailable, DataUnusable) as error:
             raise SystemExit(f"Courier does not start: {error}") from None
         if config.quic_bind:
             raise SystemExit("Courier does not start: it does not speak QUIC; leave out --quic-bind")
@@ -150,7 +153,7 @@ class Application:
     def raise_if_failed(self) -> None:
         """After serving: make the process's exit code tell of a node that failed."""
         if self._failed.is_set():
-            raise SystemExit("Courier stopped: the node failed, see the log")
+            raise SystemExit(f"Courier stopped: {self._why}")
 
     def _route(self, head: Head, address: str | None) -> Route | None:
         assert self._site is not None  # nothing is accepted before
@@ -217,7 +220,11 @@ class Application:
                     opened = True
                     yield
             except Exception as error:
-                if opened:
+                unusable = unusable_in(error)
+                if unusable is not None:
+                    self._why = str(unusable)
+                    logger.critical("Data folder cannot be used", reason=self._why)
+                elif opened:
                     logger.critical("Node failed", exc_info=error)
                 raise
             finally:

@@ -15,8 +15,9 @@ import trio
 from courier.actors.hub import Hub, open_hub
 from courier.actors.limits import Limits
 from courier.backplane import Appended, BackplaneAway, DiskRefused, KeyConflict, Publication
+from courier.backplane.errors import DataUnusable
 from courier.backplane.revocations import Revocation
-from courier.backplane.sqlite import DataError, SqliteBackplane, SqliteOptions, open_sqlite, schema
+from courier.backplane.sqlite import SqliteBackplane, SqliteOptions, open_sqlite, schema
 from courier.backplane.sqlite.pages import log_of
 from courier.schemas.control import GapReason
 from courier.schemas.history import Kept
@@ -205,7 +206,7 @@ async def test_over_a_month_the_file_does_not_grow(tmp_path: Path, monkeypatch: 
 
 async def refused(folder: Path, **options: Any) -> str:
     """The sentence by which a start is refused."""
-    with pytest.RaisesGroup(DataError, flatten_subgroups=True) as caught:
+    with pytest.RaisesGroup(DataUnusable, flatten_subgroups=True) as caught:
         async with opened(folder, **options):
             pass
     [error] = caught.value.exceptions
@@ -271,7 +272,7 @@ async def test_a_second_node_waits_for_the_first_and_then_takes_over(tmp_path: P
 
 async def test_a_second_node_gives_up_when_the_first_stays(tmp_path: Path) -> None:
     async with opened(tmp_path):
-        with pytest.RaisesGroup(DataError, flatten_subgroups=True):
+        with pytest.RaisesGroup(DataUnusable, flatten_subgroups=True):
             async with opened(tmp_path, wait_seconds=0.1):
                 await trio.sleep(5)
 

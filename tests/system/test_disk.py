@@ -2,7 +2,8 @@
 
 import json
 import signal
-from contextlib import AsyncExitStack
+import sqlite3
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,24 @@ async def test_what_a_service_has_published_counts_after_a_restart(tmp_path: Pat
     async with a_node(tmp_path / "second", **data) as node:
         answers = [await node.publish("user.u1", announcement()) for _ in range(2)]
         assert [answer.status for answer in answers] == [200, 429]
+
+
+async def test_a_folder_that_another_node_keeps_ends_the_second_with_one_sentence(tmp_path: Path) -> None:
+    data = {"DATA": str(tmp_path / "data"), "DRAIN_SECONDS": "0.1", "DRAIN_DELAY_SECONDS": "0"}
+    async with a_node(tmp_path / "first", **data), a_listening_node(tmp_path / "second", **data) as second:
+        assert await second.exit_code() == 1
+        last = second.log.strip().splitlines()[-1]
+        assert last.startswith(f"Courier stopped: {tmp_path / 'data'} is held by another process")
+
+
+async def test_a_file_of_another_program_stops_the_start_with_one_sentence(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "courier.db")) as connection:
+        connection.execute("CREATE TABLE theirs (one)")
+    async with a_listening_node(tmp_path / "log", DATA=str(tmp_path)) as node:
+        assert await node.exit_code() == 1
+        [line] = node.log.splitlines()
+        assert line.startswith("Courier does not start: ")
+        assert "another program's file" in line
 
 
 async def test_both_a_folder_and_a_redis_stop_the_start(tmp_path: Path) -> None:

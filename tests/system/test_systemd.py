@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from itertools import count, takewhile
 from pathlib import Path
@@ -73,9 +74,9 @@ async def test_a_node_that_the_watchdog_ends_says_where_it_stood(
     assert "in serve\n" in node.log
 
 
-@needs_redis
+@pytest.mark.parametrize("kept", [pytest.param("redis", marks=needs_redis), "disk"])
 async def test_nobody_notices_that_a_node_is_restarted_while_its_socket_is_kept(
-    listener: socket.socket, tmp_path: Path
+    listener: socket.socket, tmp_path: Path, kept: str
 ) -> None:
     """No connection is refused or reset, no publish is left without an answer, and no event is lost."""
     address = TestServer("http://{}:{}".format(*listener.getsockname()))
@@ -97,10 +98,14 @@ async def test_nobody_notices_that_a_node_is_restarted_while_its_socket_is_kept(
     def enough(taken: int, answered: int) -> bool:
         return len(publisher.acknowledged) >= taken + 100 and len(answers) >= answered + 20
 
-    with redis_server() as redis, trio.fail_after(40):
+    with ExitStack() as stack, trio.fail_after(40):
+        if kept == "redis":
+            variable, where = "REDIS_URL", stack.enter_context(redis_server()).url
+        else:
+            variable, where = "DATA", str(tmp_path / "data")
         async with trio.open_nursery() as clients:
             for turn in range(3):
-                async with start(REDIS_URL=redis.url) as node:
+                async with start(None, **{variable: where}) as node:
                     if turn == 0:
                         await clients.start(reader.run)
                         clients.start_soon(connect_again_and_again)

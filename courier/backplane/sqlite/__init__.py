@@ -8,6 +8,5 @@ loop.
 
 from courier.backplane.sqlite.backplane import SqliteBackplane, open_sqlite
 from courier.backplane.sqlite.options import SqliteOptions
-from courier.backplane.sqlite.schema import DataError
 
-__all__ = ["DataError", "SqliteBackplane", "SqliteOptions", "open_sqlite"]
+__all__ = ["SqliteBackplane", "SqliteOptions", "open_sqlite"]

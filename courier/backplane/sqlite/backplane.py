@@ -21,6 +21,7 @@ from courier.backplane import (
     Stretch,
     Usage,
 )
+from courier.backplane.errors import DataUnusable
 from courier.backplane.reply import Reply
 from courier.backplane.revocations import Revocation, Revocations
 from courier.backplane.room import Room
@@ -29,7 +30,7 @@ from courier.backplane.sqlite.options import SqliteOptions
 from courier.backplane.sqlite.pages import read_page
 from courier.backplane.sqlite.refusals import refusal_of
 from courier.backplane.sqlite.requests import Count, Follow, Probe, Publish, Request, Revoke
-from courier.backplane.sqlite.schema import DataError, began_ms, close_cleanly, open_reader, open_writer
+from courier.backplane.sqlite.schema import began_ms, close_cleanly, open_reader, open_writer
 from courier.backplane.sqlite.store import Store
 from courier.backplane.sqlite.trimmer import Trimmer
 from courier.backplane.sqlite.writer import Commit, Writer
@@ -171,8 +172,10 @@ class SqliteBackplane:
     # Its life
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled; started when the file is open, or while another process holds it. Raises DataError
-        when the file cannot be used."""
+        """Until cancelled; started when the file is open, or while another process holds it.
+
+        Raises DataUnusable when the file cannot be used.
+        """
         lock = FolderLock(self._options.folder)
         try:
             if not lock.take():
@@ -189,7 +192,7 @@ class SqliteBackplane:
             while not lock.take():  # noqa: ASYNC110 - nothing says when a lock is free
                 await trio.sleep(LOCK_SECONDS)
             return
-        raise DataError(
+        raise DataUnusable(
             f"{self._options.folder} is held by another process: one node has a data folder at a time"
         )
 
@@ -393,7 +396,7 @@ async def open_sqlite(
     """A backplane for the length of a block; what was put is committed at its end.
 
     While another process holds the folder it comes all the same, with its `trouble`, and waits for that.
-    Raises DataError when the file cannot be used. `committed` is called with the seconds and the events of
+    Raises DataUnusable when the file cannot be used. `committed` is called with the seconds and the events of
     each transaction, and the bytes that the file then holds.
     """
     backplane = SqliteBackplane(options, committed=committed, fault=fault)

@@ -4,19 +4,19 @@ import fcntl
 import os
 from pathlib import Path
 
-from courier.backplane.sqlite.schema import DataError
+from courier.backplane.errors import DataUnusable
 
 
 class FolderLock:
     """The lock of a folder, held from `take` to `close`."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises DataError when the folder cannot be made or written to."""
+        """Raises DataUnusable when the folder cannot be made or written to."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(folder / "courier.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise DataError(f"{folder} cannot be used: {error.strerror}") from None
+            raise DataUnusable(f"{folder} cannot be used: {error.strerror}") from None
 
     def take(self) -> bool:
         """Whether it is ours now, or was already."""

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from courier.backplane.errors import DataUnusable
 from courier.backplane.sqlite.options import SqliteOptions
 from courier.schemas.position import new_epoch
 
@@ -47,14 +48,10 @@ MIGRATIONS: Sequence[str] = (
 """What makes a schema of each version from the one before it; the first makes version 1."""
 
 
-class DataError(Exception):
-    """The data folder cannot be used, and no waiting helps. The text is a sentence for people."""
-
-
 def open_writer(options: SqliteOptions) -> sqlite3.Connection:
     """The connection that writes; a file that is missing is made.
 
-    Raises DataError, and what SQLite raises where the disk takes or gives nothing now.
+    Raises DataUnusable, and what SQLite raises where the disk takes or gives nothing now.
     """
     file = options.file
     try:
@@ -62,7 +59,7 @@ def open_writer(options: SqliteOptions) -> sqlite3.Connection:
         fresh = not file.exists() or not file.stat().st_size
         connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=0)
     except (OSError, sqlite3.Error) as error:
-        raise DataError(f"{file.parent} cannot be used: {_said(error)}") from None
+        raise DataUnusable(f"{file.parent} cannot be used: {_said(error)}") from None
     try:
         if fresh:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -77,6 +74,27 @@ def open_writer(options: SqliteOptions) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def inspect(options: SqliteOptions) -> None:
+    """Return when the folder can be a node's: it is one, or can be made, and what is in it is Courier's.
+
+    Raises DataUnusable. Whether another process holds it is not looked at.
+    """
+    folder, file = options.folder, options.file
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise DataUnusable(f"{folder} cannot be used: Permission denied")
+        if not file.exists() or not file.stat().st_size:
+            return
+    except OSError as error:
+        raise DataUnusable(f"{folder} cannot be used: {_said(error)}") from None
+    try:
+        with closing(open_reader(file)) as connection:
+            _check(connection, file, fresh=False)
+    except sqlite3.Error:
+        return  # a disk that gives nothing now is waited for
 
 
 def open_reader(file: Path) -> sqlite3.Connection:
@@ -103,7 +121,7 @@ def began_ms(connection: sqlite3.Connection) -> int:
 
 def back_up(file: Path, to: Path) -> None:
     """Copy a file, also one that is being written. When the copy is opened, every channel begins a new epoch:
-    others may have gone on from the same positions. Raises DataError."""
+    others may have gone on from the same positions. Raises DataUnusable."""
     try:
         with closing(open_reader(file)) as source, closing(sqlite3.connect(to)) as target:
             _check(source, file, fresh=False)
@@ -111,11 +129,11 @@ def back_up(file: Path, to: Path) -> None:
             _set(target, "backup", 1)
             target.commit()
     except sqlite3.Error as error:
-        raise DataError(f"{file} cannot be copied to {to}: {_said(error)}") from None
+        raise DataUnusable(f"{file} cannot be copied to {to}: {_said(error)}") from None
 
 
 def check(file: Path) -> list[str]:
-    """What is wrong with a file, in SQLite's words; empty when nothing is. Raises DataError."""
+    """What is wrong with a file, in SQLite's words; empty when nothing is. Raises DataUnusable."""
     try:
         with closing(open_reader(file)) as connection:
             _check(connection, file, fresh=False)
@@ -127,7 +145,7 @@ def check(file: Path) -> list[str]:
             )
             found += [f"channel {name} lacks its last event" for (name,) in lost]
     except sqlite3.Error as error:
-        raise DataError(f"{file} cannot be read: {_said(error)}") from None
+        raise DataUnusable(f"{file} cannot be read: {_said(error)}") from None
     return [text for text in found if text != "ok"]
 
 
@@ -138,11 +156,11 @@ def _check(connection: sqlite3.Connection, file: Path, *, fresh: bool) -> None:
         [application] = connection.execute("PRAGMA application_id").fetchone()
         [version] = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.DatabaseError as error:
-        raise DataError(f"{file} cannot be read as Courier's: {_said(error)}") from None
+        raise DataUnusable(f"{file} cannot be read as Courier's: {_said(error)}") from None
     if application != APPLICATION_ID:
-        raise DataError(f"{file} is another program's file; name another folder in COURIER_DATA")
+        raise DataUnusable(f"{file} is another program's file; name another folder in COURIER_DATA")
     if version > len(MIGRATIONS):
-        raise DataError(
+        raise DataUnusable(
             f"{file} was written by a newer Courier (its schema has version {version}, this one knows"
             f" {len(MIGRATIONS)}); start that one, or name another folder in COURIER_DATA"
         )
