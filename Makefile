@@ -97,6 +97,7 @@ soak: $(VENV)/ready programs $(BROWSER_CLIENT)/ready
 	$(SOAK) --hypothesis-profile soak -m hypothesis
 	COURIER_SEEDS=$(SEEDS) COURIER_CASES=1500 $(SOAK) tests/web/test_desk_differential.py \
 		tests/web/test_websocket_differential.py tests/backplane/test_simulation.py
+	COURIER_KILLS=200 $(SOAK) tests/backplane/test_sqlite_killed.py
 	COURIER_TEST_DESK=off $(SOAK) $(ALSO_WITHOUT_DESK)
 
 # Two minutes are enough to see that it works, and too few to trust what it says.

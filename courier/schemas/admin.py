@@ -21,6 +21,16 @@ class Stats(Answer):
     channels: Annotated[dict[str, Count], Field(examples=[{"user.alice": 2}])]
 
 
+class DiskStatistics(Answer):
+    """What a log on disk is like now."""
+
+    bytes: Count
+    """Of the file that hold something."""
+    limit_bytes: Count
+    commit_ms: Annotated[float, Field(ge=0, examples=[1.4])]
+    """How long the last transaction took."""
+
+
 class NodeFacts(Answer):
     """What a node is like now."""
 
@@ -35,7 +45,9 @@ class NodeFacts(Answer):
     channels: Count
     log_bytes: Count
     history_bytes: Count
-    """What the logs of all channels may take together."""
+    """What the logs of all channels may take together in memory."""
+    disk: DiskStatistics | None
+    """Of the log on disk, where there is one."""
     refusals: Count
     """How many requests were refused since the node started."""
     signs_in: bool

@@ -2,7 +2,6 @@
 
 import sqlite3
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -25,21 +24,15 @@ from courier.backplane.errors import DataUnusable
 from courier.backplane.reply import Reply
 from courier.backplane.revocations import Revocation, Revocations
 from courier.backplane.room import Room
+from courier.backplane.sqlite.file import READERS, LogFile
 from courier.backplane.sqlite.lock import FolderLock
 from courier.backplane.sqlite.options import SqliteOptions
-from courier.backplane.sqlite.pages import read_page
 from courier.backplane.sqlite.refusals import refusal_of
 from courier.backplane.sqlite.requests import Count, Follow, Probe, Publish, Request, Revoke
-from courier.backplane.sqlite.schema import began_ms, close_cleanly, open_reader, open_writer
-from courier.backplane.sqlite.store import Store
-from courier.backplane.sqlite.trimmer import Trimmer
-from courier.backplane.sqlite.writer import Commit, Writer
+from courier.backplane.sqlite.writer import Commit
 from courier.logs import get_logger
 from courier.schemas.channels import ChannelName
 from courier.schemas.position import Position, Since
-
-READERS = 4
-"""How many pages are read at once; more wait their turn."""
 
 LOCK_SECONDS = 0.05
 """How often it is tried to take a folder that another process holds."""
@@ -74,15 +67,11 @@ class SqliteBackplane:
         self._fault = fault
         self._room = Room(options.inbox_events)
         self._followed: set[ChannelName] = set()
-        self._writer: Writer | None = None
-        self._readers: deque[sqlite3.Connection] = deque()
+        self._file: LogFile | None = None
+        """None until it is open."""
         self._reading = trio.CapacityLimiter(READERS)
-        self._began_ms = 0
-        self._age_ms = 0
-        """The clock of ages, less the monotonic clock."""
         self._probing = trio.Event()
         self._opened = trio.Event()
-        self._admitted: list[tuple[str, int, int]] = []
 
     # The protocol
 
@@ -132,12 +121,11 @@ class SqliteBackplane:
 
     async def read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
         """As the protocol says; a page may have fewer records than the limit, so as not to weigh too much."""
-        if self._writer is None:
-            raise DiskRefused(WAITING[:1].lower() + WAITING[1:])
+        file = self._file
+        if file is None:
+            raise self._closed()
         try:
-            return await trio.to_thread.run_sync(
-                self._read, channel, since, limit, limiter=self._reading, abandon_on_cancel=False
-            )
+            return await trio.to_thread.run_sync(file.read, channel, since, limit, limiter=self._reading)
         except sqlite3.Error as error:
             self._fault(error)
             logger.error("Disk refused a read", error=str(error))
@@ -159,12 +147,17 @@ class SqliteBackplane:
         """What services had published before the start: who, how many seconds ago, how many events. Waits for
         the file to be open."""
         await self._opened.wait()
-        now = self._now_ms() / 1000
-        return [(service, max(0.0, now - second - 1), events) for service, second, events in self._admitted]
+        assert self._file is not None
+        now = self._file.now_ms() / 1000
+        return [
+            (service, max(0.0, now - second - 1), events) for service, second, events in self._file.admitted
+        ]
 
     async def count(self, admitted: Iterable[tuple[str, float, int]]) -> None:
         """Remember what services have published: who, how many seconds ago, how many events."""
-        now = self._now_ms() / 1000
+        await self._opened.wait()
+        assert self._file is not None
+        now = self._file.now_ms() / 1000
         request = Count([(service, int(now - ago), events) for service, ago, events in admitted])
         self._put(request)
         await request.reply.wait()
@@ -198,22 +191,22 @@ class SqliteBackplane:
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
         try:
-            writer, connection = await self._open()
+            file = await self._open()
         except sqlite3.Error as error:
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
-            writer, connection = await self._open_again(error)
+            file = await self._open_again(error)
         try:
-            self._begin(writer)
+            self._begin(file)
             task_status.started()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._probe)
                 nursery.start_soon(self._expire)
         finally:
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(self._close, writer, connection)
+                await trio.to_thread.run_sync(file.close)
 
-    async def _open_again(self, error: sqlite3.Error) -> tuple[Writer, sqlite3.Connection]:
+    async def _open_again(self, error: sqlite3.Error) -> LogFile:
         """Try until the disk gives and takes what is needed."""
         while True:
             self._say(_sentence(refusal_of(error)))
@@ -223,58 +216,26 @@ class SqliteBackplane:
             except sqlite3.Error as another:
                 error = another
 
-    async def _open(self) -> tuple[Writer, sqlite3.Connection]:
-        connection = await trio.to_thread.run_sync(open_writer, self._options)
-        try:
-            return self._writer_of(connection), connection
-        except BaseException:
-            connection.close()
-            raise
-
-    def _writer_of(self, connection: sqlite3.Connection) -> Writer:
-        options, token = self._options, trio.lowlevel.current_trio_token()
-        self._began_ms = began_ms(connection)
-        self._age_ms = _latest(connection) - time.monotonic_ns() // 1_000_000
-        self._load_revocations(connection)
-        trimmer = Trimmer(
-            connection,
-            options.kept,
-            options.limit_bytes,
-            options.idempotency_keys,
-            options.window_seconds,
-            self._now_ms,
-        )
-        self._admitted = connection.execute("SELECT * FROM windows ORDER BY second").fetchall()
+    async def _open(self) -> LogFile:
+        token = trio.lowlevel.current_trio_token()
 
         def tell(commit: Commit) -> None:
             token.run_sync_soon(self._settle, commit)
 
-        return Writer(connection, Store(connection, _wall_ms, self._now_ms), trimmer, tell)
+        return await trio.to_thread.run_sync(LogFile, self._options, tell)
 
-    def _begin(self, writer: Writer) -> None:
-        self._readers.extend(open_reader(self._options.file) for _ in range(READERS))
-        self._writer = writer
-        writer.start()
+    def _begin(self, file: LogFile) -> None:
+        self._file = file
+        for text in file.revocations:
+            try:
+                self.revocations.merge([Revocation.from_json(text)], time.time())
+            except ValueError:
+                logger.warning("Revocation unreadable")
         self.revocations.known = True
         self._opened.set()
         self._say(None)
         if self.feed is not None:
             self.feed.doubt(None)
-
-    def _close(self, writer: Writer, connection: sqlite3.Connection) -> None:
-        writer.end()
-        for reader in self._readers:
-            reader.close()
-        close_cleanly(connection)
-
-    def _load_revocations(self, connection: sqlite3.Connection) -> None:
-        now = time.time()
-        connection.execute("DELETE FROM revocations WHERE expires_at <= ?", (int(now),))
-        for (text,) in connection.execute("SELECT entry FROM revocations").fetchall():
-            try:
-                self.revocations.merge([Revocation.from_json(text)], now)
-            except ValueError:
-                logger.warning("Revocation unreadable")
 
     async def _probe(self) -> None:
         """While the disk takes nothing, try again and again whether it does."""
@@ -295,10 +256,15 @@ class SqliteBackplane:
     # What is asked of the writer, and what it answers
 
     def _put(self, request: Request) -> None:
-        if self._writer is None:
-            request.reply.fail(DiskRefused(WAITING[:1].lower() + WAITING[1:]))
+        if self._file is None:
+            request.reply.fail(self._closed())
         else:
-            self._writer.put(request)
+            self._file.put(request)
+
+    def _closed(self) -> DiskRefused:
+        """Why nothing can be asked before the file is open."""
+        trouble = self.trouble or WAITING
+        return DiskRefused(trouble[:1].lower() + trouble[1:])
 
     def _settle(self, commit: Commit) -> None:
         """Answer those who asked; in the event loop. What was appended is fed first."""
@@ -333,27 +299,6 @@ class SqliteBackplane:
             self._probing.set()
             logger.error("Disk refuses events", reason=trouble)
 
-    def _read(self, channel: ChannelName, since: Since | None, limit: int) -> Stretch:
-        """In a thread."""
-        connection = self._readers.popleft()
-        try:
-            return read_page(
-                connection,
-                channel.name,
-                since,
-                limit,
-                kept=self._options.kept(channel.kind),
-                began_ms=self._began_ms,
-                now_ms=_wall_ms(),
-                at_ms=self._now_ms(),
-            )
-        finally:
-            self._readers.append(connection)
-
-    def _now_ms(self) -> int:
-        """The clock of ages: the wall clock of the start, which goes on evenly, over restarts too."""
-        return self._age_ms + time.monotonic_ns() // 1_000_000
-
 
 def _feed(backplane: SqliteBackplane, commit: Commit) -> int:
     """Tell the node what was appended to the channels that it follows; returns how many events were."""
@@ -373,17 +318,6 @@ def _feed(backplane: SqliteBackplane, commit: Commit) -> int:
 
 def _sentence(refusal: Exception) -> str:
     return str(refusal)[:1].upper() + str(refusal)[1:]
-
-
-def _wall_ms() -> int:
-    """Unix milliseconds, rounded up: an arrival is never before a time that was rounded down."""
-    return -(-time.time_ns() // 1_000_000)
-
-
-def _latest(connection: sqlite3.Connection) -> int:
-    """The wall clock, or the latest age that the file has, if the clock was set back since."""
-    [latest] = connection.execute("SELECT max(at_ms) FROM channels").fetchone()
-    return max(_wall_ms(), latest or 0)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from courier.metrics.disk import Disk
 from courier.timeline import Sample
 from courier.version import VERSION
 from courier.web.admin.answers import HEADERS
@@ -42,6 +43,7 @@ def overview(site: Site, given: Mapping[str, str]) -> dict[str, Any]:
             "channels": len(hub.supervisor),
             "log_bytes": hub.supervisor.budget.used_bytes,
             "history_bytes": settings.history_bytes,
+            "disk": _disk(node.metrics.disk),
             "refusals": site.refusals.total,
             "signs_in": settings.admin_token is not None,
         },
@@ -74,3 +76,13 @@ async def stats(site: Site) -> Answer:
         channels = nlargest(CHANNELS_TOLD, channels)
     told = ",".join(f'"{name}":{subscribers}' for subscribers, name in channels)
     return Answer(200, f'{json.dumps(facts)[:-1]},"channels":{{{told}}}}}'.encode(), HEADERS)
+
+
+def _disk(disk: Disk | None) -> dict[str, Any] | None:
+    if disk is None:
+        return None
+    return {
+        "bytes": disk.bytes,
+        "limit_bytes": disk.limit_bytes,
+        "commit_ms": round(disk.last_seconds * 1000, 3),
+    }

@@ -4,7 +4,7 @@ import * as channel from "./channel.js";
 import * as channels from "./channels.js";
 import * as connections from "./connections.js";
 import { el, mark, say } from "./dom.js";
-import { count, duration } from "./format.js";
+import { bytes, count, duration, milliseconds } from "./format.js";
 import { Away, Refused, ask, every, query } from "./node.js";
 import { toast } from "./notices.js";
 import * as overview from "./overview.js";
@@ -108,8 +108,10 @@ async function signOut() {
   }
 }
 
+const onDisk = (disk) => (disk ? [["File", bytes(disk.bytes)], ["Of at most", bytes(disk.limit_bytes)], ["Last commit", milliseconds(disk.commit_ms)]] : []);
+
 function showFacts(info) {
-  const facts = [["Version", info.version], ["Environment", info.environment], ["Backplane", info.backplane], ["Host", location.host]];
+  const facts = [["Version", info.version], ["Environment", info.environment], ["Backplane", info.backplane], ...onDisk(info.disk), ["Host", location.host]];
   const text = facts.flat().join(" ");
   const list = find("facts");
   if (list.dataset.text === text) return;
