@@ -146,7 +146,7 @@ export class Relay {
     line.asked = undefined;
     wants.delete(asked);
     // Where that tab asked for what is not held any more, it begins ahead of the others: they come first.
-    line.muted = this.#kit.ahead(position, seen) > 0;
+    line.muted = asked !== seen && this.#kit.ahead(position, seen) > 0;
     if (!line.muted) this.#move(line, position);
     this.#say({ channel, asked, position, recovered });
     if (line.muted) this.#subscribe(line, seen!);
@@ -177,7 +177,7 @@ export class Relay {
     const line = this.#lines.get(item.channel);
     if (line?.seen === undefined) return undefined;
     if (item.type === "courier.gap") {
-      if (!line.muted) this.#move(line, item.resumed_from);
+      this.#move(line, item.resumed_from);
     } else {
       if (!this.#kit.step(line.seen, item.id)) return "An event without a position";
       if (line.muted) return undefined;

@@ -51,6 +51,8 @@ export class SharedTrunk implements Trunk {
   #timer: ReturnType<typeof setInterval> | undefined;
   #unanswered = 0;
   #term = 0;
+  /** The term of another tab that leads, while this one does. */
+  #rival = 0;
   /** While it leads. */
   #relay: Relay | undefined;
   #release: (() => void) | undefined;
@@ -145,7 +147,14 @@ export class SharedTrunk implements Trunk {
   }
 
   #tick(): void {
-    if (this.#relay) return;
+    if (this.#relay) {
+      // One of the two has lost the lock, and will hear of it: this one goes on until then.
+      if (this.#rival > this.#term) {
+        this.#nextTerm(this.#rival);
+        this.#say({ state: this.#relay.state });
+      }
+      return;
+    }
     if (this.#unanswered++ < PATIENCE) this.#ask({});
     else this.#stand(true);
   }
@@ -174,7 +183,7 @@ export class SharedTrunk implements Trunk {
   }
 
   #lead(): Promise<void> {
-    this.#term = Math.floor(this.#term) + 1 + Math.random();
+    this.#nextTerm(this.#term);
     const relay = (this.#relay = new Relay(this.#kit, (said) => {
       if (relay !== this.#relay) return;
       // Another tab may have a token that is good.
@@ -183,6 +192,11 @@ export class SharedTrunk implements Trunk {
     }));
     relay.start();
     return new Promise((release) => (this.#release = release));
+  }
+
+  /** Begins a term behind `term` that is no other tab's. */
+  #nextTerm(term: number): void {
+    this.#term = Math.floor(term) + 1 + Math.random();
   }
 
   #resign(): void {
@@ -220,9 +234,7 @@ export class SharedTrunk implements Trunk {
     if (term < this.#term) return; // of one that does not know yet that it leads no more
     this.#unanswered = 0;
     if (this.#relay) {
-      // One of the two has lost the lock, and will hear of it: this one goes on until then.
-      this.#term = Math.floor(term) + 1 + Math.random();
-      this.#say({ state: this.#relay.state });
+      this.#rival = term;
       return;
     }
     if (term > this.#term) {

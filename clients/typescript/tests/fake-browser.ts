@@ -21,7 +21,9 @@ class FakeLocks {
       const request: Request = { name, run, fulfil, reject };
       const { signal, steal } = options;
       if (steal) {
-        this.#held.get(name)?.reject(new DOMException("Stolen", "AbortError"));
+        const robbed = this.#held.get(name);
+        // It runs for a while until it hears of it.
+        setTimeout(() => robbed?.reject(new DOMException("Stolen", "AbortError")), 500);
         this.#held.delete(name);
         this.#queue.unshift(request);
       } else {

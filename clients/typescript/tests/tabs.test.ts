@@ -226,6 +226,26 @@ describe("another position", () => {
     ]);
   });
 
+  test("where the log has dropped what comes next for all, the gap is for all", async () => {
+    const [first] = await open(1);
+    await events(1, 2, 3);
+    const second = await reads(at(0));
+    await answered();
+    await events(1);
+    const third = await reads(at(0));
+    await answered({ position: at(6), recovered: false });
+    server.socket.gap(at(0), at(6));
+    await answered({ position: at(6), recovered: false });
+    server.socket.gap(at(1), at(6));
+    await events(7);
+    expect(asked()).toEqual([undefined, at(0), at(0), at(1)]);
+    expect([first!.got, second.got, third.got]).toEqual([
+      [1, 2, 3, "hole", 7],
+      [1, "expired", 7],
+      ["expired", 7],
+    ]);
+  });
+
   test("a `since` that cannot be read is refused, and the others go on", async () => {
     const [first] = await open(1);
     await events(1);
@@ -313,13 +333,44 @@ describe("the leader", () => {
     await events(2);
     air!.thaw();
     await pass(5_000);
-    await events(3);
+    await answered();
+    await events(2, 3);
     expect(server.sockets.map(({ left }) => left)).toEqual([true, false]);
     expect(gotten(all)).toEqual([
       [1, 2, 3],
       [1, 2, 3],
       [1, 2, 3],
     ]);
+  });
+
+  test("that is robbed and does not know it yet troubles nobody", async () => {
+    const all = await open(2);
+    FakeBroadcast.all[0]!.frozen = true;
+    await vi.advanceTimersByTimeAsync(2_300);
+    expect(server.sockets).toHaveLength(2);
+    server.socket.join();
+    await vi.advanceTimersByTimeAsync(0);
+    server.sockets[0]!.end(); // what it says of that is not what the others are at
+    await vi.advanceTimersByTimeAsync(100);
+    expect(statuses(all)[1]).toBe("open");
+    FakeBroadcast.all[0]!.thaw();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(server.sockets[1]!.left).toBe(false);
+    expect(statuses(all)).toEqual(["open", "open"]);
+  });
+
+  test("two that rob it at once: the last one leads, and is not robbed in turn", async () => {
+    const all = await open(3);
+    vi.spyOn(Math, "random").mockReturnValueOnce(0.9).mockReturnValueOnce(0.1);
+    const deaf = [FakeBroadcast.all[0]!, FakeBroadcast.all[2]!];
+    deaf.forEach((air) => (air.frozen = true));
+    await vi.advanceTimersByTimeAsync(2_300);
+    expect(server.sockets).toHaveLength(3);
+    deaf.forEach((air) => air.thaw());
+    server.socket.join();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(server.sockets.map(({ left }) => left)).toEqual([true, true, false]);
+    expect(statuses(all)).toEqual(["open", "open", "open"]);
   });
 
   test("that answers keeps the lead, however long nothing comes", async () => {
