@@ -351,7 +351,8 @@ async def test_a_file_that_is_read_only_at_the_start_is_waited_for(
         connection = open_writer(options)
         if read_only:
             connection.execute("PRAGMA query_only = ON")
-            connection.execute("DELETE FROM facts")
+            with closing(connection):
+                connection.execute("DELETE FROM facts")
         return connection
 
     monkeypatch.setattr("courier.backplane.sqlite.file.open_writer", open_it)
