@@ -55,8 +55,8 @@ def create_app(site: Site) -> QuartTrio:
         return _response(await publish_batch(site, _caller(), body))
 
     @app.route(f"{HISTORY}/<path:channel>", methods=["GET", "OPTIONS"])  # GET is served below Quart
-    @app.route(f"{EVENTS}/<path:channel>", methods=["GET", "OPTIONS"])
-    @app.route(EVENTS, methods=["GET", "OPTIONS"])
+    @app.route(f"{EVENTS}/<path:channel>", methods=["OPTIONS"])
+    @app.route(EVENTS, methods=["OPTIONS"])
     async def may_read(channel: str = "") -> Response:
         return Response(b"", 204, preflight_headers(site.settings, request.headers.get("Origin")))
 

@@ -255,6 +255,12 @@ async def test_a_user_and_a_token_that_are_taken_back_end_their_streams(desk: st
             assert await both.next() is None
 
 
+@pytest.mark.parametrize("method", ["HEAD", "POST"])
+async def test_another_method_is_refused(method: str) -> None:
+    async with a_server() as server:
+        assert (await server.request(method, "/events/user.u1")).status == 405
+
+
 async def test_a_page_of_another_origin_may_ask_with_its_id() -> None:
     origin = "https://app.example"
     async with a_server(allowed_origins=[origin]) as server:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from courier.backplane import Record, Stretch
 from courier.schemas.control import GapReason
 from courier.schemas.position import Position, Since
+from courier.web.auth import Identity, TokenRevoked
 from courier.web.history.page import read_page
 from courier.web.history.request import Wanted
+from courier.web.revoking import Revoking
 from tests.web.servers import Response, TestServer, a_server, announcement, exchange, token
 from tests.web.test_history import ask, published, titles
 from tests.web.test_publish import a_server_to_drain
@@ -189,6 +191,27 @@ async def test_who_waits_with_a_token_that_is_taken_back_is_refused(desk: str) -
             await server.request("POST", "/admin/revocations", b'{"user_id":"u1"}', admin)
         assert asker.answer is not None
         assert (asker.answer.status, asker.answer.error["error"]) == (401, "Token revoked")
+
+
+async def test_a_token_that_is_taken_back_while_the_channel_is_waited_for_leaves_no_subscriber(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked = 0
+    check = Revoking.check_subscriber
+
+    def revoked_at_last(self: Revoking, identity: Identity) -> None:
+        nonlocal checked
+        checked += 1
+        if checked == 3:  # verified, admitted, joined
+            raise TokenRevoked
+        check(self, identity)
+
+    async with a_server() as server:
+        [first] = await published(server, 1)
+        monkeypatch.setattr(Revoking, "check_subscriber", revoked_at_last)
+        answer = await ask(server, query=f"?since={first}&wait=30")
+        assert (answer.status, answer.error["error"]) == (401, "Token revoked")
+        await waiting(server, 0)
 
 
 async def test_the_end_of_its_token_ends_the_wait(desk: str) -> None:

@@ -77,7 +77,6 @@ def poll_history(site: Site, asked: Asked, exchange: Exchange) -> Steps[None]:
             body = body_of(access.channel.name, found)
             exchange.answer(Answer(200, body, _headers(site, asked)))
             return
-        site.revoking.check_subscriber(access.identity)  # again: the channel was waited for
     except Exception as error:  # noqa: BLE001 - as above
         exchange.answer(_refusal(site, asked, error, exchange.address, known))
         return
@@ -103,6 +102,11 @@ def _join_or_read(site: Site, access: Access, wanted: Wanted) -> Steps[Subscribe
     beginning = subscriber.beginning
     assert beginning is not None
     if beginning.recovered and not beginning.replayed:
+        try:
+            site.revoking.check_subscriber(access.identity)  # again: the channel was waited for
+        except BaseException:
+            subscriber.close()
+            raise
         return subscriber
     subscriber.close()
     found: Page = yield partial(_read_placed, site, access, wanted._replace(since=since))
