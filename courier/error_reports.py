@@ -8,7 +8,6 @@ quote an event; of the facts the channel's kind and the connection's id. The log
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from pydantic import SecretStr
 
 from courier.logs import admits, get_logger
 from courier.schemas.channels import Kinds, UnknownChannelError
+from courier.version import VERSION
 
 if TYPE_CHECKING:
     import sentry_sdk
@@ -59,7 +59,7 @@ async def open_error_reports(dsn: SecretStr | None, environment: str, kinds: Kin
 
     client = sentry_sdk.Client(
         dsn.get_secret_value(),
-        release=f"courier@{version('courier')}",
+        release=f"courier@{VERSION}",
         environment=environment,
         # Integrations patch libraries, and send requests, arguments and local variables along.
         default_integrations=False,

@@ -1,4 +1,4 @@
-"""Logs: one line an event on standard error, as JSON for machines or as text for people, whoever logs it."""
+"""Logs: one line an event on standard error, as JSON for machines or as text for people."""
 
 import logging
 import math

@@ -1,6 +1,6 @@
 """systemd: what a service manager is told of this process, and the sockets that it hands down.
 
-The protocols are those of sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3), for whoever speaks them.
+The protocols are those of sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3).
 Nothing happens unless the environment asks for it; what it asks is read once and taken out of it, so that
 no child process answers in this one's place.
 """
@@ -65,7 +65,7 @@ class Manager:
 
 @asynccontextmanager
 async def open_manager(status: Callable[[], str]) -> AsyncIterator[Manager]:
-    """Whoever NOTIFY_SOCKET names, told again and again, with `status` for people, until the block ends."""
+    """Notify the service manager again and again, with `status` for people, until the block ends."""
     manager = Manager(os.environ.pop("NOTIFY_SOCKET", ""), _watchdog_seconds(), status)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(manager.beat)
@@ -91,7 +91,7 @@ def handed_down() -> list[int]:
         return []
     descriptors = list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count))
     for descriptor in descriptors:
-        with suppress(OSError):  # one that is not open, which whoever listens on it will say
+        with suppress(OSError):  # one that is not open: the listener reports that
             os.set_inheritable(descriptor, False)
     return descriptors
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from courier.actors.supervisor import Supervisor
 from courier.error_reports import ReportsUnavailable, check_reports, open_error_reports
 from courier.logs import configure_logging, get_logger
 from courier.schemas.registry import default_registry
+from courier.version import VERSION
 from courier.web.application import Application
 from courier.web.revoking import Revoking
 from tests.system.processes import a_free_port
@@ -120,7 +120,7 @@ async def test_a_channels_crash_arrives_once_and_tells_where_and_no_secret(
     assert report["message"] == "Channel crashed"
     assert report["tags"] == {"channel_kind": "user"}
     assert (report["level"], report["logger"]) == ("error", "courier.actors.supervisor")
-    assert (report["release"], report["environment"]) == (f"courier@{version('courier')}", "development")
+    assert (report["release"], report["environment"]) == (f"courier@{VERSION}", "development")
     exceptions = report["exception"]["values"]
     assert [each["type"] for each in exceptions] == ["KeyError", "ValueError", "ExceptionGroup"]
     functions = [frame["function"] for frame in exceptions[-1]["stacktrace"]["frames"]]

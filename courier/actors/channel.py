@@ -374,7 +374,7 @@ class Channel:
         self._metrics.lagging(behind, len(self.subscribers) - len(behind))
 
     def trim(self) -> None:
-        """Drop what the log need not keep any more: whoever is up to date has seen it."""
+        """Drop what the log need not keep: subscribers that are up to date have seen it."""
         asked, self.asked_trim = self.asked_trim, None
         if asked is not None:
             self.failed = asked

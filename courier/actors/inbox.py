@@ -1,4 +1,4 @@
-"""Inbox: the one way to a channel. Bounded for events; whoever leaves always gets in."""
+"""Inbox: the one way to a channel. Bounded for events; a `Leave` always gets in."""
 
 from collections import deque
 from collections.abc import Callable

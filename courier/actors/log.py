@@ -109,7 +109,7 @@ class Log:
 
     @property
     def head(self) -> int:
-        """The number of the entry that will come next: the cursor of whoever is up to date."""
+        """The number of the entry that will come next: the cursor of a subscriber that is up to date."""
         return self.first + len(self._entries) - self._skip
 
     @property
@@ -255,7 +255,7 @@ class Log:
         return Page.of(entry.frame for entry in self._entries[start:stop])
 
     def since(self, since: Since | None) -> Replay:
-        """Where to start for whoever has everything up to `since`; None: with what comes next.
+        """Where a reader starts that has everything up to `since`; None: with what comes next.
 
         What cannot be replayed is told as a gap, and the cursor stands at the oldest entry held: a
         subscriber then gets everything that there still is.

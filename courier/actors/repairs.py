@@ -18,11 +18,11 @@ REFILL_EVENTS = 1000
 """How many events of a hole are read at a time."""
 
 BEYOND_ALL = 10**17
-"""An offset that no log has: whoever claims to know it makes the shared log begin a new epoch."""
+"""An offset that no log has: a node that claims to know it makes the shared log begin a new epoch."""
 
 
 class Repairs:
-    """The channels in doubt: each is caught up by one task, whoever has noticed, until nobody doubts it."""
+    """The channels in doubt: one task catches up each of them, until nobody doubts it."""
 
     def __init__(
         self,

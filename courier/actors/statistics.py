@@ -1,4 +1,4 @@
-"""Statistics: what a channel and a subscriber are like at one moment, for whoever looks on."""
+"""Statistics: what a channel and a subscriber are like at one moment."""
 
 from enum import StrEnum
 from typing import NamedTuple

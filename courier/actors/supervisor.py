@@ -310,9 +310,9 @@ class Supervisor:
                 wire.uncork()
 
     async def relieve(self) -> None:
-        """Keep the logs within the node's byte budget, for ever: the largest log pays, whoever appended.
+        """Keep the logs within the node's byte budget, for ever: the largest log pays.
 
-        If whoever appended paid, a busy channel would leave no history to the quiet ones.
+        If the appending log paid, a busy channel would leave no history to the quiet ones.
         """
         while True:
             await self._pressed.wait()
@@ -356,7 +356,7 @@ def _put(inbox: Inbox, publications: Sequence[Publication]) -> Reply[list[Outcom
 
 
 def _fail(message: Message | None, error: Exception | None = None) -> None:
-    """Answer whoever waits for a message that will not be handled. What was appended was answered then."""
+    """Answer those who wait for a message that nobody will handle. Appends were answered before."""
     if message is not None and not isinstance(message, Leave | Arrive):
         message.reply.fail(error or ChannelFailed())
 

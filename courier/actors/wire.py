@@ -14,7 +14,7 @@ class Wire(Protocol):
     """The socket under a subscriber. It never waits, and holds at most the rest of one frame that was cut.
 
     Whenever it has taken less than it was given, `Subscriber.writable` is called once there is room again.
-    When it breaks it takes nothing any more, and whoever made it says so by `Subscriber.close`.
+    When it breaks it takes nothing any more, and its owner calls `Subscriber.close`.
     """
 
     @property

@@ -1,7 +1,7 @@
 """Steps: work that goes on by itself until it must wait, so that what need not wait needs no task.
 
 It is a generator that yields whatever has to be waited for, and gets the result of that back. Work that finds
-all that it needs never yields: it is one plain call, whoever makes it.
+all that it needs never yields: it is one plain call.
 """
 
 from collections import deque

@@ -50,4 +50,4 @@ class Failed(JobEvent):
     error_code: ErrorCode
     message: ErrorText
     details: str = ""
-    """More, for whoever looks into it."""
+    """More details, for people."""

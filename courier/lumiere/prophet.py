@@ -40,4 +40,4 @@ class ProphetError(_ConversationEvent):
     error_code: ErrorCode
     message: ErrorText
     details: str = ""
-    """More, for whoever looks into it."""
+    """More details, for people."""

@@ -1,4 +1,4 @@
-"""Sources: which services' names may be labels. Whoever may publish can make up names, but no labels."""
+"""Sources: which services' names may be labels. A publisher can make up names, but no labels."""
 
 from collections.abc import Iterable, Iterator
 

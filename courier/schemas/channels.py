@@ -99,7 +99,7 @@ class ChannelKind:
     history_seconds: float | None = None
     """How long it keeps them; None: COURIER_HISTORY_SECONDS."""
     about: str = ""
-    """A sentence or two for whoever publishes or subscribes, in the documents."""
+    """A sentence or two for publishers and subscribers, in the documents."""
     module: str = field(init=False, repr=False)
     """Where it is declared."""
 

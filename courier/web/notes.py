@@ -1,6 +1,6 @@
 """Notes: the lines that are written of publishes, with what may be told of them: never a token or a payload.
 
-A refusal is a line at info; an event is one at debug only, and whoever publishes looks at `Site.verbose`
+A refusal is a line at info; an event is one at debug only, and the publish path looks at `Site.verbose`
 before it calls `published`.
 """
 

@@ -1,4 +1,4 @@
-"""Refusals: the last requests that were refused, each with its cause, for whoever runs the node."""
+"""Refusals: the last requests that were refused, each with its cause, for operators."""
 
 import time
 from collections import deque

@@ -21,7 +21,7 @@ class _Part(Collector):
 
 
 def may_scrape(settings: Settings, authorization: str | None) -> bool:
-    """In production only whoever bears the metrics token or the admin's; in development everybody."""
+    """In production a scrape needs the metrics token or the admin's; in development anybody may."""
     return settings.env == "development" or bears(authorization, settings.metrics_token, settings.admin_token)
 
 

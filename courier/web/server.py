@@ -17,8 +17,8 @@ def addresses(settings: Settings, bind: str | None) -> list[str]:
     """Where to listen: at `bind`, which somebody said on the command line, else on the sockets that a service
     manager hands down, else where the settings say; a setting that names a descriptor picks one of them.
 
-    Raises SystemExit when `bind` is an address though there are such sockets: whoever connects to them would
-    wait for ever.
+    Raises SystemExit when `bind` is an address though there are such sockets: peers that connect to them
+    would wait for ever.
     """
     handed = [f"fd://{descriptor}" for descriptor in handed_down()]
     if handed and bind is not None and not bind.startswith("fd://"):

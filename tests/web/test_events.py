@@ -282,15 +282,20 @@ async def test_an_event_written_over_several_lines_is_one_line_of_data(desk: str
 
 async def test_a_reader_that_takes_nothing_is_cut_off_and_others_go_on(desk: str) -> None:
     async with (
-        a_server(desk=desk, stall_seconds=0.3, history_bytes=50_000_000) as server,
+        a_server(desk=desk, stall_seconds=1, history_bytes=50_000_000) as server,
         reading(server, "user.u1") as quick,
         reading(server, "user.u1") as slow,
+        trio.open_nursery() as nursery,
     ):
         await quick.say("courier.joined")
         await slow.say("courier.joined")
         slow.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        for number in range(150):
-            await server.publish("user.u1", announcement(str(number), message="x" * 60_000))
+
+        async def publish() -> None:
+            for number in range(150):
+                await server.publish("user.u1", announcement(str(number), message="x" * 60_000))
+
+        nursery.start_soon(publish)
         assert titles(await quick.events(150)) == list(range(150))
         with trio.fail_after(15):
             while (await server.request("GET", "/health")).json["metrics"]["active_connections"] > 1:

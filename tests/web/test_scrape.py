@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import Any
 
 import jwt
@@ -18,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from courier.metrics import COMPONENTS
 from courier.schemas.closing import CloseReason
 from courier.schemas.registry import default_registry
+from courier.version import VERSION
 from courier.web.application import Application
 from tests.web.servers import SECRET, TestServer, a_server, announcement, closed, events, token
 from tests.web.ways import answers_at_the_desk
@@ -199,7 +199,7 @@ async def test_a_replay_and_its_gap_are_counted_and_are_not_late() -> None:
 async def test_what_is_to_be_watched_is_there_before_it_moves() -> None:
     async with a_server(rate_limits={"prophet": 7}, max_connections=77) as server:
         found = await figures(server)
-    assert found[of("courier_build_info", version=version("courier"))] == 1
+    assert found[of("courier_build_info", version=VERSION)] == 1
     assert found["courier_websocket_connections_limit{}"] == 77
     assert 0 <= found["courier_event_loop_lag_seconds{}"] < 60
     for component in COMPONENTS:

@@ -65,7 +65,7 @@ export interface ProphetError extends EventBase {
   error_code: string;
   /** What went wrong, for people. */
   message: string;
-  /** More, for whoever looks into it. Default "". */
+  /** More details, for people. Default "". */
   details: string;
 }
 
@@ -125,7 +125,7 @@ export interface BacktestFailed extends EventBase {
   error_code: string;
   /** What went wrong, for people. */
   message: string;
-  /** More, for whoever looks into it. Default "". */
+  /** More details, for people. Default "". */
   details: string;
   /** The backtest; its own channel is `backtest.<id>`. 1 to 128 characters. */
   backtest_id: string;
@@ -411,7 +411,7 @@ export interface ForgeJobFailed extends EventBase {
   error_code: string;
   /** What went wrong, for people. */
   message: string;
-  /** More, for whoever looks into it. Default "". */
+  /** More details, for people. Default "". */
   details: string;
 }
 

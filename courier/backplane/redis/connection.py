@@ -86,7 +86,7 @@ async def _client(url: RedisUrl, common: dict[str, Any], own: dict[str, Any]) ->
 
 @contextmanager
 def _cancelled_alone() -> Iterator[None]:
-    """Whoever is cancelled here leaves by that alone: of a connection that is being made just then, coredis
+    """A cancelled task leaves by that alone: of a connection that is being made just then, coredis
     says besides that it could not be made."""
     try:
         yield

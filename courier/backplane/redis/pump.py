@@ -27,7 +27,7 @@ logger = get_logger(__name__)
 
 GATHER_TURNS = 3
 """How many turns other tasks get before a pipeline leaves: who has just been answered or read comes along.
-A pipeline costs as much as a dozen of the requests in it, and whoever is alone waits some microseconds."""
+A pipeline costs as much as a dozen of the requests in it, and a lone request waits some microseconds."""
 
 RETRY_SECONDS = 0.2
 REFUSED_SECONDS = 0.5

@@ -51,7 +51,7 @@ class Queue:
         return calls
 
     def take_all(self) -> list[Request]:
-        """Everything, for whoever has to say that nothing will come of it."""
+        """Everything, for the caller that has to refuse it."""
         requests = [request for waiting in self._waiting.values() for request in waiting]
         self._waiting.clear()
         return requests

@@ -14,7 +14,7 @@ MANY = "many"
 """The address for many channels; no kind is called so."""
 
 _HEARTBEATS = {
-    "Ping": ("ping", "Are you there? Whoever gets it answers `pong`."),
+    "Ping": ("ping", "Are you there? The answer is `pong`."),
     "Pong": ("pong", "The answer to `ping`."),
 }
 
@@ -187,7 +187,7 @@ def who_may_join(kind: ChannelKind) -> str:
         case "owner":
             return "The user whom the first segment names may join."
         case "granted":
-            return "Whoever has a grant for it may join."
+            return "Users with a grant for it may join."
         case "ask":
             return "Your own service says who may join."
         case _:

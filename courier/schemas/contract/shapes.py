@@ -31,7 +31,7 @@ def shape_of(model: type[BaseModel], mode: Mode) -> Shape:
     """What of `model` is taken or given.
 
     What is given has all fields that have a default, and does not say that there will never be more of them:
-    a field that is added must not break whoever reads.
+    a field that is added must not break a reader.
     """
     # Courier serializes by alias only where the model says so.
     by_alias = None if mode == "validation" else bool(model.model_config.get("serialize_by_alias"))

@@ -77,7 +77,7 @@ class Event(BaseModel):
 
     Where a field may be left out, null means left out, unless the field's own type takes null.
 
-    A string under a field describes it to whoever publishes or subscribes, in the documents and in editors.
+    A string under a field describes it to publishers and subscribers, in the documents and in editors.
     """
 
     model_config = ConfigDict(

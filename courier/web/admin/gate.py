@@ -87,7 +87,7 @@ class Gate:
             check_origin(visit, required=by_cookie)
 
     def sign_in(self, visit: Visit, token: str) -> str:
-        """A session, for whoever brings the token.
+        """A session, in exchange for the token.
 
         Otherwise raises HttpError: 401 for a wrong token, 429 after too many of them, 403 from another site.
         """

@@ -66,7 +66,7 @@ class Pages:
 
     @property
     def dashboard(self) -> bytes:
-        """What is shown to whoever may see everything; it holds no data itself."""
+        """The page for operators; it holds no data itself."""
         return self._dashboard
 
     @property

@@ -1,4 +1,4 @@
-"""Revocations: made, listed and taken back by whoever may see everything; and a user's connections closed."""
+"""Revocations: operators make, list and take them back; and close a user's connections."""
 
 import secrets
 import time

@@ -39,7 +39,7 @@ def admin_routes(site: Site) -> Blueprint:
     schemas = event_schemas(site.registry)
 
     def guarded(handler: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Response]]:
-        """Only for whoever may see everything; what is wrong is answered by the table of errors."""
+        """Only for operators; the table of errors answers what is wrong."""
 
         @wraps(handler)
         async def guarded_handler(**arguments: str) -> Response:

@@ -1,4 +1,4 @@
-"""Serve: answers requests for what a channel's log holds, for whoever may join the channel."""
+"""Serve: answers requests for what a channel's log holds, from users who may join the channel."""
 
 from contextlib import ExitStack
 from functools import partial

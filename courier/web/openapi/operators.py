@@ -147,7 +147,7 @@ def operators(registry: Registry, bundle: Schema, event: Any) -> Schema:
         "/admin/connections/{id}/close": {
             "post": asked(
                 "closeConnection",
-                "End one subscription; whoever it was may come back.",
+                "End one subscription; its user may come back.",
                 "Closing",
                 {**admin_action_refusals(), "not_there": connections.not_there()},
                 id,

@@ -13,13 +13,13 @@ from courier.web.openapi.refusals import history_refusals, stream_refusals
 
 _BY_SUBSCRIBER: list[Schema] = [{"subscriberToken": []}, {"subscriberQuery": []}]
 
-_HISTORY = f"""For whoever may join the channel. One answer has at most 1 MiB of events, or one event; \
+_HISTORY = f"""For users who may join the channel. One answer has at most 1 MiB of events, or one event; \
 `more` says that others follow, and `position` is where to go on: the next `since`, or the next `before`.
 
 With `wait` the answer comes when something follows `since`, or empty after so many seconds, or when the node
 drains; it then has at most {POLL_BYTES // 1024} KiB of events, or one event."""
 
-_EVENTS = """Server-sent events (WHATWG HTML, 9.2) for `EventSource` and `curl -N`, for whoever may join the \
+_EVENTS = """Server-sent events (WHATWG HTML, 9.2) for `EventSource` and `curl -N`, for users who may join the
 channels. Each event has an `id` by which `Last-Event-ID` resumes the stream: its position, or those of all
 channels. Messages of Courier's own (`/asyncapi.json`) have `event: courier`: first `courier.joined` of each
 channel, last `courier.closed`.

@@ -181,7 +181,7 @@ def _asked(path: str, query: str, last_event_id: str | None = None) -> Asked:
 
 
 def admin_refusals() -> Refusals:
-    """Of whoever may not see everything, wherever that is asked."""
+    """Of requests for operators' data by others."""
     stranger = Visit("GET", "192.0.2.1", {}, None)
     open_node, closed_node = load_settings({}), load_settings({}, admin_token="admin-token")  # noqa: S106
     return {

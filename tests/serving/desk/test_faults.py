@@ -86,7 +86,7 @@ async def test_a_fault_ends_its_own_connection_alone_and_is_told_once(
             raise ZeroDivisionError("a fault")
         return whole(self, *args)
 
-    monkeypatch.setattr(http, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(http, "IDLE_SECONDS", 1.0)
     async with an_echo_desk() as echo:
         neighbour = await echo.connect()
         monkeypatch.setattr(owner, name, broken)
