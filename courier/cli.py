@@ -260,7 +260,7 @@ def history(channel: str, url: str, token: str, since: str | None, limit: int, a
     from courier.terminal.commands import print_history
 
     if since is None and limit > 1000:
-        raise click.UsageError("More than 1,000 events can be had with --since only")
+        raise click.UsageError("More than 1,000 events are read with --since only")
     _run(partial(print_history, url, channel, token, since, limit, as_json))
 
 

@@ -33,7 +33,7 @@ def data_check() -> None:
 def data_backup(file: Path) -> None:
     """Copy the log to FILE, also while a node runs.
 
-    A node that is started from the copy has its events, and begins new epochs: subscribers are told by a gap.
+    A node that is started from the copy has its events, and begins new epochs: subscribers get a gap.
     """
     from courier.backplane.errors import DataUnusable
     from courier.backplane.sqlite.schema import back_up

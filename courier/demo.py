@@ -126,7 +126,7 @@ def _introduce(url: str) -> None:
 
 
 async def _run_services(url: str, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
-    """Prophet, Cartographe and Chevalier, each publishing over HTTP until it is told that the node leaves."""
+    """Prophet, Cartographe and Chevalier, each publishing over HTTP until the node leaves."""
     with trio.CancelScope() as scope:
         task_status.started(scope)
         async with httpx.AsyncClient(base_url=url) as http, trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""systemd: what a service manager is told of this process, and the sockets that it hands down.
+"""systemd: what this process reports to a service manager, and the sockets that it hands down.
 
 The protocols are those of sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3).
 Nothing happens unless the environment asks for it; what it asks is read once and taken out of it, so that

@@ -257,7 +257,7 @@ class Channel:
     def _follow(self, records: Sequence[Record]) -> None:
         """Append what the shared log has appended, when it is what comes next; what was seen is dropped.
 
-        A position further on is a hole: the rest is then read, from where this log stops. One that bears
+        A position further on is a hole: the rest is then read, from where this log stops. One that has
         another event here says that the shared log has lost events, and has given their places away.
         """
         log, now = self.log, trio.current_time()

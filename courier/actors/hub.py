@@ -52,7 +52,7 @@ class DrainReport(NamedTuple):
     """How a drain went."""
 
     closed: int
-    """Connections that had everything and were told so."""
+    """Connections that had everything and got a goodbye."""
     flushed: int
     """Connections that lagged to the end: their last frame is whole, and they were told."""
     aborted: int
@@ -258,7 +258,7 @@ class Hub:
     async def drain(self, by: float) -> DrainReport:
         """Refuse what is new, then close every connection as soon as it has everything.
 
-        At `by` (`trio.current_time`) those who still lag are told to come back, and those who take no byte
+        At `by` (`trio.current_time`) those who still lag are asked to come back, and those who take no byte
         are left to be aborted. Returns when all have left, or a little after `by`.
         """
         self.closing.set()

@@ -257,7 +257,7 @@ class Log:
     def since(self, since: Since | None) -> Replay:
         """Where a reader starts that has everything up to `since`; None: with what comes next.
 
-        What cannot be replayed is told as a gap, and the cursor stands at the oldest entry held: a
+        What cannot be replayed becomes a gap, and the cursor stands at the oldest entry held: a
         subscriber then gets everything that there still is.
         """
         if since is None:

@@ -214,7 +214,7 @@ class Subscriber:
         if self._log is None:
             return None
         if self._gap is not None:
-            return self._gap.after  # from there it is told again
+            return self._gap.after  # from there it is sent again
         return self._log.position_before(self.cursor)
 
     @property
@@ -398,7 +398,7 @@ class Subscriber:
                 self._overrun_at = trio.current_time()
             self._traffic.gap(reason)
             facts = {"requested": requested, "resumed_from": str(resumed_from), "reason": reason}
-            logger.info("Gap told", **self._facts(), **facts)
+            logger.info("Gap sent", **self._facts(), **facts)
         return True
 
     def _overrun(self, log: Log, cursor: int) -> bool:

@@ -42,7 +42,7 @@ class Appended(NamedTuple):
 
 
 Outcome = Appended | KeyConflict
-"""Of one publication among others: appended, or refused because its key bears another event."""
+"""Of one publication among others: appended, or refused because its key belongs to another event."""
 
 
 class Record(NamedTuple):

@@ -16,7 +16,7 @@ class MemoryBackplane:
     stopped; beyond `remembered` the longest retired go.
 
     A channel that is not in it starts a new epoch, and its floor is the latest arrival that was forgotten
-    (before that, the node's start): a subscriber that asks for older events is told that some may be gone.
+    (before that, the node's start): a subscriber that asks for older events gets a gap.
     """
 
     feed: Feed | None = None

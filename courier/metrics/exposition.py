@@ -136,7 +136,7 @@ class NodeCollector(Collector):
         yield lag
         yield _counter(
             "courier_gaps",
-            "Times that a subscriber was told that it has missed events",
+            "Gaps that were sent to subscribers",
             ("channel", "reason"),
             _by_kind({kind: traffic.gaps for kind, traffic in kinds.items()}),
         )

@@ -85,7 +85,7 @@ class Traffic:
         self.replayed += sum(self._add(entry.event_type, 1) for entry in entries)
 
     def gap(self, reason: str, subscribers: int = 1) -> None:
-        """So many subscribers were told that they have missed something."""
+        """So many subscribers got a gap."""
         self.gaps[reason] += subscribers
 
     def _late(self, milliseconds: int, events: int) -> None:

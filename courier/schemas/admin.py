@@ -1,4 +1,4 @@
-"""Admin: what operators are told, as models.
+"""Admin: what operators see, as models.
 
 The bytes are made where the answer is; tests hold them against these.
 """

@@ -1,4 +1,4 @@
-"""Names: the ids and service names that claims and events bear."""
+"""Names: the ids and service names of claims and events."""
 
 from typing import Annotated
 

@@ -44,7 +44,7 @@ MESSAGE_BYTES = 64 * 1024
 """The longest message that a subscriber may send."""
 
 HTTP_CONNECTIONS = 4096
-"""Connections that a node bears beside those of its subscribers."""
+"""Connections that a node may have beside those of its subscribers."""
 
 WRONG_SERVER = "Courier runs on Trio: start it with `courier serve` or `hypercorn -k trio courier.web:app`"
 
@@ -142,7 +142,7 @@ class Application:
             await self._site.node.leave()
 
     async def drain(self) -> None:
-        """Return when every subscriber has been given what it is owed and told to come back."""
+        """Return when every subscriber has got what it is owed, and a goodbye."""
         if self._site is not None and not self._failed.is_set():
             await self._site.node.drain()
 
@@ -197,7 +197,7 @@ class Application:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[None]:
-        """The node and its routes, for the length of a block; how it fails is told, wherever lines go."""
+        """The node and its routes, for the length of a block; how it fails is logged."""
         if sniffio.current_async_library() != "trio":
             raise RuntimeError(WRONG_SERVER)
         settings = self._load()

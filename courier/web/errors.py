@@ -81,7 +81,7 @@ def http_answer(error: Exception) -> ErrorAnswer:
         case TokenMissing():
             return ErrorAnswer(401, "Service token required", headers={"WWW-Authenticate": "Bearer"})
         case KeysUnavailable():
-            return ErrorAnswer(503, "Verification keys are not to be had at the moment", headers=RETRY_AFTER)
+            return ErrorAnswer(503, "Verification keys are temporarily unavailable", headers=RETRY_AFTER)
         case TokenRevoked():
             return ErrorAnswer(401, REVOKED, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
         case AuthError():

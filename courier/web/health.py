@@ -124,7 +124,7 @@ def _verifier_keys(keys: KeySet) -> dict[str, Any]:
 
 
 async def _known(site: Site, authorization: str | None) -> bool:
-    """Whether the caller bears the admin token, or a service's."""
+    """Whether the caller has the admin token, or a service's."""
     if bears(authorization, site.settings.admin_token):
         return True
     try:

@@ -1,4 +1,4 @@
-"""Notes: the lines that are written of publishes, with what may be told of them: never a token or a payload.
+"""Notes: the lines that are written of publishes, with what may stand in a log: never a token or a payload.
 
 A refusal is a line at info; an event is one at debug only, and the publish path looks at `Site.verbose`
 before it calls `published`.

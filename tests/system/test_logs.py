@@ -143,7 +143,7 @@ async def test_each_line_of_a_real_node_at_debug_is_an_object_and_none_has_a_sec
         ("debug", "Event published"),
         ("info", "Publish refused"),
         ("info", "History refused"),
-        ("info", "Gap told"),
+        ("info", "Gap sent"),
         ("info", "Subscriber evicted"),
         ("info", "Shutdown asked for"),
         ("info", "Draining"),

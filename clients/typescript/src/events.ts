@@ -4,7 +4,7 @@
  * Made by `courier contract typescript`; do not edit it.
  */
 
-/** What every event bears. */
+/** What every event has. */
 export interface EventBase {
   /**
    * The service that publishes: the same as the header `X-Service-Name`.

@@ -254,7 +254,7 @@ class RedisBackplane:
 
     def _watch(self, up: bool) -> None:
         if up:
-            self._writes.put(Began())  # before anybody is told of a channel without a log
+            self._writes.put(Began())  # before anybody asks for a channel without a log
             self._doubt()
 
     async def _look_again(self) -> None:

@@ -76,7 +76,7 @@ class Calls:
         self._numbers = count(1)
 
     def feed_of(self, channel: ChannelName) -> str:
-        """Where the channel's events are published. Pub/sub knows no databases, so the name bears it."""
+        """Where the channel's events are published. Pub/sub has no databases, so the name has it."""
         return f"courier:{{{channel}}}:feed:{self._database}"
 
     def make(self, requests: Sequence[Request]) -> Call:
@@ -112,7 +112,7 @@ class Calls:
 
     @property
     def revocations_feed(self) -> str:
-        """Where all nodes are told of revocations."""
+        """Where all nodes hear of revocations."""
         return f"{REVOCATIONS}:feed:{self._database}"
 
     def _channel(self, channel: ChannelName) -> tuple[list[str], list[Argument]]:

@@ -48,7 +48,7 @@ class Listener:
 
     Asking is one step that never waits, and Redis answers in order: so what was wanted last is what holds,
     however much is on its way. A line that broke or hangs is replaced; once everything is subscribed again,
-    the feed is told to look.
+    the feed has to look.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Listener:
         raise BackplaneAway("Redis does not answer a subscription")
 
     def unwant(self, channel: ChannelName) -> None:
-        """Hear no more of it, from now on; Redis is told, too."""
+        """Hear no more of it from now on, and unsubscribe it in Redis."""
         subscription = self._channels.get(channel)
         if subscription is not None:
             subscription.wanted = False
@@ -145,7 +145,7 @@ class Listener:
         self._all_again()
 
     def _ask(self, channel: ChannelName, subscription: _Subscription) -> None:
-        """Tell Redis what is wanted, if that is not what it was told last."""
+        """Tell Redis what is wanted, if that has changed."""
         if self._line is None:
             if not subscription.wanted:
                 self._forget(channel)

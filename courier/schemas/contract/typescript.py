@@ -67,7 +67,7 @@ def typescript(bundle: Schema) -> str:
     nested = with_nested(shown, schemas)
     base = schemas[next(iter(events.values()))]
     parts = [
-        _interface("EventBase", _pick(base, _BASE, "What every event bears.")),
+        _interface("EventBase", _pick(base, _BASE, "What every event has.")),
         _interface(
             "Delivery",
             {

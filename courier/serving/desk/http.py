@@ -102,7 +102,7 @@ class Http:
         self.read(row, data)
 
     def dismiss(self, row: Connection) -> None:
-        """Close it when it is idle; one that was just used may ask once more, and is told to go."""
+        """Close it when it is idle; one that was just used may ask once more, and is then closed."""
         self._idle_seconds = LAST_REQUEST_SECONDS
         if row.owed:
             return

@@ -2,7 +2,7 @@
 
 Hypercorn's master exits with 0 whatever became of its worker, so that its supervisor takes a node that
 refused to start, or was killed, for one that was stopped. Our code does not run in the master. But the kernel
-sends a signal to a process that it was told when a socket is closed (fcntl(2), F_SETOWN), and it closes a
+sends a signal to a process of its choice when a socket is closed (fcntl(2), F_SETOWN), and it closes a
 process' sockets however that ends.
 """
 

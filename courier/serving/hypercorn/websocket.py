@@ -19,7 +19,7 @@ class WebSocketStream(WSStream):
     """Hypercorn's WebSocket, which closes with a code and a reason whatever the peer did wrong."""
 
     end: dict[str, Any] | None = None
-    """How it ended, when a close was said: what the application is told, where Hypercorn says 1006."""
+    """How it ended, when a close was said: what the application gets, where Hypercorn says 1006."""
 
     async def handle(self, event: StreamEvent) -> None:
         if isinstance(event, (Body, Data)) and not self.closed and not self.handshake.accepted:

@@ -300,6 +300,6 @@ def _raised(refuse: Callable[[], object]) -> Exception:
     """What it raises."""
     try:
         refuse()
-    except Exception as error:  # noqa: BLE001 - whatever a caller would be told
+    except Exception as error:  # noqa: BLE001 - whatever a caller would get
         return error
     raise AssertionError("nothing was refused")

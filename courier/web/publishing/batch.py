@@ -145,7 +145,7 @@ def publishing_all(
         try:
             delivered = yield from deliver(site, caller, channel, events[channel], keys, by, began)
             outcome = [one if isinstance(one, KeyConflict) else one.to_json() for one in delivered]
-        except Exception as error:  # noqa: BLE001 - a channel's failure is told of its own events only
+        except Exception as error:  # noqa: BLE001 - a channel's failure concerns its own events only
             note_failed_publish(site, error)
             outcome = [error] * len(events[channel])
         for place, result in zip(places[channel], outcome, strict=True):

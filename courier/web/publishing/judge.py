@@ -95,7 +95,7 @@ def admit(site: Site, service: str, events: int, now: float) -> Steps[Verdict]:
 
 
 def check_media_type(caller: Caller, expected: str) -> None:
-    """Raise 415 for a body of another kind; parameters such as a charset are borne (RFC 9110, 8.3.1)."""
+    """Raise 415 for a body of another kind; parameters such as a charset are allowed (RFC 9110, 8.3.1)."""
     if media_type(caller) != expected:
         raise HttpError(415, f"Media type must be {expected}", content_type=caller.content_type)
 
@@ -136,7 +136,7 @@ def check_grants(publisher: Publisher, channel: ChannelName) -> None:
 
 
 def rate_headers(verdict: Verdict) -> dict[str, str]:
-    """What every answer bears from the rate step on; nothing when there is no limit."""
+    """What every answer has from the rate step on; nothing when there is no limit."""
     if not verdict.limit:
         return {}
     headers = {

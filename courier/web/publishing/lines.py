@@ -78,7 +78,7 @@ class Lines:
         data, start = self._rest + chunk, 0
         while (end := data.find(b"\n", start)) >= 0:
             line, start = data[start:end], end + 1
-            if self._skipping:  # the end of one that was told already
+            if self._skipping:  # the end of one that was answered already
                 self._skipping = False
             else:
                 yield line if len(line) <= self._limit_bytes else None
