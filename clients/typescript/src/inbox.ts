@@ -74,6 +74,12 @@ export class Inbox {
     return true;
   }
 
+  /** Once it has joined: does something in its turn; what comes after it waits for the promise. */
+  wait(handle: () => Promise<unknown>): void {
+    this.#items.push({ position: this.#seen!, handle });
+    this.#work();
+  }
+
   /** Forgets what is not handled: it comes again. */
   clear(): void {
     this.#items = [];

@@ -23,7 +23,7 @@ export interface Speaker {
   /** Where the next one goes. */
   url(): string;
   /** Why there should be none for now, if so: `open` is called when there may be one again. */
-  busy(): string | undefined;
+  busy?(): string | undefined;
   /** Courier has said something. What it gives says why the connection is of no use. */
   hear(message: Told): string | undefined;
 }
@@ -86,7 +86,7 @@ export class Lifecycle {
   /** Makes a connection in the place of the one that there is. */
   open(): void {
     this.#leave();
-    const busy = this.#speaker.busy();
+    const busy = this.#speaker.busy?.();
     if (busy !== undefined) {
       this.#become({ status: "waiting", reason: busy });
       return;

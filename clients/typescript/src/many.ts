@@ -3,10 +3,10 @@ import type { CourierGap } from "./events.js";
 import { careful, Handlers, type Handler, type OnError } from "./handlers.js";
 import type { Gap } from "./inbox.js";
 import { checkChannel, checkSince, checkTokens, checkUrl, checkKey, type SharedOptions } from "./options.js";
-import { ahead, step } from "./position.js";
+import { parse, step } from "./position.js";
 import type { AnyChannel, AnyEvent } from "./register.js";
 import type { State } from "./state.js";
-import { Reader, type Subscription } from "./subscription.js";
+import { Reader, type Load, type Subscription } from "./subscription.js";
 import { DirectTrunk, LateTrunk, type Trunk, type TrunkEvents } from "./trunk.js";
 
 export interface SubscribeOptions {
@@ -16,18 +16,24 @@ export interface SubscribeOptions {
   since?: string | null | undefined;
   /** As `Subscription.onGap`. */
   onGap?: Handler<Gap> | undefined;
+  /**
+   * Called when the subscription has begun, and again where events are missing: load, and show, the state that the
+   * events change. The events after that wait for its promise, so that none is missed in between; those that came
+   * while it loaded may be in the state already. When it fails, it is tried again.
+   */
+  load?: Load | undefined;
 }
 
 /** A channel that is, or is to be, subscribed on the trunk. */
 interface Line {
   /** Who reads it; none when it is to be ended. */
-  reader: Reader | undefined;
+  reader?: Reader;
   /** Of its subscription on the trunk, if there is one. */
-  ref: number | undefined;
+  ref?: number | undefined;
   /** Where it was to start. */
-  asked: string | undefined;
+  asked?: string | undefined;
   /** It has begun. */
-  live: boolean;
+  live?: boolean;
 }
 
 /**
@@ -76,7 +82,7 @@ export class CourierConnection {
         ({ SharedTrunk }) =>
           new SharedTrunk(
             `courier ${options.url} ${options.shareAcrossTabs}`,
-            { direct, afterClose, ahead, step },
+            { direct, afterClose, parse, step },
             events,
           ),
         (error: unknown) => {
@@ -88,8 +94,12 @@ export class CourierConnection {
       this.#trunk = trunk;
       if (status !== "idle") trunk.start();
     };
+    // Locks elect one of the tabs, and a channel is between them.
+    const { navigator, BroadcastChannel } = globalThis as Partial<typeof globalThis>;
     this.#trunk =
-      options.shareAcrossTabs && canShare() ? new LateTrunk(events, () => void load()) : direct(events);
+      options.shareAcrossTabs && navigator?.locks && BroadcastChannel
+        ? (new LateTrunk(events, load) as Partial<Trunk> as Trunk)
+        : direct(events);
   }
 
   /** Of the connection: `idle` while nothing is subscribed. */
@@ -106,29 +116,29 @@ export class CourierConnection {
    * Subscribes. A channel has one subscription at a time: Error for one that is subscribed. One that was
    * unsubscribed in the same moment goes on, and Courier hears nothing of it.
    */
-  subscribe(channel: AnyChannel, { since, onGap }: SubscribeOptions = {}): Subscription {
+  subscribe(channel: AnyChannel, { since, onGap, load }: SubscribeOptions = {}): Subscription {
     checkChannel(channel);
     checkSince(since);
-    const line = this.#lines.get(channel) ?? {
-      reader: undefined,
-      ref: undefined,
-      asked: undefined,
-      live: false,
-    };
+    const line: Line = this.#lines.get(channel) ?? {};
     if (line.reader && line.reader.state.status !== "closed")
-      throw new Error(`${channel} is subscribed already: unsubscribe it, or share the subscription`);
+      throw new Error(`${channel} is subscribed already`);
     const seen = line.live && line.reader?.whole ? line.reader.seen : undefined;
     const goesOn = seen !== undefined && (since == null || since === seen);
-    const isAsked = line.ref !== undefined && !line.live && line.asked === (since ?? undefined);
-    const reader = new Reader(channel, since ?? (goesOn ? seen : undefined), {
-      onError: this.#onError,
-      changed: () => this.#change(),
-      retry: (retried) => {
-        retried.revive();
-        if (this.state.status !== "open") this.#trunk.start();
-        this.#change();
+    const isAsked = line.ref && !line.live && line.asked === (since ?? undefined);
+    const reader = new Reader(
+      channel,
+      since ?? (goesOn ? seen : undefined),
+      {
+        onError: this.#onError,
+        changed: () => this.#change(),
+        retry: (retried) => {
+          retried.revive();
+          if (this.state.status !== "open") this.#trunk.start();
+          this.#change();
+        },
       },
-    });
+      load,
+    );
     if (onGap) reader.onGap(onGap);
     if (!goesOn && !isAsked) this.#end(line);
     line.reader = reader;
@@ -140,7 +150,7 @@ export class CourierConnection {
 
   /** Ends all subscriptions, and the connection. */
   close(): void {
-    for (const { reader } of [...this.#lines.values()]) reader?.unsubscribe();
+    for (const { reader } of this.#lines.values()) reader?.unsubscribe();
     this.#settle();
   }
 
@@ -155,11 +165,13 @@ export class CourierConnection {
 
   #settle(): void {
     this.#soon = false;
+    let asked = false;
     for (const [channel, line] of this.#lines) {
-      const wanted = line.reader?.wanted ?? false;
-      if (line.ref !== undefined && !wanted) this.#end(line);
+      const wanted = line.reader?.wanted;
+      asked ||= wanted ?? false;
+      if (line.ref && !wanted) this.#end(line);
       if (line.reader?.state.status === "closed") this.#lines.delete(channel);
-      else if (wanted && line.ref === undefined && line.reader && this.state.status === "open") {
+      else if (wanted && !line.ref && line.reader && this.state.status === "open") {
         line.ref = ++this.#lastRef;
         line.reader.become({ status: "connecting" });
         line.asked = line.reader.seen;
@@ -167,19 +179,14 @@ export class CourierConnection {
       }
     }
     if (this.#lines.size === 0) this.#trunk.stop();
-    else if (this.state.status === "idle" || this.#isAskedFor) this.#trunk.start();
-  }
-
-  /** Something new was subscribed since Courier refused the connection. */
-  get #isAskedFor(): boolean {
-    const { status } = this.state;
-    return status === "refused" && [...this.#lines.values()].some(({ reader }) => reader?.wanted);
+    // Where Courier refused it: something new was subscribed since.
+    else if (this.state.status === "idle" || (this.state.status === "refused" && asked)) this.#trunk.start();
   }
 
   #end(line: Line): void {
     const { ref } = line;
     this.#off(line);
-    if (ref !== undefined && this.state.status === "open") this.#trunk.unsubscribe(ref);
+    if (ref && this.state.status === "open") this.#trunk.unsubscribe(ref);
   }
 
   #off(line: Line): void {
@@ -212,10 +219,4 @@ export class CourierConnection {
     for (const line of this.#lines.values()) if (line.ref === ref) return line;
     return undefined;
   }
-}
-
-/** Whether tabs can share here: there are locks to elect one, and a channel between them. */
-function canShare(): unknown {
-  const { navigator, BroadcastChannel } = globalThis as Partial<typeof globalThis>;
-  return navigator?.locks && BroadcastChannel;
 }

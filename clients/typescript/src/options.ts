@@ -73,7 +73,7 @@ export function checkSince(since: unknown): void {
 
 /** TypeError for what tabs cannot share by. */
 export function checkKey(key: unknown): void {
-  if (typeof (key ?? "") !== "string") throw wrong("`shareAcrossTabs`", "a key, such as the user's id", key);
+  if (typeof (key ?? "") !== "string") throw wrong("`shareAcrossTabs`", "a string", key);
 }
 
 /** TypeError, which does not show the token, for what is no token. */

@@ -1,3 +1,8 @@
+export interface Position {
+  epoch: string;
+  offset: number;
+}
+
 /** The epoch of a position on a channel that had no event yet: the first one has an epoch of its own. */
 const UNBORN = "00000000";
 const POSITION = /^([a-z0-9]{8})-(\d{1,18})$/;
@@ -21,18 +26,13 @@ export function before(id: string): string {
   return here ? `${here.epoch}-${here.offset - 1}` : id;
 }
 
-/** By how many events `one` is ahead of `other`; NaN where nobody can say, as of positions in two epochs. */
-export function ahead(one: string | undefined, other: string | undefined): number {
-  const [here, there] = [parse(one), parse(other)];
-  return here && here.epoch === there?.epoch ? here.offset - there.offset : NaN;
-}
-
 /** Whether a `since` is a position and not a time. */
 export function isPosition(since: string): boolean {
   return parse(since) !== undefined;
 }
 
-function parse(text: unknown): { epoch: string; offset: number } | undefined {
+/** What a position spells; undefined for anything else. */
+export function parse(text: unknown): Position | undefined {
   const found = typeof text === "string" ? POSITION.exec(text) : null;
   return found ? { epoch: found[1]!, offset: Number(found[2]) } : undefined;
 }

@@ -1,5 +1,5 @@
 "use client";
 
 export type { Subscription } from "./react/channel.js";
-export { useCourier, useCourierEvent, type ChannelOrNone } from "./react/hooks.js";
+export { useCourier, useCourierEvent, useCourierState, type ChannelOrNone } from "./react/hooks.js";
 export { CourierProvider, type CourierProviderProps } from "./react/provider.js";

@@ -1,4 +1,5 @@
 import type { ComeBack, CourierGap } from "./events.js";
+import type { Position } from "./position.js";
 import type { AnyEvent } from "./register.js";
 import type { State } from "./state.js";
 import type { Trunk, TrunkEvents } from "./trunk.js";
@@ -11,8 +12,14 @@ export interface Kit {
   /** A trunk over a WebSocket of this tab's. */
   direct(events: TrunkEvents): Trunk;
   afterClose(code: number, reason: string): ComeBack;
-  ahead(one: string | undefined, other: string | undefined): number;
+  readonly parse: (text: unknown) => Position | undefined;
   step(seen: string | undefined, id: unknown): unknown;
+}
+
+/** By how many events `one` is ahead of `other`; NaN where nobody can say, as of positions in two epochs. */
+export function ahead({ parse }: Kit, one: string | undefined, other: string | undefined): number {
+  const [here, there] = [parse(one), parse(other)];
+  return here && here.epoch === there?.epoch ? here.offset - there.offset : NaN;
 }
 
 /** What the leading tab says to all tabs. */
@@ -119,7 +126,7 @@ export class Relay {
     if (line.asked !== undefined) return; // Courier has not answered yet
     if (seen !== undefined) {
       for (const asked of wants) {
-        if (asked !== null && !(this.#kit.ahead(asked, seen) >= 0)) continue;
+        if (asked !== null && !(ahead(this.#kit, asked, seen) >= 0)) continue;
         wants.delete(asked);
         this.#say({ channel, asked, position: asked ?? head!, recovered: true });
       }
@@ -146,7 +153,7 @@ export class Relay {
     line.asked = undefined;
     wants.delete(asked);
     // Where that tab asked for what is not held any more, it begins ahead of the others: they come first.
-    line.muted = asked !== seen && this.#kit.ahead(position, seen) > 0;
+    line.muted = asked !== seen && ahead(this.#kit, position, seen) > 0;
     if (!line.muted) this.#move(line, position);
     this.#say({ channel, asked, position, recovered });
     if (line.muted) this.#subscribe(line, seen!);
@@ -189,7 +196,7 @@ export class Relay {
 
   #move(line: Line, seen: string): void {
     line.seen = seen;
-    if (!(this.#kit.ahead(line.head, seen) >= 0)) line.head = seen;
+    if (!(ahead(this.#kit, line.head, seen) >= 0)) line.head = seen;
   }
 
   #line(ref: number): Line | undefined {
@@ -200,6 +207,6 @@ export class Relay {
   /** Where to begin: with the next event where a tab wants that, or else as early as can be said. */
   #oldest(wants: Set<string | null>): string | null {
     if (wants.has(null)) return null;
-    return [...wants].reduce((found, want) => (this.#kit.ahead(want!, found!) < 0 ? want : found))!;
+    return [...wants].reduce((found, want) => (ahead(this.#kit, want!, found!) < 0 ? want : found))!;
   }
 }

@@ -3,6 +3,7 @@ import { afterClose } from "./closing.js";
 import type { CourierGap } from "./events.js";
 import { Handlers, type Handler, type OnError } from "./handlers.js";
 import { Inbox, type Gap } from "./inbox.js";
+import { persist } from "./persist.js";
 import type { AnyChannel, AnyEvent } from "./register.js";
 import type { State } from "./state.js";
 
@@ -34,6 +35,9 @@ export interface Subscription {
   unsubscribe(): void;
 }
 
+/** Loads, and shows, what the events of a channel change. */
+export type Load = () => unknown;
+
 /** What a subscription asks of its connection. */
 export interface Owner {
   readonly onError: OnError;
@@ -58,8 +62,10 @@ export class Reader implements Subscription {
   /** Courier has refused the channel, and not the connection. */
   #refused = false;
   #whole = false;
+  /** Loads the state for the first time, if it is to be loaded and was not yet. */
+  #load: (() => Promise<unknown>) | undefined;
 
-  constructor(channel: AnyChannel, since: string | undefined, owner: Owner) {
+  constructor(channel: AnyChannel, since: string | undefined, owner: Owner, load?: Load) {
     this.channel = channel;
     this.#owner = owner;
     this.#states = new Handlers(owner.onError);
@@ -68,6 +74,10 @@ export class Reader implements Subscription {
       this.#behind = false;
       owner.changed();
     });
+    if (load) {
+      this.#load = () => persist(load, owner.onError, () => this.#state.status !== "closed");
+      this.onGap(this.#load);
+    }
   }
 
   get state(): State {
@@ -91,7 +101,7 @@ export class Reader implements Subscription {
   }
 
   retry(): void {
-    if (this.#state.status === "waiting" || this.#state.status === "refused") this.#owner.retry(this);
+    if (/waiting|refused/.test(this.#state.status)) this.#owner.retry(this);
   }
 
   unsubscribe(): void {
@@ -118,13 +128,14 @@ export class Reader implements Subscription {
 
   /** Whether it is to be subscribed now. */
   get wanted(): boolean {
-    const { status } = this.#state;
-    return this.#timer === undefined && !this.#behind && status !== "refused" && status !== "closed";
+    return this.#timer === undefined && !this.#behind && !/refused|closed/.test(this.#state.status);
   }
 
   subscribed(position: string, recovered: boolean): void {
     this.#inbox.joined(position, recovered);
     this.#openedAt = performance.now();
+    if (this.#load) this.#inbox.wait(this.#load);
+    this.#load = undefined;
     this.become({ status: "open" });
   }
 

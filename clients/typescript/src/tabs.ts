@@ -1,4 +1,4 @@
-import { Relay, type Kit, type Said } from "./relay.js";
+import { ahead, Relay, type Kit, type Said } from "./relay.js";
 import type { State } from "./state.js";
 import type { Trunk, TrunkEvents } from "./trunk.js";
 
@@ -257,10 +257,10 @@ export class SharedTrunk implements Trunk {
     const { seen } = line;
     if (item.type === "courier.gap") {
       // That of another tab, which had seen less. One of ours shows in the next event's id.
-      if (item.requested !== seen && this.#isPosition(seen)) return;
+      if (item.requested !== seen && this.#kit.parse(seen)) return;
       line.seen = item.resumed_from;
     } else {
-      if (this.#kit.ahead(seen, item.id) >= 0) return; // that tab has not had it
+      if (ahead(this.#kit, seen, item.id) >= 0) return; // that tab has not had it
       line.seen = item.id;
     }
     this.#events.delivered(item);
@@ -276,7 +276,7 @@ export class SharedTrunk implements Trunk {
     } else if (mine) {
       line.live = true;
       const { position, recovered } = said;
-      if (line.seen === undefined || (recovered && !this.#isPosition(line.seen))) line.seen = position;
+      if (line.seen === undefined || (recovered && !this.#kit.parse(line.seen))) line.seen = position;
       this.#events.subscribed(line.ref, position, recovered);
     }
   }
@@ -286,10 +286,5 @@ export class SharedTrunk implements Trunk {
     this.state = state;
     if (state.status !== "open") this.#lines.clear();
     this.#events.state(state);
-  }
-
-  /** Whether it is a position, and not a time or nothing. */
-  #isPosition(seen: string | undefined): boolean {
-    return this.#kit.ahead(seen, seen) === 0;
   }
 }

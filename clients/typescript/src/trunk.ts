@@ -37,7 +37,6 @@ export class DirectTrunk implements Trunk {
   constructor(options: ConnectionOptions, events: TrunkEvents) {
     this.#life = new Lifecycle(options, {
       url: () => subscriptionUrl(options.url),
-      busy: () => undefined,
       hear: (message) => {
         if (message.type === "courier.subscribed")
           events.subscribed(message.ref, message.position, message.recovered);
@@ -70,14 +69,14 @@ export class DirectTrunk implements Trunk {
   }
 }
 
-/** Takes the place of a trunk until that is loaded. */
-export class LateTrunk implements Trunk {
+/** What takes the place of a trunk until that is loaded: it is never open, and nothing is subscribed on it. */
+export class LateTrunk implements Pick<Trunk, "state" | "start" | "stop"> {
   state: State = { status: "idle" };
   readonly #events: TrunkEvents;
-  #load: (() => void) | undefined;
+  #load: (() => unknown) | undefined;
 
   /** `load` is called once, when the trunk is wanted. */
-  constructor(events: TrunkEvents, load: () => void) {
+  constructor(events: TrunkEvents, load: () => unknown) {
     this.#events = events;
     this.#load = load;
   }
@@ -90,14 +89,6 @@ export class LateTrunk implements Trunk {
 
   stop(): void {
     if (this.state.status !== "idle") this.#become({ status: "idle" });
-  }
-
-  subscribe(): void {
-    // It is never open.
-  }
-
-  unsubscribe(): void {
-    // It is never open.
   }
 
   #become(state: State): void {

@@ -15,9 +15,7 @@ export type WebSocketClass = new (url: string, protocols: string[]) => WebSocket
 export function webSocketClass(given: WebSocketClass | undefined): WebSocketClass {
   const found = given ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
   if (typeof found !== "function")
-    throw new TypeError(
-      "There is no WebSocket here: give one as the option `WebSocket`, such as that of the package ws",
-    );
+    throw new TypeError("There is no WebSocket here: give that of the package ws as the option `WebSocket`");
   return found;
 }
 

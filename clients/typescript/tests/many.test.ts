@@ -340,3 +340,128 @@ test.each([
   const { connection } = aConnection();
   expect(() => connection.subscribe(channel, { since: since as never })).toThrow(sentence);
 });
+
+describe("`load`", () => {
+  /** A subscription whose state is loaded; `give` ends the load that is under way. */
+  async function loading() {
+    const { server, connection, errors } = aConnection();
+    const order: (number | string)[] = [];
+    let end: { give: () => void; fail: (error: Error) => void } | undefined;
+    const load = vi.fn(() => {
+      order.push("load");
+      return new Promise<void>((give, fail) => (end = { give, fail })).then(() => void order.push("loaded"));
+    });
+    const subscription = connection.subscribe(CHANNEL, { load });
+    subscription.onMessage((event) => order.push(Number(event.id.split("-")[1])));
+    await moment();
+    expect(load).not.toHaveBeenCalled();
+    server.socket.join();
+    await moment();
+    const give = async () => {
+      end!.give();
+      await moment();
+    };
+    return {
+      server,
+      connection,
+      subscription,
+      errors,
+      order,
+      load,
+      give,
+      fail: (error: Error) => end!.fail(error),
+    };
+  }
+
+  test("is called once the subscription has begun, and what comes meanwhile waits for it", async () => {
+    const { server, subscription, order, give } = await loading();
+    server.socket.event(1);
+    server.socket.event(2);
+    expect(order).toEqual(["load"]);
+    expect(subscription.position).toBe(at(0));
+    await give();
+    server.socket.event(3);
+    expect(order).toEqual(["load", "loaded", 1, 2, 3]);
+    expect(subscription.position).toBe(at(3));
+  });
+
+  test("is called again where events are missing, and only there", async () => {
+    const { server, order, give } = await loading();
+    await give();
+    server.socket.event(1);
+    server.socket.end();
+    await vi.advanceTimersByTimeAsync(500);
+    server.socket.join();
+    server.socket.event(2);
+    server.socket.gap(at(2), at(6), "overrun");
+    server.socket.event(7);
+    await moment();
+    expect(order).toEqual(["load", "loaded", 1, 2, "load"]);
+    await give();
+    expect(order.slice(4)).toEqual(["load", "loaded", 7]);
+  });
+
+  test("is tried again when it fails, and no more once it is unsubscribed", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0.5);
+    const { server, connection, subscription, errors, order, load, give, fail } = await loading();
+    server.socket.event(1);
+    const error = new Error("no network");
+    fail(error);
+    await vi.advanceTimersByTimeAsync(249);
+    expect(load).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(1);
+    await give();
+    expect(order).toEqual(["load", "load", "loaded", 1]);
+    server.socket.gap(at(1), at(4));
+    fail(error);
+    await moment();
+    subscription.unsubscribe();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(load).toHaveBeenCalledTimes(3);
+    expect(errors).toEqual([error, error]);
+    connection.close();
+    vi.restoreAllMocks();
+  });
+
+  test("loses no change of 1,000 random interleavings; to load before one subscribes does", async () => {
+    let lost = 0;
+    for (let run = 0; run < 1_000; run++) {
+      const { server, connection } = aConnection();
+      let stored = 0;
+      let shown = -1;
+      let naive = -1;
+      const publish = () => {
+        stored++;
+        if (server.sockets.length > 0 && joined) server.socket.event(stored);
+      };
+      let joined = false;
+      const rest = async (most: number) => {
+        for (let turn = Math.floor(Math.random() * most); turn > 0; turn--) {
+          if (Math.random() < 0.3) publish();
+          await Promise.resolve();
+        }
+      };
+      const load = async () => {
+        await rest(4);
+        const found = stored;
+        await rest(4); // on its way back
+        return found;
+      };
+      naive = await load();
+      const subscription = connection.subscribe(CHANNEL, { load: async () => void (shown = await load()) });
+      subscription.onMessage((event) => {
+        naive = shown = Number(event.id.split("-")[1]); // the event says how it is
+      });
+      await rest(4);
+      server.socket.join({ position: at(stored) });
+      joined = true;
+      await rest(4);
+      await moment();
+      await moment();
+      expect(shown).toBe(stored);
+      if (naive !== stored) lost++;
+      connection.close();
+    }
+    expect(lost).toBeGreaterThan(0);
+  });
+});

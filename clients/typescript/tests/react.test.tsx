@@ -6,7 +6,13 @@ import { afterEach, beforeEach, describe, expect, test, vi, type MockInstance } 
 
 import { CourierConnection, shareToken } from "../src/index.js";
 import { Pool } from "../src/react/pool.js";
-import { CourierProvider, useCourier, useCourierEvent, type CourierProviderProps } from "../src/react.js";
+import {
+  CourierProvider,
+  useCourier,
+  useCourierEvent,
+  useCourierState,
+  type CourierProviderProps,
+} from "../src/react.js";
 import { aBrowser } from "./fake-browser.js";
 import { announcement, at, CHANNEL, FakeServer } from "./fake-server.js";
 
@@ -501,6 +507,90 @@ describe("useCourierEvent", () => {
     server.socket.event(1);
     expect(titles).toEqual(["1", "1"]);
     expect(onError.mock.calls).toEqual([[error], [error]]);
+  });
+});
+
+describe("useCourierState", () => {
+  const add = (seen: string[], event: { type: string; title?: string }) => [
+    ...seen,
+    event.title ?? event.type,
+  ];
+
+  function States({
+    load,
+    channel = CHANNEL,
+  }: {
+    load: () => Promise<string[]>;
+    channel?: string | null;
+  }): ReactNode {
+    const state = useCourierState<string[]>(channel, load, (seen, event) => add(seen, event));
+    return <p>{state ? `state: ${state.join(" ")}` : "none"}</p>;
+  }
+
+  test("is loaded once the channel is open, and what comes meanwhile is behind it", async () => {
+    let give: (seen: string[]) => void = () => undefined;
+    const load = vi.fn(() => new Promise<string[]>((done) => (give = done)));
+    render(<Bus children={<States load={load} />} />);
+    await settle();
+    expect(load).not.toHaveBeenCalled();
+    act(() => server.socket.join());
+    await settle();
+    act(() => server.socket.event(1));
+    expect(screen.getByText("none")).toBeDefined();
+    give(["a"]);
+    await settle();
+    expect(screen.getByText("state: a 1")).toBeDefined();
+    act(() => server.socket.event(2));
+    expect(screen.getByText("state: a 1 2")).toBeDefined();
+    expect(load).toHaveBeenCalledOnce();
+  });
+
+  test("is loaded again after a gap, and after a load that failed", async () => {
+    const onError = vi.fn();
+    const error = new Error("no network");
+    const load = vi.fn<() => Promise<string[]>>().mockRejectedValueOnce(error).mockResolvedValueOnce(["a"]);
+    render(<Bus onError={onError} children={<States load={load} />} />);
+    await settle();
+    act(() => server.socket.join());
+    await pass(500);
+    expect(onError.mock.calls).toEqual([[error]]);
+    expect(screen.getByText("state: a")).toBeDefined();
+    load.mockResolvedValueOnce(["b"]);
+    act(() => server.socket.gap(at(0), at(4)));
+    act(() => server.socket.event(5));
+    await settle();
+    expect(screen.getByText("state: b 5")).toBeDefined();
+    expect(load).toHaveBeenCalledTimes(3);
+  });
+
+  test("where more comes than may wait, it is loaded again", async () => {
+    let give: (seen: string[]) => void = () => undefined;
+    const load = vi.fn(() => new Promise<string[]>((done) => (give = done)));
+    render(<Bus children={<States load={load} />} />);
+    await settle();
+    act(() => server.socket.join());
+    await settle();
+    for (let offset = 1; offset <= 1_001; offset++) server.socket.event(offset);
+    give(["a"]);
+    await settle();
+    expect(load).toHaveBeenCalledTimes(2);
+    give(["all"]);
+    await settle();
+    expect(screen.getByText("state: all")).toBeDefined();
+  });
+
+  test("of another channel, or of none, is another; what was loaded too late shows nothing", async () => {
+    const gives: ((seen: string[]) => void)[] = [];
+    const load = () => new Promise<string[]>((done) => gives.push(done));
+    const { rerender, unmount } = render(<Bus children={<States load={load} />} />);
+    await settle();
+    act(() => server.socket.join());
+    await settle();
+    rerender(<Bus children={<States load={load} channel={null} />} />);
+    gives[0]!(["late"]);
+    await settle();
+    expect(screen.getByText("none")).toBeDefined();
+    unmount();
   });
 });
 

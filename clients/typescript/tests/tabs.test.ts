@@ -150,7 +150,7 @@ describe("tabs of one key", () => {
 
   test("a key that is no text is refused", () => {
     expect(() => aTab({ shareAcrossTabs: 7 as unknown as string })).toThrow(
-      /^`shareAcrossTabs` must be a key/,
+      /^`shareAcrossTabs` must be a string; got number/,
     );
   });
 

@@ -4,6 +4,7 @@ import type { AnyEvent } from "../register.js";
 import { EventRouter } from "../router.js";
 import type { State } from "../state.js";
 import type { Subscription as CourierSubscription } from "../subscription.js";
+import type { Follower } from "./state.js";
 
 /** Strict mode, and a change of page, unmount what they mount again. */
 const LINGER_MS = 5_000;
@@ -41,6 +42,7 @@ export class SharedChannel {
   readonly #onUnused: () => void;
   readonly #listeners = new Set<() => void>();
   #subscription: CourierSubscription | undefined;
+  readonly #followers = new Set<Follower>();
   #users = 0;
   #linger: ReturnType<typeof setTimeout> | undefined;
   #seen = IDLE;
@@ -75,9 +77,31 @@ export class SharedChannel {
     const subscription = (this.#subscription = this.#subscribe());
     subscription.onMessage(this.router.dispatch);
     subscription.onMessage(this.#dispatch);
-    subscription.onGap((gap) => this.#show({ gap }));
+    subscription.onMessage((event) => this.#followers.forEach((state) => state.take(event)));
+    subscription.onGap((gap) => {
+      this.#followers.forEach((state) => void state.load());
+      this.#show({ gap });
+    });
     subscription.onState((state) => this.#show({ state }));
     this.#show({ state: subscription.state });
+  }
+
+  /** Loads a state once it is open, and keeps it; what you get stops that. */
+  follow(state: Follower): () => void {
+    this.#followers.add(state);
+    let begun = false;
+    const begin = () => {
+      if (begun || this.#seen.state.status !== "open") return;
+      begun = true;
+      void state.load();
+    };
+    const deafen = this.listen(begin);
+    begin();
+    return () => {
+      deafen();
+      this.#followers.delete(state);
+      state.stop();
+    };
   }
 
   /** Calls `listener` when there is something else to see. */

@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 
 import type { Handler } from "../handlers.js";
 import type { AnyChannel, AnyEvent, AnyEventOf, AnyEventType } from "../register.js";
@@ -50,4 +50,32 @@ export function useCourierEvent<T extends AnyEventType>(
     if (!channel && !everywhere) return undefined;
     return pool.listen(channel ?? undefined, type, (event) => latest.current(event));
   }, [pool, everywhere, channel, type, latest]);
+}
+
+/**
+ * A state that the channel's events change: what `load` gives, then what `reduce` makes of it with each event.
+ * Undefined until it is loaded.
+ *
+ * It is loaded once the channel is open, and again where events are missing, so that no change is lost between
+ * the two. An event that came while it loaded may be in the state already: let `reduce` set, and not add. The
+ * functions are those that were rendered last; `reduce` must be pure. A `load` that fails is tried again.
+ */
+export function useCourierState<S>(
+  channel: ChannelOrNone,
+  load: () => S | Promise<S>,
+  reduce: (state: S, event: AnyEvent) => S,
+): S | undefined {
+  const pool = usePool();
+  const latest = useLatest({ load, reduce });
+  const [held, setHeld] = useState<{ of: ChannelOrNone; value: S }>();
+  useEffect(() => {
+    if (!channel) return undefined;
+    return pool.follow<S>(channel, {
+      load: () => latest.current.load(),
+      loaded: (value) => setHeld({ of: channel, value }),
+      event: (event) =>
+        setHeld((before) => before && { of: channel, value: latest.current.reduce(before.value, event) }),
+    });
+  }, [pool, channel, latest]);
+  return held?.of === channel ? held?.value : undefined;
 }

@@ -3,6 +3,7 @@ import type { CourierConnection } from "../many.js";
 import type { AnyChannel, AnyEvent } from "../register.js";
 import { EventRouter } from "../router.js";
 import { IDLE, SharedChannel, type Subscription } from "./channel.js";
+import { FollowedState, type Shown } from "./state.js";
 
 /** The channels that the components of one provider have open, on one socket. */
 export class Pool {
@@ -56,6 +57,17 @@ export class Pool {
     const release = shared.use();
     return () => {
       deafen();
+      release();
+    };
+  }
+
+  /** Keeps a channel open, and a state that its events change. */
+  follow<S>(channel: AnyChannel, shown: Omit<Shown<S>, "onError">): () => void {
+    const shared = this.#channel(channel);
+    const release = shared.use();
+    const stop = shared.follow(new FollowedState({ onError: this.#onError, ...shown }));
+    return () => {
+      stop();
       release();
     };
   }
