@@ -140,4 +140,4 @@ async def test_asyncapi_has_the_events_that_each_kind_takes_and_who_may_join(
     assert "AcmeOrderShipped" in json.dumps(channels["order"]["messages"])
     assert "SystemAnnouncement" not in json.dumps(channels["order"]["messages"])
     assert "SystemAnnouncement" in json.dumps(channels["news"]["messages"])
-    assert channels["order"]["description"] == "order.<id>: Whoever has a grant for it may join."
+    assert channels["order"]["description"] == "order.<id>: Users with a grant for it may join."

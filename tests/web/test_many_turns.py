@@ -222,8 +222,8 @@ async def test_calm_channels_of_which_one_always_waits_do_not_starve_a_busy_one(
         await stage.publish("global", *[40_000] * 5)
         stage.wire.take(stage.wire.held_bytes)
         await stage.publish(calm[9], 1)
-        for channel in calm[1:9] * 3:  # each turn has room for one frame, and another calm channel waits then
+        for channel in calm[1:9] * 3:  # a turn has room for a frame; then another calm one waits
             await stage.publish(channel, 1)
-            stage.wire.take(a_frame)
+            stage.wire.take(a_frame + 10)
             await wait_all_tasks_blocked()
         assert stage.wire.received.count(b'"channel":"global","type":"system') > 1
