@@ -55,6 +55,9 @@ declare const kept: string | undefined;
 declare function getToken(): Promise<string>;
 declare const url: string, channel: "user.alice", token: string, user: { id: string };
 declare const client: import("@courier/client").CourierClient;
+declare const connection: import("@courier/client").CourierConnection;
+declare function showAll(state: unknown): void;
+declare function showOne(event: unknown): void;
 """
 
 
